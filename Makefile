@@ -1,0 +1,57 @@
+# Every command of the project. Each one makes what it needs first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# A change of interpreter gives other stamps, and with them a new environment.
+INTERPRETER := $(shell $(PYTHON) -c 'import sys; print(sys.executable, sys.version)' 2>&1 | cksum | cut -d' ' -f1)
+VENV_READY := $(VENV)/ready-$(INTERPRETER)
+TRAIN_READY := $(VENV)/train-$(INTERPRETER)
+TEST_READY := $(VENV)/test-$(INTERPRETER)
+WORKERS ?= auto
+
+.PHONY: help train test test-slow check format clean
+
+help:
+	@echo "make train      train the character language model, into runs/char_lm"
+	@echo "make test       all quick tests (minutes)"
+	@echo "make test-slow  the longer proofs"
+	@echo "make check      lint and types"
+	@echo "make format     format the code"
+	@echo "make clean      remove the environment and caches; runs/ stays"
+	@echo "PYTHON=python3.12 chooses another interpreter (3.11 or newer)"
+
+train: $(TRAIN_READY)
+	$(BIN)/python -m train configs/char_lm.toml
+
+test: $(TEST_READY)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+
+test-slow: $(TEST_READY)
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+
+check: $(TEST_READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyrefly check
+
+format: $(TEST_READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis dist
+
+$(VENV_READY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is not Python 3.11 or newer; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(TRAIN_READY): $(VENV_READY) pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[train]'
+	@touch $@
+
+$(TEST_READY): $(VENV_READY) pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $(TRAIN_READY) $@

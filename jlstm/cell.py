@@ -1,0 +1,172 @@
+"""The LSTM cell: its weights, its zero state, and one step of time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+
+from jlstm.checks import check_params, check_sizes, check_step
+from jlstm.initializers import Initializer, forget_gate_bias, glorot_uniform, orthogonal
+from jlstm.types import LSTMGates, LSTMParams, LSTMState, cell_dtype
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, PRNGKeyArray
+    from numpy.typing import DTypeLike
+
+
+def init_params(
+    key: PRNGKeyArray,
+    input_size: int,
+    hidden_size: int,
+    *,
+    forget_bias: float = 1.0,
+    weight_init: Initializer = glorot_uniform,
+    recurrent_init: Initializer = orthogonal,
+    bias_init: Initializer | None = None,
+    dtype: DTypeLike = jnp.float32,
+) -> LSTMParams:
+    """Draw the weights of one layer.
+
+    Each gate is a matrix of its own: `weight_init` is called four times with shape
+    `(input, hidden)`, `recurrent_init` four times with `(hidden, hidden)`, so that orthogonal
+    weights are orthogonal gate by gate. Everything is drawn in float32 and then cast, so one key
+    gives the same weights, to rounding, in every dtype.
+
+    Args:
+      key: a JAX random key.
+      input_size: features of one `x`.
+      hidden_size: units of `h` and `c`.
+      forget_bias: the value of the forget gate's bias; the other gates start at 0. At 1 the cell
+        keeps its memory from the start (Gers et al. 2000; Jozefowicz et al. 2015).
+      weight_init: initialiser of the input weights, called as `(key, shape, dtype)`.
+      recurrent_init: initialiser of the recurrent weights, called likewise.
+      bias_init: draws the whole bias of shape `(4*hidden,)`, forget gate included, in place of
+        `forget_bias`; see `jlstm.initializers.chrono` and `torch_bias`.
+      dtype: dtype of the weights.
+
+    Raises:
+      ValueError: a size below 1, an initialiser that returns another shape, or `forget_bias` and
+        `bias_init` both given.
+      TypeError: a size that is not an integer, or a dtype that is not a float.
+
+    Example:
+      >>> import jax, jlstm
+      >>> params = jlstm.init_params(jax.random.key(0), input_size=3, hidden_size=5)
+      >>> params.weight_ih.shape, params.weight_hh.shape, params.bias.shape
+      ((3, 20), (5, 20), (20,))
+    """
+    check_sizes(dtype, input_size=input_size, hidden_size=hidden_size)
+    if bias_init is None:
+        bias_init = forget_gate_bias(forget_bias)
+    elif forget_bias != 1.0:
+        raise ValueError(
+            f"forget_bias={forget_bias} and bias_init were both given; "
+            "bias_init draws the whole bias, so write the forget bias there"
+        )
+    key_ih, key_hh, key_bias = jax.random.split(key, 3)
+    params = LSTMParams(
+        weight_ih=_gate_by_gate(weight_init, key_ih, (input_size, hidden_size)),
+        weight_hh=_gate_by_gate(recurrent_init, key_hh, (hidden_size, hidden_size)),
+        bias=bias_init(key_bias, (4 * hidden_size,), jnp.float32),
+    )
+    check_params(params)
+    return jax.tree.map(lambda weight: weight.astype(dtype), params)
+
+
+def init_state(params: LSTMParams, batch_shape: tuple[int, ...] = ()) -> LSTMState:
+    """The zero state of a layer: `h` in the dtype of the weights, `c` in float32 or wider.
+
+    Args:
+      params: the layer's weights.
+      batch_shape: the batch axes, `()` for one sequence alone.
+
+    Returns:
+      `LSTMState(h, c)`, each of shape `(*batch_shape, hidden)`.
+
+    Example:
+      >>> import jax, jlstm
+      >>> params = jlstm.init_params(jax.random.key(0), 3, 5)
+      >>> jlstm.init_state(params, (8,)).h.shape
+      (8, 5)
+    """
+    check_params(params)
+    shape = (*batch_shape, params.weight_hh.shape[0])
+    dtype = jnp.result_type(*params)
+    return LSTMState(h=jnp.zeros(shape, dtype), c=jnp.zeros(shape, cell_dtype(dtype)))
+
+
+def lstm_step(
+    params: LSTMParams, state: LSTMState, x: Float[Array, "*batch input"]
+) -> tuple[LSTMState, Float[Array, "*batch hidden"]]:
+    """One step of time.
+
+        i  = sigmoid(x W_xi + h W_hi + b_i)    how much of the candidate is stored
+        f  = sigmoid(x W_xf + h W_hf + b_f)    how much of the old cell is kept
+        g  = tanh   (x W_xg + h W_hg + b_g)    the candidate
+        o  = sigmoid(x W_xo + h W_ho + b_o)    how much of the cell is shown
+        c' = f * c + i * g                     the cell state, the memory
+        h' = o * tanh(c')                      the hidden state, also the output
+
+    Hochreiter and Schmidhuber (1997) with the forget gate of Gers et al. (2000), no peepholes.
+    `functools.partial(lstm_step, params)` is the body of a `jax.lax.scan`.
+
+    Args:
+      params: the layer's weights.
+      state: `h` and `c` before the step, each `(*batch, hidden)`.
+      x: the input, `(*batch, input)`, with the same batch axes.
+
+    Returns:
+      The state after the step, and its `h` once more as the output. `h` has the compute dtype
+      `result_type(x, params)`; `c` is float32, or float64 when the compute dtype is.
+
+    Raises:
+      ValueError: sizes or batch axes that differ. TypeError: a wrong type or dtype.
+
+    Example:
+      >>> import jax, jlstm
+      >>> params = jlstm.init_params(jax.random.key(0), 3, 5)
+      >>> state, h = jlstm.lstm_step(params, jlstm.init_state(params), jax.numpy.ones(3))
+      >>> h.shape
+      (5,)
+    """
+    check_step(params, state, x)
+    dtype = jnp.result_type(x, *params)
+    z = pre_activations(params, state.h, x)
+    _, c, h = lstm_equations(z, state.c)
+    h = h.astype(dtype)
+    return LSTMState(h, c), h
+
+
+def lstm_equations(
+    z: Float[Array, "*batch 4*hidden"], c: Float[Array, "*batch hidden"]
+) -> tuple[LSTMGates, Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
+    """The six equations, from the pre-activations `z` and the old cell: `(gates, c', h')`."""
+    z_i, z_f, z_g, z_o = jnp.split(z, 4, axis=-1)
+    i = jax.nn.sigmoid(z_i)
+    f = jax.nn.sigmoid(z_f)
+    g = jnp.tanh(z_g)
+    o = jax.nn.sigmoid(z_o)
+    c = f * c.astype(z.dtype) + i * g
+    h = o * jnp.tanh(c)
+    return LSTMGates(i, f, g, o), c, h
+
+
+def pre_activations(
+    params: LSTMParams, h: Float[Array, "*batch hidden"], x: Float[Array, "*batch input"]
+) -> Float[Array, "*batch 4*hidden"]:
+    """`x W_x + h W_h + b` for the four gates at once, accumulated in the dtype of the cell."""
+    dtype = jnp.result_type(x, *params)
+    wide = cell_dtype(dtype)
+
+    def product(a: Array, weight: Array) -> Array:
+        return jnp.matmul(a.astype(dtype), weight.astype(dtype), preferred_element_type=wide)
+
+    x = jnp.asarray(x)
+    return product(x, params.weight_ih) + product(h, params.weight_hh) + params.bias.astype(wide)
+
+
+def _gate_by_gate(init: Initializer, key: PRNGKeyArray, shape: tuple[int, int]) -> Array:
+    gates = [init(gate_key, shape, jnp.float32) for gate_key in jax.random.split(key, 4)]
+    return jnp.concatenate(gates, axis=-1)

@@ -1,0 +1,194 @@
+"""Checks of arguments: raised while tracing, each naming the argument and both values."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jlstm.types import LSTMParams, LSTMState
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+
+def check_sizes(dtype: DTypeLike, **sizes: int) -> None:
+    """Sizes are integers of 1 or more, the dtype is a real float."""
+    for name, size in sizes.items():
+        try:
+            size = operator.index(size)
+        except TypeError:
+            raise TypeError(f"{name} must be an integer, got {size!r}") from None
+        if size < 1:
+            raise ValueError(f"{name} must be 1 or more, got {size}")
+    _check_float("dtype", jnp.dtype(dtype))
+
+
+def check_params(params: Any) -> None:
+    """`params` is an `LSTMParams` whose three arrays fit each other."""
+    if not isinstance(params, LSTMParams):
+        raise TypeError(
+            f"params must be LSTMParams(weight_ih, weight_hh, bias), got {type(params).__name__}"
+        )
+    for name, weight in params._asdict().items():
+        _check_float(f"params.{name}", jnp.result_type(weight))
+    _check_rank("params.weight_hh", params.weight_hh, 2, "(hidden, 4*hidden)")
+    hidden, gates = np.shape(params.weight_hh)
+    if gates != 4 * hidden:
+        raise ValueError(
+            f"params.weight_hh must be (hidden, 4*hidden), got {(hidden, gates)}: "
+            f"{gates} columns for {hidden} units"
+        )
+    _check_rank("params.weight_ih", params.weight_ih, 2, "(input, 4*hidden)")
+    _check_rank("params.bias", params.bias, 1, "(4*hidden,)")
+    for name, weight in (("weight_ih", params.weight_ih), ("bias", params.bias)):
+        if np.shape(weight)[-1] != gates:
+            raise ValueError(
+                f"params.{name} has {np.shape(weight)[-1]} columns, params.weight_hh has {gates}"
+            )
+
+
+def check_state(params: LSTMParams, state: Any, batch: tuple, *, name: str, beside: str) -> None:
+    """`state` is an `LSTMState` with the units of the weights and the batch axes of `beside`."""
+    if not isinstance(state, LSTMState):
+        raise TypeError(f"{name} must be LSTMState(h, c), got {type(state).__name__}")
+    hidden = np.shape(params.weight_hh)[0]
+    for field, value in state._asdict().items():
+        _check_float(f"{name}.{field}", jnp.result_type(value))
+        _check_rank(f"{name}.{field}", value, len(batch) + 1, f"(*batch, hidden) as {beside}")
+        *axes, units = np.shape(value)
+        if units != hidden:
+            raise ValueError(f"{name}.{field} has {units} units, the weights have {hidden}")
+        if tuple(axes) != batch:
+            raise ValueError(
+                f"{name}.{field} has batch axes {tuple(axes)}, {beside} has {batch}; "
+                "they must be equal, nothing broadcasts"
+            )
+
+
+def check_step(params: Any, state: Any, x: Any) -> None:
+    """The arguments of one step."""
+    check_params(params)
+    if np.ndim(x) < 1:
+        raise ValueError("x must be (*batch, input), got a scalar")
+    _check_features("x", x, params)
+    check_state(params, state, np.shape(x)[:-1], name="state", beside="x")
+
+
+def check_sequence(params: Any, state: Any, xs: Any, reset_state: Any) -> None:
+    """The arguments of a sequence of the LSTM, masks aside; a state may be None."""
+    check_params(params)
+    if np.ndim(xs) < 2:
+        raise ValueError(f"xs must be (time, *batch, input), got shape {np.shape(xs)}")
+    _check_features("xs", xs, params)
+    for name, given in (("state", state), ("reset_state", reset_state)):
+        if given is not None:
+            check_state(params, given, np.shape(xs)[1:-1], name=name, beside="xs")
+
+
+def check_cell(state: Any, xs: Any, reset_state: Any) -> None:
+    """The arguments of a sequence of any cell, masks aside."""
+    leaves = jax.tree.leaves(xs)
+    if not leaves:
+        raise ValueError("xs has no arrays, so the sequence has no time axis")
+    for leaf in leaves:
+        if np.ndim(leaf) < 1:
+            raise ValueError("xs must lead with the time axis, got a scalar")
+        if np.shape(leaf)[0] != np.shape(leaves[0])[0]:
+            raise ValueError(
+                f"xs holds arrays of {np.shape(leaves[0])[0]} and of {np.shape(leaf)[0]} steps"
+            )
+    if reset_state is None:
+        return
+    given, wanted = jax.tree.structure(reset_state), jax.tree.structure(state)
+    if given != wanted:
+        raise ValueError(f"reset_state has the structure {given}, state has {wanted}")
+    for value, like in zip(jax.tree.leaves(reset_state), jax.tree.leaves(state), strict=True):
+        if np.shape(value) != np.shape(like):
+            raise ValueError(
+                f"reset_state has an array of shape {np.shape(value)}, state has {np.shape(like)}; "
+                "they must be equal, nothing broadcasts"
+            )
+
+
+def check_masks(state: Any, xs: Any, lengths: Any, resets: Any) -> None:
+    """`lengths` and `resets` have the right dtype, and the batch axes that all arrays lead with."""
+    time = np.shape(jax.tree.leaves(xs)[0])[0]
+    masks = {}
+    if lengths is not None:
+        if not jnp.issubdtype(jnp.result_type(lengths), jnp.integer):
+            raise TypeError(f"lengths must be integers, got {jnp.result_type(lengths)}")
+        masks["lengths"] = np.shape(lengths)
+        _check_range(lengths, time)
+    if resets is not None:
+        if jnp.result_type(resets) != jnp.bool_:
+            raise TypeError(f"resets must be booleans, got {jnp.result_type(resets)}")
+        if np.ndim(resets) < 1 or np.shape(resets)[0] != time:
+            raise ValueError(
+                f"resets must be (time, *batch) with the {time} steps of xs, "
+                f"got shape {np.shape(resets)}"
+            )
+        masks["resets"] = np.shape(resets)[1:]
+    for name, batch in masks.items():
+        for leaf in jax.tree.leaves(state):
+            _check_leading(name, batch, "state", np.shape(leaf))
+        for leaf in jax.tree.leaves(xs):
+            if not is_key(leaf):
+                _check_leading(name, batch, "xs", np.shape(leaf)[1:])
+
+
+def check_save(save: Any) -> None:
+    """`save` is "gates", "states", or a number of steps."""
+    if save in ("gates", "states"):
+        return
+    if isinstance(save, bool) or not isinstance(save, int | np.integer):
+        raise TypeError(f'save must be "gates", "states" or a number of steps, got {save!r}')
+    if save < 1:
+        raise ValueError(f"save must be 1 step between checkpoints or more, got {save}")
+
+
+def is_key(value: Any) -> bool:
+    """Whether `value` holds random keys: they lead with no batch axes and hold no padding."""
+    return jnp.issubdtype(jnp.result_type(value), jax.dtypes.prng_key)
+
+
+def _check_float(name: str, dtype: Any) -> None:
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"{name} must be real floating point, got {dtype}")
+
+
+def _check_rank(name: str, value: Any, rank: int, wanted: str) -> None:
+    if np.ndim(value) != rank:
+        raise ValueError(f"{name} must be {wanted}, got shape {np.shape(value)}")
+
+
+def _check_features(name: str, x: Any, params: LSTMParams) -> None:
+    dtype = jnp.result_type(x)
+    if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
+        raise TypeError(f"{name} must be real numbers, got {dtype}")
+    given, wanted = np.shape(x)[-1], np.shape(params.weight_ih)[0]
+    if given != wanted:
+        raise ValueError(f"{name} has {given} features, the weights take {wanted}")
+
+
+def _check_leading(name: str, batch: tuple, other: str, shape: tuple) -> None:
+    if shape[: len(batch)] != batch:
+        raise ValueError(
+            f"{name} has batch axes {batch}, {other} has {shape[: len(batch)]}; "
+            "they must be equal, nothing broadcasts"
+        )
+
+
+def _check_range(lengths: Any, time: Any) -> None:
+    """Concrete lengths lie in [0, time]; of a tracer or a symbolic time nothing is known."""
+    if isinstance(lengths, jax.core.Tracer) or not isinstance(time, int) or not np.size(lengths):
+        return
+    if isinstance(lengths, jax.Array) and not lengths.is_fully_addressable:
+        return
+    values = np.asarray(lengths)
+    for value in (values.min(), values.max()):
+        if not 0 <= value <= time:
+            raise ValueError(f"lengths must lie in [0, {time}], the steps of xs; got {value}")

@@ -1,0 +1,83 @@
+"""Initialisers of weights and biases: functions `(key, shape, dtype) -> array`, as JAX's own.
+
+Any initialiser of `jax.nn.initializers` can stand in for these. Weights are drawn gate by gate
+with shape `(inputs, hidden)`, the bias as a whole with shape `(4*hidden,)`, gates i, f, g, o.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, PRNGKeyArray
+    from numpy.typing import DTypeLike
+
+Initializer: TypeAlias = Callable[[Any, tuple[int, ...], Any], Any]
+
+
+def glorot_uniform(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """Uniform with variance `2 / (inputs + hidden)` (Glorot and Bengio 2010, eq. 16)."""
+    return jax.nn.initializers.glorot_uniform()(key, shape, dtype)
+
+
+def orthogonal(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """A random orthogonal matrix (Saxe et al. 2014): `h W` has the length of `h`."""
+    return jax.nn.initializers.orthogonal()(key, shape, dtype)
+
+
+def torch_uniform(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """Uniform in `±1/sqrt(hidden)`, as `torch.nn.LSTM` draws both of its weights."""
+    bound = shape[-1] ** -0.5
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+
+def torch_bias(key: PRNGKeyArray, shape: tuple[int], dtype: DTypeLike) -> Array:
+    """The sum of two draws, uniform in `±1/sqrt(hidden)`: `torch.nn.LSTM` has two biases."""
+    bound = (shape[-1] // 4) ** -0.5
+    return jax.random.uniform(key, (2, *shape), dtype, -bound, bound).sum(0)
+
+
+def forget_gate_bias(value: float) -> Initializer:
+    """A bias of 0 for the gates i, g, o and of `value` for the forget gate."""
+
+    def init(key: PRNGKeyArray, shape: tuple[int], dtype: DTypeLike) -> Array:
+        del key
+        gate = jnp.arange(shape[-1]) // (shape[-1] // 4)
+        return jnp.where(gate == 1, value, 0.0).astype(dtype)
+
+    return init
+
+
+def chrono(max_length: float) -> Initializer:
+    """The bias for memories of up to `max_length` steps (Tallec and Ollivier 2018, eq. 16).
+
+    `b_f = log(u)` with `u` uniform in `[1, max_length - 1]`, `b_i = -b_f`, the others 0: a unit
+    with forget gate `u / (1 + u)` forgets over about `1 + u` steps.
+
+    Args:
+      max_length: the longest dependency expected, in steps; above 2.
+
+    Raises:
+      ValueError: `max_length` of 2 or less.
+
+    Example:
+      >>> import jax, jlstm
+      >>> from jlstm.initializers import chrono
+      >>> params = jlstm.init_params(jax.random.key(0), 3, 5, bias_init=chrono(100))
+      >>> bool((params.bias[:5] == -params.bias[5:10]).all())
+      True
+    """
+    if not max_length > 2:
+        raise ValueError(f"max_length must be above 2 steps, got {max_length}")
+
+    def init(key: PRNGKeyArray, shape: tuple[int], dtype: DTypeLike) -> Array:
+        hidden = shape[-1] // 4
+        bias_f = jnp.log(jax.random.uniform(key, (hidden,), dtype, 1.0, max_length - 1.0))
+        zeros = jnp.zeros_like(bias_f)
+        return jnp.concatenate([-bias_f, bias_f, zeros, zeros])
+
+    return init

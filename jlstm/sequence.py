@@ -1,0 +1,168 @@
+"""Sequences: a step lifted over time, with lengths, resets and direction."""
+
+from __future__ import annotations
+
+from functools import partial
+from types import FunctionType
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jlstm.cell import init_state
+from jlstm.checks import check_cell, check_masks, check_save, check_sequence
+from jlstm.recurrence import choose
+from jlstm.scan import Step, masked_scan
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float, Int, PyTree
+
+    from jlstm.types import LSTMParams, LSTMState
+
+
+def lstm_scan(
+    params: LSTMParams,
+    state: LSTMState | None,
+    xs: Float[Array, "time *batch input"],
+    *,
+    lengths: Int[Array, "*batch"] | None = None,
+    resets: Bool[Array, "time *batch"] | None = None,
+    reset_state: LSTMState | None = None,
+    reverse: bool = False,
+    save: str | int = "gates",
+    implementation: str | None = None,
+) -> tuple[LSTMState, Float[Array, "time *batch hidden"]]:
+    """One LSTM layer over a sequence.
+
+    The same, up to speed and memory, as this loop:
+
+        hs = []
+        for x in xs:
+            state, h = lstm_step(params, state, x)
+            hs.append(h)
+
+    The returned state continues the sequence exactly: two halves, with the state passed along,
+    give what the whole gives.
+
+    Args:
+      params: the layer's weights.
+      state: the state before the first step, each of its arrays `(*batch, hidden)`; None is zeros.
+      xs: the inputs, time first, `(time, *batch, input)`; one sequence alone is `(time, input)`.
+      lengths: valid steps of each sequence, integers `(*batch,)`. Later steps leave the state as
+        it was and output zeros; what `xs` holds there reaches nothing, be it NaN. Length 0 returns
+        the initial state. Concrete lengths outside `[0, time]` raise, traced ones are clamped.
+      resets: booleans `(time, *batch)`, true where a new segment starts: the state is replaced
+        by `reset_state` before that step. Reversed, it is replaced between that step and the one
+        before it in time. The gradient does not cross a reset.
+      reset_state: the state at a reset, in the shape of `state`; None is zeros.
+      reverse: run from the last valid step to the first. `hs[t]` stays beside `xs[t]`, and
+        `state` enters at the last valid step.
+      save: what is kept for the backward pass: "gates" (everything, fastest), "states" (`h` and
+        `c`; the gates are computed again), or a number of steps K (the state before every K-th
+        step; about `sqrt(time)` keeps the least).
+      implementation: None for the best, or "scan", the plain `lax.scan` of `lstm_step`.
+
+    Returns:
+      `(state, hs)`: the state after the last step, and `h` at every step, `(time, *batch, hidden)`
+      in the compute dtype `result_type(xs, params)`.
+
+    Raises:
+      ValueError: sizes or batch axes that differ, lengths out of range, an unknown implementation.
+      TypeError: a wrong type or dtype.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jlstm
+      >>> params = jlstm.init_params(jax.random.key(0), 3, 5)
+      >>> xs = jnp.ones((10, 2, 3))
+      >>> state, hs = jlstm.lstm_scan(params, None, xs, lengths=jnp.array([10, 4]))
+      >>> hs.shape, bool((hs[4:, 1] == 0).all()), bool((state.h[1] == hs[3, 1]).all())
+      ((10, 2, 5), True, True)
+    """
+    check_sequence(params, state, xs, reset_state)
+    if state is None:
+        state = init_state(params, np.shape(xs)[1:-1])
+    check_masks(state, xs, lengths, resets)
+    check_save(save)
+    choose(implementation)
+    return _lstm_scan(
+        params, state, xs, lengths, resets, reset_state, bool(reverse), save, implementation
+    )
+
+
+def scan_cell(
+    step: Step,
+    params: PyTree,
+    state: PyTree,
+    xs: PyTree,
+    *,
+    lengths: Int[Array, "*batch"] | None = None,
+    resets: Bool[Array, "time *batch"] | None = None,
+    reset_state: PyTree | None = None,
+    reverse: bool = False,
+) -> tuple[PyTree, PyTree]:
+    """Any cell over a sequence, with the lengths, resets and direction of `lstm_scan`.
+
+    Called outside `jax.jit`, the loop is compiled once for a `step` that is a function of a module
+    and arrays as `params`; a step that closes over values is compiled at each such call.
+
+    Args:
+      step: `(params, state, x) -> (state, y)`, as `lstm_step`.
+      params: what the step takes first.
+      state: the state before the first step: any pytree whose arrays lead with the batch axes.
+        It is cast to the dtypes that the step returns.
+      xs: the inputs: any pytree of arrays `(time, *batch, ...)`. Random keys may lead with time
+        alone.
+      lengths: as in `lstm_scan`. The step sees zeros in place of padding.
+      resets: as in `lstm_scan`.
+      reset_state: the state at a reset, in the structure and shapes of `state`; None is zeros.
+      reverse: as in `lstm_scan`.
+
+    Returns:
+      `(state, ys)`: the state after the last step, and the outputs of all steps, time first.
+
+    Raises:
+      ValueError, TypeError: as `lstm_scan`.
+
+    Example:
+      >>> import jax.numpy as jnp, jlstm
+      >>> def leaky_sum(decay, state, x):
+      ...     state = decay * state + x
+      ...     return state, state
+      >>> jlstm.scan_cell(leaky_sum, jnp.array(0.5), jnp.array(0.0), jnp.ones(3))[1].tolist()
+      [1.0, 1.5, 1.75]
+    """
+    check_cell(state, xs, reset_state)
+    check_masks(state, xs, lengths, resets)
+    state, xs, reset_state = jax.tree.map(jnp.asarray, (state, xs, reset_state))
+    run = _compiled_scan if _compiles_once(step, params) else masked_scan
+    return run(step, params, state, xs, lengths, resets, reset_state, bool(reverse))
+
+
+# An eager `lax.scan` compiles anew at each call, because its body is a new function each time.
+# Under `jit` this one finds its compiled loop again; in a traced program it leaves no mark.
+@partial(jax.jit, static_argnums=(6, 7, 8), inline=True)
+def _lstm_scan(
+    params: LSTMParams,
+    state: LSTMState,
+    xs: Array,
+    lengths: Array | None,
+    resets: Array | None,
+    reset_state: LSTMState | None,
+    reverse: bool,
+    save: str | int,
+    implementation: str | None,
+) -> tuple[LSTMState, Array]:
+    recurrence = choose(implementation)
+    return recurrence(params, state, xs, lengths, resets, reset_state, reverse, save)
+
+
+_compiled_scan = jax.jit(masked_scan, static_argnums=(0, 7), inline=True)
+
+
+def _compiles_once(step: Step, params: PyTree) -> bool:
+    """Whether the step's behaviour is given by its name, so that its compiled loop can be kept."""
+    plain = isinstance(step, FunctionType) and step.__closure__ is None
+    return plain and all(
+        isinstance(leaf, jax.Array | np.ndarray) for leaf in jax.tree.leaves(params)
+    )

@@ -1,0 +1,26 @@
+"""Set-up of every test: four CPU devices, and hypothesis profiles."""
+
+import jax
+import pytest
+from hypothesis import HealthCheck, settings
+
+jax.config.update("jax_num_cpu_devices", 4)
+
+# One fixed set of examples, so that a failure on one machine is a failure on all; the slow tests
+# draw more. A first example compiles, so there is no deadline.
+COMMON = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
+settings.register_profile("quick", max_examples=40, **COMMON)
+settings.register_profile("slow", max_examples=400, **COMMON)
+settings.load_profile("quick")
+
+
+@pytest.fixture
+def x64():
+    """Float64 for one test."""
+    with jax.enable_x64(True):
+        yield
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu") and jax.default_backend() != "gpu":
+        pytest.skip("needs a GPU")
