@@ -12,8 +12,8 @@ from jlstm.initializers import Initializer, forget_gate_bias, glorot_uniform, or
 from jlstm.types import LSTMGates, LSTMParams, LSTMState, cell_dtype
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float, PRNGKeyArray
-    from numpy.typing import DTypeLike
 
 
 def init_params(
@@ -140,7 +140,7 @@ def lstm_step(
 
 
 def lstm_equations(
-    z: Float[Array, "*batch 4*hidden"], c: Float[Array, "*batch hidden"]
+    z: Float[Array, "*batch gates"], c: Float[Array, "*batch hidden"]
 ) -> tuple[LSTMGates, Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
     """The six equations, from the pre-activations `z` and the old cell: `(gates, c', h')`."""
     z_i, z_f, z_g, z_o = jnp.split(z, 4, axis=-1)
@@ -155,7 +155,7 @@ def lstm_equations(
 
 def pre_activations(
     params: LSTMParams, h: Float[Array, "*batch hidden"], x: Float[Array, "*batch input"]
-) -> Float[Array, "*batch 4*hidden"]:
+) -> Float[Array, "*batch gates"]:
     """`x W_x + h W_h + b` for the four gates at once, accumulated in the dtype of the cell."""
     dtype = jnp.result_type(x, *params)
     wide = cell_dtype(dtype)

@@ -12,7 +12,7 @@ import numpy as np
 from jlstm.types import LSTMParams, LSTMState
 
 if TYPE_CHECKING:
-    from numpy.typing import DTypeLike
+    from jax.typing import DTypeLike
 
 
 def check_sizes(dtype: DTypeLike, **sizes: int) -> None:
@@ -62,11 +62,7 @@ def check_state(params: LSTMParams, state: Any, batch: tuple, *, name: str, besi
         *axes, units = np.shape(value)
         if units != hidden:
             raise ValueError(f"{name}.{field} has {units} units, the weights have {hidden}")
-        if tuple(axes) != batch:
-            raise ValueError(
-                f"{name}.{field} has batch axes {tuple(axes)}, {beside} has {batch}; "
-                "they must be equal, nothing broadcasts"
-            )
+        _check_batch(f"{name}.{field}", tuple(axes), beside, batch)
 
 
 def check_step(params: Any, state: Any, x: Any) -> None:
@@ -78,8 +74,10 @@ def check_step(params: Any, state: Any, x: Any) -> None:
     check_state(params, state, np.shape(x)[:-1], name="state", beside="x")
 
 
-def check_sequence(params: Any, state: Any, xs: Any, reset_state: Any) -> None:
-    """The arguments of a sequence of the LSTM, masks aside; a state may be None."""
+def check_sequence(
+    params: Any, state: Any, xs: Any, lengths: Any, resets: Any, reset_state: Any
+) -> None:
+    """The arguments of a sequence of the LSTM; states and masks may be None."""
     check_params(params)
     if np.ndim(xs) < 2:
         raise ValueError(f"xs must be (time, *batch, input), got shape {np.shape(xs)}")
@@ -87,10 +85,12 @@ def check_sequence(params: Any, state: Any, xs: Any, reset_state: Any) -> None:
     for name, given in (("state", state), ("reset_state", reset_state)):
         if given is not None:
             check_state(params, given, np.shape(xs)[1:-1], name=name, beside="xs")
+    for name, batch in check_masks(xs, lengths, resets).items():
+        _check_batch(name, batch, "xs", np.shape(xs)[1:-1])
 
 
-def check_cell(state: Any, xs: Any, reset_state: Any) -> None:
-    """The arguments of a sequence of any cell, masks aside."""
+def check_cell(state: Any, xs: Any, lengths: Any, resets: Any, reset_state: Any) -> None:
+    """The arguments of a sequence of any cell: its arrays lead with the axes of the masks."""
     leaves = jax.tree.leaves(xs)
     if not leaves:
         raise ValueError("xs has no arrays, so the sequence has no time axis")
@@ -101,6 +101,13 @@ def check_cell(state: Any, xs: Any, reset_state: Any) -> None:
             raise ValueError(
                 f"xs holds arrays of {np.shape(leaves[0])[0]} and of {np.shape(leaf)[0]} steps"
             )
+    for name, batch in check_masks(xs, lengths, resets).items():
+        rank = len(batch)
+        for leaf in jax.tree.leaves(state):
+            _check_batch(name, batch, "state", np.shape(leaf)[:rank])
+        for leaf in leaves:
+            if not is_key(leaf):
+                _check_batch(name, batch, "xs", np.shape(leaf)[1 : rank + 1])
     if reset_state is None:
         return
     given, wanted = jax.tree.structure(reset_state), jax.tree.structure(state)
@@ -114,8 +121,8 @@ def check_cell(state: Any, xs: Any, reset_state: Any) -> None:
             )
 
 
-def check_masks(state: Any, xs: Any, lengths: Any, resets: Any) -> None:
-    """`lengths` and `resets` have the right dtype, and the batch axes that all arrays lead with."""
+def check_masks(xs: Any, lengths: Any, resets: Any) -> dict[str, tuple]:
+    """`lengths` and `resets` have the right dtype and steps; their batch axes by name."""
     time = np.shape(jax.tree.leaves(xs)[0])[0]
     masks = {}
     if lengths is not None:
@@ -132,19 +139,24 @@ def check_masks(state: Any, xs: Any, lengths: Any, resets: Any) -> None:
                 f"got shape {np.shape(resets)}"
             )
         masks["resets"] = np.shape(resets)[1:]
-    for name, batch in masks.items():
-        for leaf in jax.tree.leaves(state):
-            _check_leading(name, batch, "state", np.shape(leaf))
-        for leaf in jax.tree.leaves(xs):
-            if not is_key(leaf):
-                _check_leading(name, batch, "xs", np.shape(leaf)[1:])
+    return masks
+
+
+def check_outputs(y: Any, lengths: Any) -> None:
+    """The outputs of a step lead with the batch axes, so that padding can be blanked."""
+    for leaf in jax.tree.leaves(y):
+        if np.shape(leaf)[: np.ndim(lengths)] != np.shape(lengths):
+            raise ValueError(
+                f"an output of the step has shape {np.shape(leaf)}, "
+                f"lengths has batch axes {np.shape(lengths)}; it must lead with them"
+            )
 
 
 def check_save(save: Any) -> None:
     """`save` is "gates", "states", or a number of steps."""
     if save in ("gates", "states"):
         return
-    if isinstance(save, bool) or not isinstance(save, int | np.integer):
+    if isinstance(save, bool) or not isinstance(save, int):
         raise TypeError(f'save must be "gates", "states" or a number of steps, got {save!r}')
     if save < 1:
         raise ValueError(f"save must be 1 step between checkpoints or more, got {save}")
@@ -174,10 +186,10 @@ def _check_features(name: str, x: Any, params: LSTMParams) -> None:
         raise ValueError(f"{name} has {given} features, the weights take {wanted}")
 
 
-def _check_leading(name: str, batch: tuple, other: str, shape: tuple) -> None:
-    if shape[: len(batch)] != batch:
+def _check_batch(name: str, batch: tuple, other: str, other_batch: tuple) -> None:
+    if batch != other_batch:
         raise ValueError(
-            f"{name} has batch axes {batch}, {other} has {shape[: len(batch)]}; "
+            f"{name} has batch axes {batch}, {other} has {other_batch}; "
             "they must be equal, nothing broadcasts"
         )
 

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, PRNGKeyArray
-    from numpy.typing import DTypeLike
 
 Initializer: TypeAlias = Callable[[Any, tuple[int, ...], Any], Any]
 
@@ -35,7 +35,7 @@ def torch_uniform(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -
     return jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
-def torch_bias(key: PRNGKeyArray, shape: tuple[int], dtype: DTypeLike) -> Array:
+def torch_bias(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     """The sum of two draws, uniform in `±1/sqrt(hidden)`: `torch.nn.LSTM` has two biases."""
     bound = (shape[-1] // 4) ** -0.5
     return jax.random.uniform(key, (2, *shape), dtype, -bound, bound).sum(0)
@@ -44,7 +44,7 @@ def torch_bias(key: PRNGKeyArray, shape: tuple[int], dtype: DTypeLike) -> Array:
 def forget_gate_bias(value: float) -> Initializer:
     """A bias of 0 for the gates i, g, o and of `value` for the forget gate."""
 
-    def init(key: PRNGKeyArray, shape: tuple[int], dtype: DTypeLike) -> Array:
+    def init(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         del key
         gate = jnp.arange(shape[-1]) // (shape[-1] // 4)
         return jnp.where(gate == 1, value, 0.0).astype(dtype)
@@ -74,7 +74,7 @@ def chrono(max_length: float) -> Initializer:
     if not max_length > 2:
         raise ValueError(f"max_length must be above 2 steps, got {max_length}")
 
-    def init(key: PRNGKeyArray, shape: tuple[int], dtype: DTypeLike) -> Array:
+    def init(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         hidden = shape[-1] // 4
         bias_f = jnp.log(jax.random.uniform(key, (hidden,), dtype, 1.0, max_length - 1.0))
         zeros = jnp.zeros_like(bias_f)

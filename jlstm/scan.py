@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jlstm.checks import is_key
+from jlstm.checks import check_outputs, is_key
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int, PyTree
@@ -56,15 +56,16 @@ def masked_scan(
         # is NaN, and 0 * NaN would reach the weights.
         x = jax.tree.map(lambda a: a if is_key(a) else select(valid, a, jnp.zeros_like(a)), x)
         new_state, y = step(params, state, x)
+        check_outputs(y, lengths)
         blank = jax.tree.map(jnp.zeros_like, y)
         return select(valid, new_state, state), select(valid, y, blank)
 
     inputs = (jnp.arange(time), xs, resets)
-    if save == "gates":
-        return lax.scan(body, state, inputs, reverse=reverse)
+    if isinstance(save, int):
+        return _scan_in_chunks(body, state, inputs, reverse, save)
     if save == "states":
-        return lax.scan(jax.checkpoint(body, prevent_cse=False), state, inputs, reverse=reverse)
-    return _scan_in_chunks(body, state, inputs, reverse, min(save, max(time, 1)))
+        body = jax.checkpoint(body, prevent_cse=False)
+    return lax.scan(body, state, inputs, reverse=reverse)
 
 
 def segment_entries(

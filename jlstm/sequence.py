@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jlstm.cell import init_state
-from jlstm.checks import check_cell, check_masks, check_save, check_sequence
+from jlstm.checks import check_cell, check_save, check_sequence
 from jlstm.recurrence import choose
 from jlstm.scan import Step, masked_scan
 
@@ -79,11 +79,10 @@ def lstm_scan(
       >>> hs.shape, bool((hs[4:, 1] == 0).all()), bool((state.h[1] == hs[3, 1]).all())
       ((10, 2, 5), True, True)
     """
-    check_sequence(params, state, xs, reset_state)
+    check_sequence(params, state, xs, lengths, resets, reset_state)
+    check_save(save)
     if state is None:
         state = init_state(params, np.shape(xs)[1:-1])
-    check_masks(state, xs, lengths, resets)
-    check_save(save)
     choose(implementation)
     return _lstm_scan(
         params, state, xs, lengths, resets, reset_state, bool(reverse), save, implementation
@@ -132,16 +131,15 @@ def scan_cell(
       >>> jlstm.scan_cell(leaky_sum, jnp.array(0.5), jnp.array(0.0), jnp.ones(3))[1].tolist()
       [1.0, 1.5, 1.75]
     """
-    check_cell(state, xs, reset_state)
-    check_masks(state, xs, lengths, resets)
+    check_cell(state, xs, lengths, resets, reset_state)
     state, xs, reset_state = jax.tree.map(jnp.asarray, (state, xs, reset_state))
     run = _compiled_scan if _compiles_once(step, params) else masked_scan
     return run(step, params, state, xs, lengths, resets, reset_state, bool(reverse))
 
 
 # An eager `lax.scan` compiles anew at each call, because its body is a new function each time.
-# Under `jit` this one finds its compiled loop again; in a traced program it leaves no mark.
-@partial(jax.jit, static_argnums=(6, 7, 8), inline=True)
+# Under `jit` it finds its compiled loop again. Not `inline=True`: that loses the compiled gradient.
+@partial(jax.jit, static_argnums=(6, 7, 8))
 def _lstm_scan(
     params: LSTMParams,
     state: LSTMState,
@@ -157,7 +155,7 @@ def _lstm_scan(
     return recurrence(params, state, xs, lengths, resets, reset_state, reverse, save)
 
 
-_compiled_scan = jax.jit(masked_scan, static_argnums=(0, 7), inline=True)
+_compiled_scan = jax.jit(masked_scan, static_argnums=(0, 7))
 
 
 def _compiles_once(step: Step, params: PyTree) -> bool:

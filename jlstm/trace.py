@@ -46,7 +46,7 @@ def lstm_trace(
       >>> trace.f.shape, round(float(trace.f[0, 0]), 4)  # sigmoid(2)
       ((7, 5), 0.8808)
     """
-    check_sequence(params, state, xs, reset_state)
+    check_sequence(params, state, xs, lengths, resets, reset_state)
     if state is None:
         state = init_state(params, np.shape(xs)[1:-1])
     state, (hs, trace) = scan_cell(

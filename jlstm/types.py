@@ -6,7 +6,7 @@ One name an axis, the same in every signature and docstring:
     *batch    any number of batch axes, also none
     input     features of one x
     hidden    units of h and c
-    4*hidden  the gates i, f, g, o side by side
+    gates     4*hidden: the gates i, f, g, o side by side
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax.numpy as jnp
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float
-    from numpy.typing import DTypeLike
 
 
 class LSTMParams(NamedTuple):
     """Weights of one layer. The last axis holds the gates side by side in the order i, f, g, o."""
 
-    weight_ih: Float[Array, "input 4*hidden"]
-    weight_hh: Float[Array, "hidden 4*hidden"]
-    bias: Float[Array, "4*hidden"]
+    weight_ih: Float[Array, "input gates"]
+    weight_hh: Float[Array, "hidden gates"]
+    bias: Float[Array, "gates"]
 
 
 class LSTMState(NamedTuple):

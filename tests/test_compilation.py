@@ -1,0 +1,138 @@
+"""How often things are traced and compiled."""
+
+import contextlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import monitoring
+
+import jlstm
+from tests.problems import make_problem
+
+
+@contextlib.contextmanager
+def compilations():
+    """Counts the programs that XLA compiles inside the block."""
+    events = []
+
+    def listen(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            events.append(duration)
+
+    monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield events
+    finally:
+        monitoring.unregister_event_duration_listener(listen)
+
+
+TRACES = []
+
+
+def counted_step(params, state, x):
+    TRACES.append(jnp.shape(x))
+    return jlstm.lstm_step(params, state, x)
+
+
+def eager_calls():
+    params, state, xs, options = make_problem(1, time=9).arrays()
+
+    def with_values(k):
+        lengths = (options["lengths"] + k) % 10
+        return {"lengths": lengths, "resets": np.roll(options["resets"], k, axis=0)}
+
+    def scan(k):
+        return jlstm.lstm_scan(params, state, k * xs, **with_values(k))
+
+    def trace(k):
+        return jlstm.lstm_trace(params, state, k * xs, **with_values(k))
+
+    def cell(k):
+        return jlstm.scan_cell(counted_step, params, state, k * xs, **with_values(k))
+
+    def gradient(k):
+        def loss(params):
+            return jlstm.lstm_scan(params, state, k * xs, **with_values(k))[1].sum()
+
+        return jax.grad(loss)(params)
+
+    return {"scan": scan, "trace": trace, "cell": cell, "gradient": gradient}
+
+
+@pytest.mark.parametrize("name", ["scan", "trace", "cell", "gradient"])
+def test_repeated_eager_calls_compile_once(name):
+    call = eager_calls()[name]
+    with compilations() as first:
+        call(1)
+    assert first  # the listener hears something
+    call(2)
+    TRACES.clear()
+    with compilations() as later:
+        for k in range(3, 7):
+            call(k)
+    assert not later
+    assert not TRACES
+
+
+def test_another_shape_compiles_again():
+    params, state, xs, _ = make_problem(2, time=9).arrays()
+    jlstm.lstm_scan(params, state, xs)
+    with compilations() as events:
+        jlstm.lstm_scan(params, state, xs[:5])
+    assert events
+
+
+def test_one_trace_per_shape():
+    params, state, xs, options = make_problem(3, time=9).arrays()
+    traces = []
+
+    @jax.jit
+    def run(state, xs, lengths, resets):
+        traces.append(xs.shape)
+        return jlstm.lstm_scan(params, state, xs, lengths=lengths, resets=resets)
+
+    for k in range(4):
+        run(jax.tree.map(lambda s, k=k: k * s, state), k * xs, options["lengths"] * 0 + k,
+            np.roll(options["resets"], k, axis=0))  # fmt: skip
+    assert traces == [xs.shape]
+    run(state, xs[:5], options["lengths"] * 0, options["resets"][:5])
+    assert traces == [xs.shape, xs[:5].shape]
+
+
+def test_a_step_that_closes_over_values_is_not_kept():
+    """Two steps that are equal by name must not share a compiled loop."""
+
+    class Cell:
+        scale = 1.0
+
+        def step(self, params, state, x):
+            return state + self.scale * x, x
+
+    cell = Cell()
+    xs = jnp.ones((3, 2))
+    assert jlstm.scan_cell(cell.step, None, jnp.zeros(2), xs)[0].tolist() == [3, 3]
+    cell.scale = 2.0
+    assert jlstm.scan_cell(cell.step, None, jnp.zeros(2), xs)[0].tolist() == [6, 6]
+    total = jax.jit(
+        lambda s: jlstm.scan_cell(
+            lambda params, state, x: (state + s * x, x), None, jnp.zeros(2), xs
+        )[0]
+    )
+    assert total(3.0).tolist() == [9, 9]
+
+
+@pytest.mark.parametrize("save", ["gates", "states", 32])
+def test_memory_falls_with_the_dial(save):
+    """Temporary memory of the training step, in units of `time * batch * hidden` floats."""
+    time, batch, hidden = 1024, 4, 32
+    params = jlstm.init_params(jax.random.key(0), 8, hidden)
+    xs = jnp.zeros((time, batch, 8))
+
+    def loss(params):
+        return (jlstm.lstm_scan(params, None, xs, save=save)[0].h ** 2).sum()
+
+    analysis = jax.jit(jax.grad(loss)).lower(params).compile().memory_analysis()
+    units = analysis.temp_size_in_bytes / (4 * time * batch * hidden)
+    assert units < {"gates": 16, "states": 8, 32: 2.5}[save]

@@ -1,0 +1,105 @@
+"""Several devices: Auto and Explicit meshes, and `shard_map`, with the states they start from."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import jlstm
+from tests.problems import assert_close, make_problem, tolerance
+
+AXES = {"auto": AxisType.Auto, "explicit": AxisType.Explicit}
+
+
+def place(mesh, problem):
+    """The problem's arrays, the batch sharded over `data`, the weights on every device."""
+    params, state, xs, options = problem.arrays()
+
+    def put(tree, *spec):
+        return jax.tree.map(lambda a: jax.device_put(a, NamedSharding(mesh, P(*spec))), tree)
+
+    state, reset_state = put((state, options.get("reset_state")), "data")
+    return (
+        put(params), state, put(xs, None, "data"), put(options.get("lengths"), "data"),
+        put(options.get("resets"), None, "data"), reset_state,
+    )  # fmt: skip
+
+
+def make_loss(reverse):
+    def loss(params, state, xs, lengths, resets, reset_state):
+        state, hs = jlstm.lstm_scan(
+            params, state, xs, lengths=lengths, resets=resets, reset_state=reset_state,
+            reverse=reverse,
+        )  # fmt: skip
+        return (hs**2).sum() + (state.c**2).sum(), (state, hs)
+
+    return jax.value_and_grad(loss, argnums=(0, 2), has_aux=True)
+
+
+@pytest.fixture(params=["zero state", "given state"])
+def problem(request):
+    given = request.param == "given state"
+    return make_problem(12, time=5, batch=(8,), state=given, reset_state=given, reverse=given)
+
+
+@pytest.mark.parametrize("kind", AXES)
+def test_sharded_batch_equals_one_device(problem, kind):
+    params, state, xs, options = problem.arrays()
+    function = make_loss(problem.options["reverse"])
+    masks = (options["lengths"], options["resets"], options.get("reset_state"))
+    expected = function(params, state, xs, *masks)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AXES[kind],))
+    with jax.set_mesh(mesh):
+        result = jax.jit(function)(*place(mesh, problem))
+    assert_close(result, expected, tolerance(jnp.float32, "gradients"))
+
+
+@pytest.mark.parametrize("kind", AXES)
+def test_zero_state_takes_the_sharding_of_the_inputs(kind):
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AXES[kind],))
+    params, _, xs, _ = make_problem(12, batch=(8,), resets=False).arrays()
+    with jax.set_mesh(mesh):
+        xs = jax.device_put(xs, NamedSharding(mesh, P(None, "data")))
+        state, hs = jax.jit(jlstm.lstm_scan, static_argnums=1)(params, None, xs)
+    for array, spec in ((state.h, P("data")), (state.c, P("data")), (hs, P(None, "data"))):
+        assert array.sharding.is_equivalent_to(NamedSharding(mesh, spec), array.ndim)
+
+
+@pytest.mark.parametrize("kind", AXES)
+@pytest.mark.parametrize("check", [True, False])
+def test_shard_map(problem, kind, check):
+    """Each device runs its part of the batch; the weights' gradient is summed by JAX."""
+    params, state, xs, options = problem.arrays()
+    function = make_loss(problem.options["reverse"])
+    masks = (options["lengths"], options["resets"], options.get("reset_state"))
+    (value, (last, hs)), (d_params, d_xs) = function(params, state, xs, *masks)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AXES[kind],))
+
+    def part(*arguments):
+        (value, aux), (d_params, d_xs) = function(*arguments)
+        if not check:  # without the check of varying axes JAX leaves the sum to the caller
+            d_params = jax.lax.psum(d_params, "data")
+        return jax.lax.psum(value, "data"), aux, d_params, d_xs
+
+    batch, sequence = P("data"), P(None, "data")
+    sharded = jax.shard_map(
+        part, mesh=mesh, in_specs=(P(), batch, sequence, batch, sequence, batch),
+        out_specs=(P(), (batch, sequence), P(), sequence), check_vma=check,
+    )  # fmt: skip
+    result = jax.jit(sharded)(*place(mesh, problem))
+    expected = (value, (last, hs), d_params, d_xs)
+    assert_close(result, expected, tolerance(jnp.float32, "gradients"))
+
+
+def test_shard_map_takes_a_state_made_inside():
+    """`init_state` inside `shard_map` knows nothing of the mesh; the scan takes it all the same."""
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
+    params, _, xs, _ = make_problem(12, batch=(8,), resets=False).arrays()
+
+    def part(xs):
+        return jlstm.lstm_scan(params, jlstm.init_state(params, (xs.shape[1],)), xs)[1]
+
+    spec = P(None, "data")
+    hs = jax.jit(jax.shard_map(part, mesh=mesh, in_specs=spec, out_specs=spec))(xs)
+    assert_close(hs, jlstm.lstm_scan(params, None, xs)[1], tolerance(jnp.float32))

@@ -1,0 +1,75 @@
+"""The package as a whole: what it imports, exports and leaves alone."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import jlstm
+
+ROOT = Path(__file__).parents[1]
+
+
+def modules(folder):
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def imports(path):
+    """Packages that a module imports when it runs; names for type checkers do not count."""
+    found = set()
+
+    def visit(node):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            return
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(path.read_text()))
+    return found
+
+
+def test_the_core_imports_jax_and_numpy_only():
+    allowed = {"jax", "numpy", "jlstm"} | set(sys.stdlib_module_names)
+    for path in modules("jlstm"):
+        assert {name.split(".")[0] for name in imports(path)} <= allowed, path
+
+
+def test_only_public_jax():
+    for path in modules("jlstm") + modules("train"):
+        assert not [n for n in imports(path) if "_src" in n or n.startswith("jaxlib")], path
+
+
+def test_importing_makes_no_array_and_leaves_the_config_alone():
+    code = """
+import jax
+before = dict(jax.config.values)
+import jlstm
+assert dict(jax.config.values) == before
+assert not jax.live_arrays()
+from jax.extend import backend
+print(sorted(m for m in __import__("sys").modules if m in ("flax", "optax", "matplotlib", "train")))
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "[]\n"
+
+
+def test_the_names_of_the_contract():
+    for name in (
+        "LSTMParams LSTMState LSTMTrace init_params init_state lstm_step lstm_scan scan_cell "
+        "lstm_trace"
+    ).split():
+        assert getattr(jlstm, name).__doc__, name
+    assert jlstm.LSTMParams._fields == ("weight_ih", "weight_hh", "bias")
+    assert jlstm.LSTMState._fields == ("h", "c")
+    assert jlstm.LSTMTrace._fields == ("i", "f", "g", "o", "c")
+
+
+def test_the_package_is_typed():
+    assert (ROOT / "jlstm" / "py.typed").exists()

@@ -1,0 +1,50 @@
+"""The shapes written in the signatures are true: jaxtyping and beartype check them on real calls.
+
+They run in a process of their own, where the annotations are evaluated; the library itself
+imports neither.
+"""
+
+import subprocess
+import sys
+
+CALLS = """
+import typing
+
+import jax
+import jax.numpy as jnp
+import beartype
+import jaxtyping
+
+typing.TYPE_CHECKING = True  # evaluates the imports that annotations need
+with jaxtyping.install_import_hook("jlstm", "beartype.beartype"):
+    import jlstm
+typing.TYPE_CHECKING = False
+
+params = jlstm.init_params(jax.random.key(0), 4, 5)
+for batch in ((), (3,), (2, 3)):
+    state = jlstm.init_state(params, batch)
+    xs = jnp.ones((7, *batch, 4))
+    masks = {
+        "lengths": jnp.full(batch, 4), "resets": jnp.zeros((7, *batch), bool), "reset_state": state
+    }
+    for options in ({}, masks, masks | {"reverse": True}):
+        jlstm.lstm_scan(params, state, xs, **options)
+        jlstm.lstm_scan(params, None, xs, save=3, **options)
+        jlstm.lstm_trace(params, state, xs, **options)
+        jlstm.scan_cell(jlstm.lstm_step, params, state, xs, **options)
+    jlstm.lstm_step(params, state, xs[0])
+    jax.vmap(jlstm.lstm_step, (None, None, 0))(params, state, xs)
+jlstm.init_params(jax.random.key(0), 4, 5, bias_init=jlstm.initializers.chrono(10.0))
+try:
+    jlstm.cell.pre_activations(params, jnp.ones((3, 5)), jnp.ones((2, 4)))
+except jaxtyping.TypeCheckError:
+    print("checked")
+"""
+
+
+def test_annotations_are_true():
+    result = subprocess.run(
+        [sys.executable, "-c", CALLS], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "checked\n"
