@@ -1,0 +1,55 @@
+"""The command line of both programs: flags by tyro, and every error as one line."""
+
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import tyro
+
+from train.errors import InputError, RunError
+
+Options = TypeVar("Options")
+
+
+def parse(default: Options, args: Sequence[str], prog: str) -> Options:
+    """The options `default`, a dataclass, with what the flags say.
+
+    Raises:
+      InputError: a flag that is unknown, lacks its value, or has one of a wrong type.
+    """
+    shown = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(shown):
+            return tyro.cli(
+                type(default), prog=prog, args=args, default=default, use_underscores=True
+            )
+    except SystemExit as end:
+        if not end.code:
+            raise
+        raise InputError(_one_line(shown.getvalue())) from None
+
+
+def run(main: Callable[[list[str]], None], name: str) -> None:
+    """Run a program; end with one line on stderr and its exit status if it fails."""
+    try:
+        main(sys.argv[1:])
+    except InputError as error:
+        status = (2, error)
+    except RunError as error:
+        status = (1, error)
+    except KeyboardInterrupt:
+        status = (130, "interrupted; the same command goes on from the last checkpoint")
+    else:
+        return
+    print(f"{name}: {status[1]}", file=sys.stderr)
+    sys.exit(status[0])
+
+
+def _one_line(box: str) -> str:
+    """The message of an error that tyro draws as a box: its first paragraph, without the frame."""
+    lines = [line.strip("│ \n") for line in box.splitlines()[1:]]
+    end = next((k for k, line in enumerate(lines) if re.match("[─╰]", line)), len(lines))
+    return " ".join(lines[:end])

@@ -1,0 +1,208 @@
+"""A run from its first step, or its newest checkpoint, to its report."""
+
+import textwrap
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from train import checkpoint, metrics
+from train.config import Config, differences, read_config, to_toml
+from train.data import Text, decode, encode, load_text
+from train.errors import InputError, RunError
+from train.files import write_text
+from train.model import CharLM, generate
+from train.progress import Report, say, show_progress
+from train.report import write_report
+from train.step import TrainState, evaluate, init_train_state, run_steps
+
+SHOWN = 200  # characters of a sample on the screen; samples.txt has it whole
+
+
+class Spent(NamedTuple):
+    """Time that went into a run, over all its starts; kept in its checkpoints."""
+
+    seconds: float = 0.0
+    """Wall time of everything."""
+    steps: int = 0
+    """Steps that were timed: all but those of a dispatch that had to be compiled first."""
+    step_seconds: float = 0.0
+    """Time of those."""
+
+    def rate(self, config: Config) -> float:
+        """Characters a second in training."""
+        characters = self.steps * config.data.rows * config.data.chunk
+        return characters / self.step_seconds if self.steps else 0.0
+
+
+def train(config: Config, out: Path, console: Console) -> dict[str, Any] | None:
+    """Train, or go on with a run that was stopped; None says that it had finished before.
+
+    Raises:
+      InputError: a text that cannot be used, or a folder that holds something else.
+      RunError: a failure under way: a full disk, a loss that is not finite.
+    """
+    text = load_text(config.data)
+    open_run(out, config)
+    state, spent = resume(out, config, text, console)
+    if int(state.step) == config.steps and (out / "result.json").exists():
+        say(console, f"{out} has finished its {config.steps} steps; a larger --steps goes on")
+        return None
+    say(
+        console,
+        f"{text.source}: {len(text.train):,} characters to train on, "
+        f"{len(text.vocabulary)} distinct; writing to {out}",
+    )
+    try:
+        (out / "result.json").unlink(missing_ok=True)  # it was of fewer steps
+        with show_progress(console, int(state.step), config.steps) as report:
+            state, spent = run_to_the_end(config, text, state, spent, out, console, report)
+        result = write_report(out, config, text, state.params, spent.seconds, spent.rate(config))
+    except OSError as error:
+        raise RunError(f"cannot write to {out}: {error.strerror or error}") from None
+    say(
+        console,
+        f"{result['bits_per_char']:.3f} bits per character on the test split "
+        f"({result['unigram_bits_per_char']:.3f} by character frequencies alone) after "
+        f"{result['seconds']:.0f} s at {result['chars_per_second']:,} characters a second; "
+        f"the weights, curves.png and samples.txt are in {out}",
+    )
+    return result
+
+
+def open_run(out: Path, config: Config) -> None:
+    """Make the folder of a run, or check that it holds this one; write the resolved config."""
+    kept = out / "config.toml"
+    try:
+        if kept.exists():
+            changed = differences(read_config(kept), config)
+            if changed:
+                raise InputError(
+                    f"--out {out} holds a run with another config: {', '.join(changed)}; "
+                    "choose another --out or the same config"
+                )
+        elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InputError(f"--out {out} exists and holds no run; choose another")
+        (out / "checkpoints").mkdir(parents=True, exist_ok=True)
+        write_text(kept, to_toml(config))
+    except OSError as error:
+        raise InputError(f"cannot write to --out {out}: {error.strerror}") from None
+
+
+def resume(out: Path, config: Config, text: Text, console: Console) -> tuple[TrainState, Spent]:
+    """The state to go on from, and what was spent on it."""
+    fresh = init_train_state(config, len(text.vocabulary))
+    found, complaints = checkpoint.restore(out / "checkpoints", fresh)
+    instead = f"going on from checkpoint {found.step}" if found else "starting from step 0"
+    for complaint in complaints:
+        say(console, f"{complaint}; {instead}")
+    if found is None:
+        metrics.rewind(out, 0)
+        return fresh, Spent()
+    if found.notes["text_sha256"] != text.sha256:
+        raise InputError(f"{text.source} is not the text that the run in {out} began with")
+    metrics.rewind(out, found.step)
+    if not complaints and found.step < config.steps:
+        say(console, instead)
+    return found.state, Spent(*found.notes["spent"])
+
+
+def run_to_the_end(
+    config: Config,
+    text: Text,
+    state: TrainState,
+    spent: Spent,
+    out: Path,
+    console: Console,
+    report: Report,
+) -> tuple[TrainState, Spent]:
+    """All remaining steps. A dispatch ends where something is due, so that it sees that step."""
+    tokens = jax.device_put(text.train)
+    step = int(state.step)
+    compiled = set()
+    began = time.monotonic() - spent.seconds
+    while step < config.steps:
+        count = next_stop(step, config) - step
+        start = time.monotonic()
+        state, taken = run_steps(config, count, state, tokens)
+        taken = jax.device_get(taken)
+        now = time.monotonic()
+        if count in compiled:
+            spent = spent._replace(
+                steps=spent.steps + count, step_seconds=spent.step_seconds + now - start
+            )
+        compiled.add(count)
+        check_finite(taken.loss, step, out)
+        step += count
+        bits = float(taken.loss.mean() / np.log(2))
+        report(step, bits, spent.rate(config))
+        metrics.append(
+            out,
+            step,
+            train_bits_per_char=bits,
+            gradient_norm=float(taken.gradient_norm.mean()),
+            chars_per_second=round(spent.rate(config)),
+        )
+        if due(step, config.log.validate_every, config):
+            rows, chunk = config.data.rows, config.data.chunk
+            bits = evaluate(state.params, text.validation, rows, chunk)
+            metrics.append(out, step, validation_bits_per_char=bits)
+        if due(step, config.log.sample_every, config):
+            sample = draw_sample(config, text, state.params, step)
+            metrics.append(out, step, sample=sample)
+            say(console, f"step {step} writes:\n{textwrap.indent(sample[:SHOWN], '  | ')}")
+        spent = spent._replace(seconds=time.monotonic() - began)
+        if due(step, config.checkpoint_every, config):
+            save(out, step, state, spent, text)
+    return state, spent
+
+
+def next_stop(step: int, config: Config) -> int:
+    """The next step at which anything is due."""
+    log = config.log
+    intervals = (log.dispatch, log.validate_every, log.sample_every, config.checkpoint_every)
+    return min(config.steps, *((step // every + 1) * every for every in intervals))
+
+
+def due(step: int, every: int, config: Config) -> bool:
+    """Whether what happens every so many steps, and at the end, happens now."""
+    return step % every == 0 or step == config.steps
+
+
+def check_finite(losses: np.ndarray, step: int, out: Path) -> None:
+    """Stop at the first loss that is not finite; nothing of these steps has been saved."""
+    bad = np.flatnonzero(~np.isfinite(losses))
+    if bad.size:
+        raise RunError(
+            f"the loss is {losses[bad[0]]} at step {step + bad[0] + 1}; the last good checkpoint "
+            f"in {out / 'checkpoints'} is untouched. A smaller optimizer.learning_rate may help"
+        )
+
+
+def save(out: Path, step: int, state: TrainState, spent: Spent, text: Text) -> None:
+    """Write a checkpoint, or say in one line why not."""
+    notes = {"text_sha256": text.sha256, "spent": list(spent)}
+    try:
+        checkpoint.save(out / "checkpoints", step, state, notes)
+    except Exception as error:  # orbax wraps a full disk in errors of many kinds
+        raise RunError(
+            f"cannot write checkpoint {step} to {out / 'checkpoints'}: "
+            f"{checkpoint.reason(error)}; earlier checkpoints are untouched"
+        ) from error
+
+
+def draw_sample(config: Config, text: Text, params: CharLM, step: int) -> str:
+    """Text by the model as it is now, from a line's beginning."""
+    prompt = "\n" if "\n" in text.vocabulary else text.vocabulary[0]
+    key = jax.random.fold_in(jax.random.key(config.seed), step)
+    tokens = generate(
+        params,
+        key,
+        encode(prompt, text.vocabulary),
+        config.log.sample_length,
+        config.log.temperature,
+    )
+    return decode(tokens, text.vocabulary)

@@ -1,0 +1,74 @@
+"""`python -m train.sample RUN_DIR [--prompt TEXT] [--length N] [--temperature X]`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from train.command import parse, run
+from train.errors import InputError
+
+
+@dataclass(frozen=True)
+class Command:
+    """Write text with the model of a finished run."""
+
+    run: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN_DIR")]] = tyro.MISSING
+    """The run's folder, such as runs/char_lm."""
+    prompt: str = "\n"
+    """The text that the model goes on from."""
+    length: int = 500
+    """Characters to write."""
+    temperature: float = 0.8
+    """0 takes the likeliest character each time; 1 samples the model as it is."""
+    seed: int = 0
+    """Another seed writes another text."""
+
+
+def main(args: list[str]) -> None:
+    """Print the prompt and what the model makes of it."""
+    command = parse(Command(), args, "python -m train.sample")
+    print(sample(command))
+
+
+def sample(command: Command) -> str:
+    """The prompt, continued.
+
+    Raises:
+      InputError: no finished run, a prompt with unknown characters, a number out of range.
+    """
+    if command.length < 1:
+        raise InputError(f"--length must be 1 or more, got {command.length}")
+    if not 0 <= command.temperature < float("inf"):
+        raise InputError(f"--temperature must be 0 or more, got {command.temperature}")
+    if not command.prompt:
+        raise InputError("--prompt must hold a character to begin with, got an empty text")
+    weights = command.run / "params.safetensors"
+    if not weights.exists():
+        raise InputError(f"{command.run} holds no finished run: there is no {weights.name}")
+    import jax  # after the checks: it takes seconds to start
+
+    from train.data import decode, encode
+    from train.model import generate
+    from train.weights import load_weights
+
+    params, vocabulary = load_weights(weights)
+    unknown = sorted(set(command.prompt) - set(vocabulary))
+    if unknown:
+        raise InputError(
+            f"--prompt holds {''.join(unknown)!r}, which the run's text does not; it knows "
+            f"{vocabulary!r}"
+        )
+    tokens = generate(
+        params,
+        jax.random.key(command.seed),
+        encode(command.prompt, vocabulary),
+        command.length,
+        command.temperature,
+    )
+    return command.prompt.lstrip("\n") + decode(tokens, vocabulary)
+
+
+if __name__ == "__main__":
+    run(main, "train.sample")

@@ -1,0 +1,119 @@
+"""The training step: a pure function, and the one place where it is compiled."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import jlstm
+from train.config import Config, Optimizer
+from train.data import Batch, batch_at
+from train.model import CharLM, init_model, predict
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, Int
+
+
+class TrainState(NamedTuple):
+    """All that training changes; with the config and the text it is the whole of a run."""
+
+    step: "Int[Array, '']"
+    params: CharLM
+    opt_state: optax.OptState
+    memory: jlstm.LSTMState  # carried from chunk to chunk, one a row
+
+
+class Metrics(NamedTuple):
+    """Of one step: nats per character, and the norm of the gradient before clipping."""
+
+    loss: "Float[Array, '']"
+    gradient_norm: "Float[Array, '']"
+
+
+def make_optimizer(config: Optimizer, steps: int) -> optax.GradientTransformation:
+    """AdamW under warm-up and cosine decay, after clipping by the global norm."""
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, config.learning_rate, config.warmup, max(steps, config.warmup + 1),
+        config.final_learning_rate,
+    )  # fmt: skip
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip),
+        optax.adamw(
+            schedule,
+            weight_decay=config.weight_decay,
+            mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
+        ),
+    )
+
+
+def init_train_state(config: Config, vocabulary_size: int) -> TrainState:
+    """The state before the first step, drawn from the seed."""
+    params = init_model(jax.random.key(config.seed), config.model, vocabulary_size)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=make_optimizer(config.optimizer, config.steps).init(params),
+        memory=jlstm.init_state(params.lstm, (config.data.rows,)),
+    )
+
+
+def train_step(
+    optimizer: optax.GradientTransformation, state: TrainState, batch: Batch
+) -> tuple[TrainState, Metrics]:
+    """One step of truncated backpropagation through time: read a chunk, adjust the weights."""
+    # The gradient stops at the memory that a chunk begins with; its values go on.
+    memory = jax.tree.map(lambda s: jnp.where(batch.first, 0, s), state.memory)
+
+    def loss_and_memory(params: CharLM) -> tuple["Array", jlstm.LSTMState]:
+        new_memory, logits = predict(params, memory, batch.inputs)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
+        return losses.mean(), new_memory
+
+    (loss, memory), gradient = jax.value_and_grad(loss_and_memory, has_aux=True)(state.params)
+    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+    params: Any = optax.apply_updates(state.params, updates)
+    new_state = TrainState(state.step + 1, params, opt_state, memory)
+    return new_state, Metrics(loss, optax.global_norm(gradient))
+
+
+@partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
+def run_steps(
+    config: Config, count: int, state: TrainState, tokens: "Int[Array, ' characters']"
+) -> tuple[TrainState, Metrics]:
+    """`count` steps in one dispatch. The old state is donated: its memory holds the new one."""
+    optimizer = make_optimizer(config.optimizer, config.steps)
+
+    def step(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
+        return train_step(optimizer, state, batch_at(tokens, config.data, config.seed, state.step))
+
+    return jax.lax.scan(step, state, None, length=count)
+
+
+def evaluate(params: CharLM, tokens: np.ndarray, rows: int, chunk: int) -> float:
+    """Bits per character, every character after the first predicted once.
+
+    The text is cut into at most `rows` pieces read side by side; each begins with an empty memory,
+    which costs little, and never helps.
+    """
+    rows = min(rows, max(1, (len(tokens) - 1) // chunk))
+    chunks = -(-(len(tokens) - 1) // (rows * chunk))
+    places = np.arange(rows * chunks * chunk).reshape(rows, chunks, chunk).transpose(1, 2, 0)
+    counted = places < len(tokens) - 1
+    places = np.where(counted, places, 0)
+    total = _total_loss(params, tokens[places], tokens[places + 1], counted)
+    return float(total) / (len(tokens) - 1) / np.log(2)
+
+
+@jax.jit
+def _total_loss(params: CharLM, inputs: "Array", targets: "Array", counted: "Array") -> "Array":
+    def read(memory: jlstm.LSTMState, chunk: tuple) -> tuple[jlstm.LSTMState, "Array"]:
+        inputs, targets, counted = chunk
+        memory, logits = predict(params, memory, inputs)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+        return memory, jnp.where(counted, losses, 0).sum()
+
+    memory = jlstm.init_state(params.lstm, inputs.shape[2:])
+    return jax.lax.scan(read, memory, (inputs, targets.astype(jnp.int32), counted))[1].sum()
