@@ -1,120 +1,132 @@
-"""Checkpoints, by orbax: whole or not there, and checked end to end when they are read.
+"""Checkpoints: arrays by orbax, made whole or not at all, and checked byte by byte when found.
 
 This is orbax's v1 interface, the one its documentation teaches and new work goes into; it still
-lives behind an `experimental` name, which is why nothing else in the project imports it.
+lives behind an `experimental` name, which is why nothing else in the project imports it. Of its
+two layers this uses the lower one, `save` and `load` of a folder: the upper one finds and removes
+checkpoints by itself, and hands back arrays with a flipped bit as if nothing had happened.
 
-Orbax writes to a temporary folder and renames it, so that a kill leaves no half checkpoint. What
-it does not do is notice a flipped bit in the stored arrays: a digest of the values is saved beside
-them, and compared with what comes back.
+A checkpoint is a folder named by its step. It is written under another name and renamed when it is
+complete, and holds `state/`, orbax's, and `notes.json`: what else belongs to the state, and the
+SHA-256 of every file.
 """
 
 import contextlib
 import hashlib
 import json
 import logging
+import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import jax
-import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 KEPT = 3  # the newest, and two to fall back on
+UNFINISHED = "unfinished-"
 
 State = TypeVar("State")
 
 
-class Restored(NamedTuple):
-    """A good checkpoint: its step, its state, and the notes saved with it."""
+class Checkpoint(NamedTuple):
+    """A checkpoint whose bytes are those that were written."""
 
+    path: Path
     step: int
-    state: Any
     notes: dict[str, Any]
 
 
 def save(folder: Path, step: int, state: Any, notes: dict[str, Any]) -> None:
-    """Write the checkpoint of a step; on any failure nothing of it is left behind.
+    """Write the checkpoint of a step and remove old ones; a failure leaves nothing of it.
 
     Args:
       folder: where the checkpoints of the run are.
       step: the step it belongs to.
-      state: a pytree of arrays.
+      state: a pytree of arrays, none of them empty.
       notes: what else belongs to it; must fit into JSON.
     """
+    part = folder / f"{UNFINISHED}{step}"
     try:
-        with _quiet(), _open(folder) as checkpointer:
-            metadata = {"notes": notes, "sha256": _digest(state, notes)}
-            checkpointer.save(step, state, custom_metadata=metadata)
+        with _quiet():
+            ocp.save(str((part / "state").absolute()), state)
+        content = {"notes": notes, "sha256": _digests(part)}
+        with open(part / "notes.json", "w", encoding="utf-8") as file:
+            json.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(folder / str(step))
     except BaseException:
-        remove_unfinished(folder)
+        _remove(part)
         raise
+    for old in _steps(folder)[KEPT:]:
+        shutil.rmtree(folder / str(old))
 
 
-def restore(folder: Path, like: State) -> tuple[Restored | None, list[str]]:
+def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """The newest good checkpoint, or None, and a complaint about each damaged newer one.
 
-    A damaged one is moved aside, to `STEP.damaged`, so that its step can be written again.
-
-    Args:
-      folder: where the checkpoints of the run are.
-      like: a pytree with the structure, shapes, dtypes and shardings to restore.
+    A damaged one is moved aside, to `STEP.damaged`, so that its step can be written again. What a
+    kill left of one that was being written is removed.
     """
+    for path in folder.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(path)
     complaints: list[str] = []
-    remove_unfinished(folder)
-    steps = sorted((int(p.name) for p in folder.glob("*") if p.name.isdigit()), reverse=True)
-    for step in steps:
+    for step in _steps(folder):
+        path = folder / str(step)
         try:
-            return _restore_step(folder, step, like), complaints
-        except Exception as error:  # whatever orbax makes of bytes that are not its own
-            complaints.append(f"checkpoint {step} is damaged ({reason(error)})")
-            aside = folder / f"{step}.damaged"
-            shutil.rmtree(aside, ignore_errors=True)
-            (folder / str(step)).replace(aside)
+            content = json.loads((path / "notes.json").read_text(encoding="utf-8"))
+            wanted, notes = content["sha256"], content["notes"]
+        except (OSError, ValueError, KeyError, TypeError):
+            fault = "notes.json cannot be read"
+        else:
+            found = _digests(path)
+            fault = next((name for name in wanted if found.get(name) != wanted[name]), None)
+            if fault is None:
+                return Checkpoint(path, step, notes), complaints
+        complaints.append(f"checkpoint {step} is damaged ({fault})")
+        aside = folder / f"{step}.damaged"
+        shutil.rmtree(aside, ignore_errors=True)
+        path.rename(aside)
     return None, complaints
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove what a kill or a full disk left of checkpoints that were never finished."""
-    for path in folder.glob("*.orbax-checkpoint-tmp*"):
-        shutil.rmtree(path, ignore_errors=True)
+def load(checkpoint: Checkpoint, like: State) -> State:
+    """The state of a checkpoint, in the structure, shapes, dtypes and shardings of `like`."""
+    with _quiet():
+        return ocp.load(str((checkpoint.path / "state").absolute()), like)
 
 
 def reason(error: BaseException) -> str:
-    """The innermost cause, in one line."""
+    """The innermost cause of an error of `save`, in one line."""
     while error.__cause__ is not None:
         error = error.__cause__
-    line = " ".join(str(error).split())
-    return line if len(line) <= 100 else f"{line[:100]}..."
+    return " ".join(str(error).split())
 
 
-def _restore_step(folder: Path, step: int, like: Any) -> Restored:
-    with _quiet(), _open(folder) as checkpointer:
-        metadata = checkpointer.metadata(step).custom_metadata or {}
-        state = checkpointer.load(step, like)
-    if "sha256" not in metadata:
-        raise ValueError("its digest is missing")
-    if metadata["sha256"] != _digest(state, metadata["notes"]):
-        raise ValueError("its values differ from those that were saved")
-    return Restored(step, state, metadata["notes"])
+def _remove(part: Path) -> None:
+    """Remove what was written of a failed save, also what orbax's other threads still write."""
+    for _ in range(10):
+        shutil.rmtree(part, ignore_errors=True)
+        time.sleep(0.1)
+        if not part.exists():
+            break
 
 
-def _open(folder: Path) -> ocp.training.Checkpointer:
-    every_call: Any = ocp.training.save_decision_policies.FixedIntervalPolicy(1)
-    newest: Any = ocp.training.preservation_policies.LatestN(KEPT)
-    return ocp.training.Checkpointer(
-        str(folder.absolute()), save_decision_policy=every_call, preservation_policy=newest
-    )
+def _steps(folder: Path) -> list[int]:
+    """Steps that have a checkpoint, newest first."""
+    return sorted((int(p.name) for p in folder.glob("*") if p.name.isdigit()), reverse=True)
 
 
-def _digest(state: Any, notes: dict[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(notes, sort_keys=True).encode())
-    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
-        array = np.asarray(leaf)
-        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+def _digests(path: Path) -> dict[str, str]:
+    """The SHA-256 of every file of a checkpoint but `notes.json`, by name."""
+    files = sorted(p for p in path.rglob("*") if p.is_file() and p.name != "notes.json")
+    digests = {}
+    for file in files:
+        with open(file, "rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256")
+        digests[file.relative_to(path).as_posix()] = digest.hexdigest()
+    return digests
 
 
 @contextlib.contextmanager

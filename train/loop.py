@@ -95,10 +95,10 @@ def open_run(out: Path, config: Config) -> None:
 def resume(out: Path, config: Config, text: Text, console: Console) -> tuple[TrainState, Spent]:
     """The state to go on from, and what was spent on it."""
     fresh = init_train_state(config, len(text.vocabulary))
-    found, complaints = checkpoint.restore(out / "checkpoints", fresh)
-    instead = f"going on from checkpoint {found.step}" if found else "starting from step 0"
+    found, complaints = checkpoint.newest(out / "checkpoints")
+    start = f"going on from checkpoint {found.step}" if found else "starting from step 0"
     for complaint in complaints:
-        say(console, f"{complaint}; {instead}")
+        say(console, f"{complaint}; {start}")
     if found is None:
         metrics.rewind(out, 0)
         return fresh, Spent()
@@ -106,8 +106,8 @@ def resume(out: Path, config: Config, text: Text, console: Console) -> tuple[Tra
         raise InputError(f"{text.source} is not the text that the run in {out} began with")
     metrics.rewind(out, found.step)
     if not complaints and found.step < config.steps:
-        say(console, instead)
-    return found.state, Spent(*found.notes["spent"])
+        say(console, start)
+    return checkpoint.load(found, fresh), Spent(*found.notes["spent"])
 
 
 def run_to_the_end(

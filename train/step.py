@@ -76,7 +76,7 @@ def train_step(
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
     params: Any = optax.apply_updates(state.params, updates)
     new_state = TrainState(state.step + 1, params, opt_state, memory)
-    return new_state, Metrics(loss, optax.global_norm(gradient))
+    return new_state, Metrics(loss, optax.tree.norm(gradient))
 
 
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
@@ -104,7 +104,7 @@ def evaluate(params: CharLM, tokens: np.ndarray, rows: int, chunk: int) -> float
     counted = places < len(tokens) - 1
     places = np.where(counted, places, 0)
     total = _total_loss(params, tokens[places], tokens[places + 1], counted)
-    return float(total) / (len(tokens) - 1) / np.log(2)
+    return float(total / (len(tokens) - 1) / np.log(2))
 
 
 @jax.jit

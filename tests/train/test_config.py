@@ -1,0 +1,75 @@
+"""Configs: defaults, files, complaints, and what makes two of them the same run."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.train.runs import ROOT, TINY
+from train.config import Config, Data, Log, Optimizer, differences, read_config, to_toml
+from train.errors import InputError
+
+
+def test_a_resolved_config_reads_back_the_same(tmp_path):
+    config = replace(TINY, data=replace(TINY.data, path='a "b" \\ ü.txt'), seed=7)
+    path = tmp_path / "config.toml"
+    path.write_text(to_toml(config), encoding="utf-8")
+    assert read_config(path) == config
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda p: p.name)
+def test_shipped_configs(path):
+    config = read_config(path)
+    assert config != Config()  # it holds something
+    assert path.read_text().startswith("# ")  # the line that `python -m train` lists
+
+
+@pytest.mark.parametrize(("toml", "message"), [
+    ("stepz = 3", "unknown key stepz"),
+    ("[data]\nrowz = 3", "unknown key data.rowz"),
+    ("steps = 0", "steps: should be greater than or equal to 1, got 0"),
+    ("steps = 2.5", "steps: should be a valid integer, got 2.5"),
+    ('steps = "3"', "steps: should be a valid integer, got '3'"),
+    ("steps = true", "steps: should be a valid integer, got True"),
+    ("seed = -1", "seed: should be greater than or equal to 0, got -1"),
+    ("[optimizer]\nlearning_rate = 0", "learning_rate: should be greater than 0, got 0"),
+    ("[optimizer]\nlearning_rate = nan", "optimizer.learning_rate: should be"),
+    ("[optimizer]\nlearning_rate = inf", "optimizer.learning_rate: should be a finite number"),
+    ("[data]\ntest = 0.6", "data.test: should be less than 0.5, got 0.6"),
+    ("[data]\npath = 3", "data.path: should be a valid string, got 3"),
+    ("data = 3", "data: should be an object, got 3"),
+    ("steps = ", "is not TOML"),
+    ("a = 1979-05-27", "unknown key a"),
+])  # fmt: skip
+def test_complaints(tmp_path, toml, message):
+    path = tmp_path / "bad.toml"
+    path.write_text(toml)
+    with pytest.raises(InputError, match=message) as caught:
+        read_config(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_several_complaints_in_one_line(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text("stepz = 1\nseed = -1\n")
+    with pytest.raises(InputError, match=r"seed: should be.*; unknown key stepz"):
+        read_config(path)
+
+
+def test_a_missing_config():
+    with pytest.raises(InputError, match=r"cannot read the config nowhere.toml: No such file"):
+        read_config(Path("nowhere.toml"))
+
+
+@pytest.mark.parametrize(("change", "found"), [
+    ({"checkpoint_every": 3}, []),
+    ({"log": Log(dispatch=3)}, []),
+    ({"steps": 41}, []),
+    ({"steps": 39}, ["steps (40 before, 39 now)"]),
+    ({"seed": 5}, ["seed (0 before, 5 now)"]),
+    ({"optimizer": Optimizer(warmup=5, clip=2.0)}, ["optimizer.clip (1.0 before, 2.0 now)"]),
+    ({"data": Data(rows=4, chunk=16, path="x")}, ["data.path (None before, x now)"]),
+])  # fmt: skip
+def test_what_makes_another_run(change, found):
+    assert differences(TINY, replace(TINY, **change)) == found

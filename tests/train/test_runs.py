@@ -1,0 +1,388 @@
+"""Whole runs: what they write, how they go on, and what stops them."""
+
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import time
+from dataclasses import replace
+
+import matplotlib.image
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from tests.train.runs import (
+    ROOT,
+    command,
+    lines_of,
+    run_command,
+    run_here,
+    tiny,
+    write_text_file,
+)
+from train import checkpoint, loop
+from train.config import Optimizer, read_config
+from train.data import load_text
+from train.errors import InputError, RunError
+from train.sample import Command, sample
+from train.step import evaluate
+from train.weights import load_weights
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run: its config, its folder, its result and what it showed."""
+    folder = tmp_path_factory.mktemp("finished")
+    config = tiny(write_text_file(folder))
+    out = folder / "run"
+    result, shown = run_here(config, out)
+    return config, out, result, shown
+
+
+def test_the_output_folder(finished):
+    config, out, result, shown = finished
+    assert sorted(p.name for p in out.iterdir()) == [
+        "checkpoints", "config.toml", "curves.png", "metrics.jsonl", "params.safetensors",
+        "result.json", "samples.txt",
+    ]  # fmt: skip
+    assert read_config(out / "config.toml") == config
+    assert json.loads((out / "result.json").read_text()) == result
+    assert "bits per character on the test split" in shown
+    assert "characters a second" in shown
+
+
+def test_result(finished):
+    config, out, result, _ = finished
+    text = load_text(config.data)
+    params, vocabulary = load_weights(out / "params.safetensors")
+    assert vocabulary == text.vocabulary
+    bits = evaluate(params, text.test, config.data.rows, config.data.chunk)
+    assert result["bits_per_char"] == pytest.approx(bits, rel=1e-6)
+    assert result["bits_per_char"] < result["unigram_bits_per_char"]
+    sizes = safetensors.numpy.load_file(out / "params.safetensors")
+    assert result["parameters"] == sum(a.size for a in sizes.values())
+    v, e, h = len(vocabulary), 8, 16
+    assert result["parameters"] == v * e + (e + h + 1) * 4 * h + (h + 1) * v
+    assert result["steps"] == config.steps
+    assert 0 < result["seconds"] < 120
+    assert result["chars_per_second"] > 0
+
+
+def test_metrics(finished):
+    _, out, result, _ = finished
+    lines = lines_of(out)
+    trained = [line["step"] for line in lines if "train_bits_per_char" in line]
+    # Every 4 steps, and where a checkpoint (10) or validation (20) is due.
+    expected = sorted({*range(4, 41, 4), *range(10, 41, 10)})
+    assert trained == expected
+    assert [line["step"] for line in lines if "validation_bits_per_char" in line] == [20, 40]
+    assert lines[-2]["validation_bits_per_char"] == result["validation_bits_per_char"]
+    first = next(line for line in lines if "train_bits_per_char" in line)
+    size = result["vocabulary"]
+    assert first["train_bits_per_char"] == pytest.approx(math.log2(size), abs=0.3)
+
+
+def test_curves_and_samples(finished):
+    _, out, _, _ = finished
+    image = matplotlib.image.imread(out / "curves.png")
+    assert image.shape[0] > 400
+    assert image.shape[1] > 800
+    assert len(np.unique(image.reshape(-1, image.shape[2]), axis=0)) > 50  # something is drawn
+    samples = (out / "samples.txt").read_text()
+    assert samples.count("===") == 4
+    assert "=== step 40 ===" in samples
+
+
+def test_a_finished_run_says_so_and_changes_nothing(finished):
+    config, out, _, _ = finished
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    result, shown = run_here(config, out)
+    assert result is None
+    assert "has finished its 40 steps; a larger --steps goes on" in shown
+    assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+
+
+def test_the_same_config_gives_the_same_bits(finished, tmp_path):
+    config, out, _, _ = finished
+    run_here(config, tmp_path / "again")
+    again = (tmp_path / "again" / "params.safetensors").read_bytes()
+    assert again == (out / "params.safetensors").read_bytes()
+    run_here(replace(config, seed=1), tmp_path / "other")
+    assert (tmp_path / "other" / "params.safetensors").read_bytes() != again
+
+
+class Killed(BaseException):
+    """Stands for a kill inside this process."""
+
+
+def stopped_at(monkeypatch, step):
+    """Make the run end right after the metrics of that step."""
+    append = loop.metrics.append
+
+    def stop(out, at, **values):
+        append(out, at, **values)
+        if at >= step:
+            raise Killed
+
+    monkeypatch.setattr(loop.metrics, "append", stop)
+
+
+@pytest.mark.parametrize("step", [4, 10, 18, 34, 40])
+def test_going_on_is_bit_for_bit(finished, tmp_path, monkeypatch, step):
+    config, whole, _, _ = finished
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        stopped_at(patch, step)
+        with pytest.raises(Killed):
+            run_here(config, out)
+    with (out / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 38, "tr')  # cut short
+    _, shown = run_here(config, out)
+    last = (step - 1) // 10 * 10
+    assert ("going on from checkpoint" in shown) == (last > 0)
+    assert f"going on from checkpoint {last}" in shown or last == 0
+    weights = (out / "params.safetensors").read_bytes()
+    assert weights == (whole / "params.safetensors").read_bytes()
+
+    def figures(folder):
+        return [{k: v for k, v in x.items() if k != "chars_per_second"} for x in lines_of(folder)]
+
+    assert figures(out) == figures(whole)
+    assert (out / "samples.txt").read_text() == (whole / "samples.txt").read_text()
+
+
+def test_more_steps_go_on(finished, tmp_path):
+    config, _, _, _ = finished
+    out = tmp_path / "run"
+    run_here(config, out)
+    result, shown = run_here(replace(config, steps=50), out)
+    assert "going on from checkpoint 40" in shown
+    assert result is not None
+    assert result["steps"] == 50
+    assert lines_of(out)[-1]["step"] == 50
+    assert read_config(out / "config.toml").steps == 50
+
+
+def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(finished, tmp_path):
+    config = finished[0]
+    out = tmp_path / "run"
+    run_here(replace(config, steps=30), out)
+    data = max((out / "checkpoints" / "30").rglob("*"), key=lambda p: p.stat().st_size)
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(content)
+    _, shown = run_here(replace(config, steps=30), out)
+    assert "checkpoint 30 is damaged" in shown
+    assert "going on from checkpoint 20" in shown
+    assert (out / "result.json").exists()
+
+
+def test_a_changed_config_is_refused(finished):
+    config, out, _, _ = finished
+    before = (out / "config.toml").read_bytes()
+    with pytest.raises(InputError, match=r"holds a run with another config: seed \(0 before, 3"):
+        run_here(replace(config, seed=3), out)
+    assert (out / "config.toml").read_bytes() == before
+
+
+def test_a_changed_text_is_refused(finished, tmp_path):
+    config, _, _, _ = finished
+    path = write_text_file(tmp_path)
+    config = tiny(path, steps=10)
+    out = tmp_path / "run"
+    run_here(config, out)
+    path.write_text(path.read_text(encoding="utf-8")[:-1] + "!", encoding="utf-8")
+    with pytest.raises(InputError, match=r"is not the text that the run in .* began with"):
+        run_here(replace(config, steps=20), out)
+
+
+def test_a_folder_that_is_no_run_is_refused(finished, tmp_path):
+    config = finished[0]
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="exists and holds no run; choose another"):
+        run_here(config, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_place_that_cannot_be_written_is_refused(finished, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot write to --out .*: Not a directory"):
+        run_here(finished[0], tmp_path / "file" / "run")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    rate = Optimizer(learning_rate=1e30, final_learning_rate=1e30, warmup=25)
+    config = tiny(write_text_file(tmp_path), optimizer=rate, checkpoint_every=1)
+    out = tmp_path / "run"
+    with pytest.raises(
+        RunError, match=r"the loss is (nan|inf) at step \d+; the last good"
+    ) as caught:
+        run_here(config, out)
+    step = int(str(caught.value).split("at step ")[1].split(";")[0])
+    found, complaints = checkpoint.newest(out / "checkpoints")
+    assert found is not None
+    assert not complaints
+    assert found.step == step - 1
+    assert not (out / "result.json").exists()
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
+def test_sigkill_at_random_moments_loses_nothing(finished, tmp_path, kills):
+    """Killed again and again, the run ends with the weights of the run that was left alone."""
+    config, _, _, _ = finished
+    config = replace(config, steps=400, checkpoint_every=7)
+    left_alone = tmp_path / "left_alone"
+    run_here(config, left_alone)
+    out = tmp_path / "killed"
+    random.seed(kills)
+    done = 0
+    while done < kills:
+        process = subprocess.Popen(
+            command(config, out), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        before = newest(out)
+        while process.poll() is None and newest(out) == before:  # it makes progress first
+            time.sleep(0.01)
+        if process.poll() is not None:
+            break
+        time.sleep(random.random())
+        reached = newest(out)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert newest(out) >= reached
+        done += 1
+    assert done > 0
+    last = subprocess.run(
+        command(config, out), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert last.returncode == 0, last.stderr
+    weights = (out / "params.safetensors").read_bytes()
+    assert weights == (left_alone / "params.safetensors").read_bytes()
+
+
+def newest(out):
+    folder = out / "checkpoints"
+    return max((int(p.name) for p in folder.glob("*") if p.name.isdigit()), default=0)
+
+
+FULL_DISK = """
+import resource, sys
+from train.__main__ import main
+from train.command import run
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+run(main, "train")
+"""
+
+
+def test_a_disk_that_fills_while_a_checkpoint_is_written(finished, tmp_path):
+    """A limit on file sizes gives the errors of a full disk: here, once weights are written."""
+    config, _, _, _ = finished
+    out = tmp_path / "run"
+    run_here(replace(config, steps=10), out)
+    assert newest(out) == 10
+    args = command(config, out)
+    process = subprocess.run(
+        [args[0], "-c", FULL_DISK, "4096", *args[3:]], cwd=ROOT, capture_output=True, text=True,
+        check=False, timeout=120,
+    )  # fmt: skip
+    assert process.returncode == 1, process.stderr
+    assert process.stderr.startswith("train: cannot write checkpoint 20 to ")
+    assert process.stderr.count("\n") == 1
+    assert [p.name for p in (out / "checkpoints").iterdir()] == ["10"]
+    _, shown = run_here(config, out)
+    assert "going on from checkpoint 10" in shown
+
+
+def test_sampling(finished):
+    out = finished[1]
+    written = sample(Command(out, prompt="one t", length=50, temperature=0.5))
+    assert written.startswith("one t")
+    assert len(written) == 55
+    assert sample(Command(out, prompt="one t", length=50, temperature=0.5)) == written
+    assert sample(Command(out, prompt="one t", length=50, temperature=0.5, seed=1)) != written
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"prompt": "QX"}, "--prompt holds 'QX', which the run's text does not"),
+    ({"prompt": ""}, "--prompt must hold a character to begin with"),
+    ({"length": 0}, "--length must be 1 or more, got 0"),
+    ({"temperature": -1.0}, "--temperature must be 0 or more, got -1.0"),
+    ({"temperature": math.nan}, "--temperature must be 0 or more, got nan"),
+])  # fmt: skip
+def test_sampling_complaints(finished, change, message):
+    with pytest.raises(InputError, match=message):
+        sample(replace(Command(finished[1]), **change))
+
+
+def test_sampling_without_a_finished_run(tmp_path):
+    with pytest.raises(InputError, match=r"holds no finished run: there is no params.safetensors"):
+        sample(Command(tmp_path))
+    (tmp_path / "params.safetensors").write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{}      ")
+    with pytest.raises(InputError, match="holds no character language model"):
+        sample(Command(tmp_path))
+
+
+def test_the_command_lists_its_configs():
+    process = run_command()
+    assert process.returncode == 0
+    assert "configs/char_lm.toml" in process.stdout
+    assert "A character language model" in process.stdout
+
+
+def test_the_command_explains_its_flags():
+    process = run_command("--help")
+    assert process.returncode == 0
+    for flag in ("--out", "--seed", "--steps", "--checkpoint_every", "--data.path"):
+        assert flag in process.stdout
+
+
+@pytest.mark.parametrize(("flags", "message"), [
+    (["nowhere.toml"], "cannot read the config nowhere.toml: No such file or directory"),
+    (["configs/char_lm.toml", "--foo", "3"], "Unrecognized options: --foo"),
+    (["configs/char_lm.toml", "--steps"], "Missing value for argument '--steps'"),
+    (["configs/char_lm.toml", "--steps", "many"], "Error parsing --steps: invalid literal"),
+    (["configs/char_lm.toml", "--steps", "0"], "command line: steps: should be greater than or"),
+    (["configs/char_lm.toml", "--data.path", "nowhere"], "cannot read data.path nowhere"),
+    (["--steps", "3"], "name a config before --steps"),
+])  # fmt: skip
+def test_bad_commands_get_one_line_and_status_2(flags, message, tmp_path):
+    process = run_command(*flags, "--out", str(tmp_path / "run"))
+    assert process.returncode == 2
+    assert process.stderr.startswith("train: ")
+    assert message in process.stderr
+    assert process.stderr.count("\n") == 1
+    assert not process.stdout
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_from_end_to_end(finished, tmp_path):
+    """Flags before the config's values, the file's before the defaults; then text from the run."""
+    config, _, _, _ = finished
+    out = tmp_path / "run"
+    args = command(config, out, "--steps", "12", "--log.sample_length", "5")
+    process = subprocess.run(args, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert not process.stderr
+    assert "bits/char" in process.stdout
+    kept = read_config(out / "config.toml")
+    assert (kept.steps, kept.log.sample_length, kept.model.hidden) == (12, 5, 16)
+    process = run_command(str(out), "--prompt", "one", "--length", "9", module="train.sample")
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith("one")
+    assert len(process.stdout) == 3 + 9 + 1
+
+
+def test_on_tiny_shakespeare(tmp_path):
+    data = os.environ.get("JLSTM_DATA")
+    if data is None:
+        pytest.skip("JLSTM_DATA does not name a folder of data")
+    config = tiny(f"{data}/tinyshakespeare.txt")
+    config = replace(config, data=replace(config.data, rows=16, chunk=64))
+    result, _ = run_here(config, tmp_path / "run")
+    assert result is not None
+    assert result["vocabulary"] == 65
+    assert result["train_characters"] + 2 * result["test_characters"] == 1_115_394
+    assert result["bits_per_char"] < 4.5
