@@ -19,14 +19,12 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from orbax.checkpoint import v1 as ocp
 
 KEPT = 3  # the newest, and two to fall back on
 UNFINISHED = "unfinished-"
-
-State = TypeVar("State")
 
 
 class Checkpoint(NamedTuple):
@@ -50,7 +48,7 @@ def save(folder: Path, step: int, state: Any, notes: dict[str, Any]) -> None:
     try:
         with _quiet():
             ocp.save(str((part / "state").absolute()), state)
-        content = {"notes": notes, "sha256": _digests(part)}
+        content = {"notes": notes, "sha256": _digests(part, notes)}
         with open(part / "notes.json", "w", encoding="utf-8") as file:
             json.dump(content, file)
             file.flush()
@@ -80,7 +78,7 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
         except (OSError, ValueError, KeyError, TypeError):
             fault = "notes.json cannot be read"
         else:
-            found = _digests(path)
+            found = _digests(path, notes)
             fault = next((name for name in wanted if found.get(name) != wanted[name]), None)
             if fault is None:
                 return Checkpoint(path, step, notes), complaints
@@ -91,7 +89,7 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     return None, complaints
 
 
-def load(checkpoint: Checkpoint, like: State) -> State:
+def load(checkpoint: Checkpoint, like: Any) -> Any:
     """The state of a checkpoint, in the structure, shapes, dtypes and shardings of `like`."""
     with _quiet():
         return ocp.load(str((checkpoint.path / "state").absolute()), like)
@@ -118,10 +116,11 @@ def _steps(folder: Path) -> list[int]:
     return sorted((int(p.name) for p in folder.glob("*") if p.name.isdigit()), reverse=True)
 
 
-def _digests(path: Path) -> dict[str, str]:
-    """The SHA-256 of every file of a checkpoint but `notes.json`, by name."""
+def _digests(path: Path, notes: dict[str, Any]) -> dict[str, str]:
+    """The SHA-256 of the notes and of every other file of a checkpoint, by name."""
     files = sorted(p for p in path.rglob("*") if p.is_file() and p.name != "notes.json")
-    digests = {}
+    text = json.dumps(notes, sort_keys=True)
+    digests = {"notes.json": hashlib.sha256(text.encode()).hexdigest()}
     for file in files:
         with open(file, "rb") as opened:
             digest = hashlib.file_digest(opened, "sha256")
