@@ -34,7 +34,7 @@ def check_params(params: Any) -> None:
             f"params must be LSTMParams(weight_ih, weight_hh, bias), got {type(params).__name__}"
         )
     for name, weight in params._asdict().items():
-        _check_float(f"params.{name}", jnp.result_type(weight))
+        _check_float(f"params.{name}", _dtype(f"params.{name}", weight))
     _check_rank("params.weight_hh", params.weight_hh, 2, "(hidden, 4*hidden)")
     hidden, gates = np.shape(params.weight_hh)
     if gates != 4 * hidden:
@@ -57,7 +57,7 @@ def check_state(params: LSTMParams, state: Any, batch: tuple, *, name: str, besi
         raise TypeError(f"{name} must be LSTMState(h, c), got {type(state).__name__}")
     hidden = np.shape(params.weight_hh)[0]
     for field, value in state._asdict().items():
-        _check_float(f"{name}.{field}", jnp.result_type(value))
+        _check_float(f"{name}.{field}", _dtype(f"{name}.{field}", value))
         _check_rank(f"{name}.{field}", value, len(batch) + 1, f"(*batch, hidden) as {beside}")
         *axes, units = np.shape(value)
         if units != hidden:
@@ -68,9 +68,7 @@ def check_state(params: LSTMParams, state: Any, batch: tuple, *, name: str, besi
 def check_step(params: Any, state: Any, x: Any) -> None:
     """The arguments of one step."""
     check_params(params)
-    if np.ndim(x) < 1:
-        raise ValueError("x must be (*batch, input), got a scalar")
-    _check_features("x", x, params)
+    _check_features("x", x, params, 1, "(*batch, input)")
     check_state(params, state, np.shape(x)[:-1], name="state", beside="x")
 
 
@@ -79,9 +77,7 @@ def check_sequence(
 ) -> None:
     """The arguments of a sequence of the LSTM; states and masks may be None."""
     check_params(params)
-    if np.ndim(xs) < 2:
-        raise ValueError(f"xs must be (time, *batch, input), got shape {np.shape(xs)}")
-    _check_features("xs", xs, params)
+    _check_features("xs", xs, params, 2, "(time, *batch, input)")
     for name, given in (("state", state), ("reset_state", reset_state)):
         if given is not None:
             check_state(params, given, np.shape(xs)[1:-1], name=name, beside="xs")
@@ -126,13 +122,15 @@ def check_masks(xs: Any, lengths: Any, resets: Any) -> dict[str, tuple]:
     time = np.shape(jax.tree.leaves(xs)[0])[0]
     masks = {}
     if lengths is not None:
-        if not jnp.issubdtype(jnp.result_type(lengths), jnp.integer):
-            raise TypeError(f"lengths must be integers, got {jnp.result_type(lengths)}")
+        dtype = _dtype("lengths", lengths)
+        if not jnp.issubdtype(dtype, jnp.integer):
+            raise TypeError(f"lengths must be integers, got {dtype}")
         masks["lengths"] = np.shape(lengths)
         _check_range(lengths, time)
     if resets is not None:
-        if jnp.result_type(resets) != jnp.bool_:
-            raise TypeError(f"resets must be booleans, got {jnp.result_type(resets)}")
+        dtype = _dtype("resets", resets)
+        if dtype != jnp.bool_:
+            raise TypeError(f"resets must be booleans, got {dtype}")
         if np.ndim(resets) < 1 or np.shape(resets)[0] != time:
             raise ValueError(
                 f"resets must be (time, *batch) with the {time} steps of xs, "
@@ -172,18 +170,27 @@ def _check_float(name: str, dtype: Any) -> None:
         raise TypeError(f"{name} must be real floating point, got {dtype}")
 
 
+def _dtype(name: str, value: Any) -> Any:
+    """The dtype of an array or of a number; lists are no arrays, as everywhere in JAX."""
+    if not hasattr(value, "dtype") and not np.isscalar(value):
+        raise TypeError(f"{name} must be an array, got {type(value).__name__}")
+    return jnp.result_type(value)
+
+
 def _check_rank(name: str, value: Any, rank: int, wanted: str) -> None:
     if np.ndim(value) != rank:
         raise ValueError(f"{name} must be {wanted}, got shape {np.shape(value)}")
 
 
-def _check_features(name: str, x: Any, params: LSTMParams) -> None:
-    dtype = jnp.result_type(x)
+def _check_features(name: str, x: Any, params: LSTMParams, rank: int, wanted: str) -> None:
+    dtype = _dtype(name, x)
     if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
         raise TypeError(f"{name} must be real numbers, got {dtype}")
-    given, wanted = np.shape(x)[-1], np.shape(params.weight_ih)[0]
-    if given != wanted:
-        raise ValueError(f"{name} has {given} features, the weights take {wanted}")
+    if np.ndim(x) < rank:
+        raise ValueError(f"{name} must be {wanted}, got shape {np.shape(x)}")
+    features, inputs = np.shape(x)[-1], np.shape(params.weight_ih)[0]
+    if features != inputs:
+        raise ValueError(f"{name} has {features} features, the weights take {inputs}")
 
 
 def _check_batch(name: str, batch: tuple, other: str, other_batch: tuple) -> None:

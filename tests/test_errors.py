@@ -53,6 +53,10 @@ SHARED = [
      r"params.bias must be \(4\*hidden,\), got shape \(2, 20\)"),
     ({"params": PARAMS._replace(bias=np.zeros(20, complex))}, TypeError,
      "params.bias must be real floating point, got complex"),
+    ({"xs": XS.tolist()}, TypeError, "xs must be an array, got list"),
+    ({"lengths": [7, 0, 3]}, TypeError, "lengths must be an array, got list"),
+    ({"params": PARAMS._replace(bias=None)}, TypeError,
+     "params.bias must be an array, got NoneType"),
     ({"lengths": np.ones(3)}, TypeError, "lengths must be integers, got float"),
     ({"lengths": np.ones(3, bool)}, TypeError, "lengths must be integers, got bool"),
     ({"lengths": np.ones(2, int)}, ValueError,
@@ -101,7 +105,7 @@ def test_scan_alone(arguments, error, message):
 
 @pytest.mark.parametrize(("x", "state", "error", "message"), [
     (np.zeros((3, 6)), STATE, ValueError, "x has 6 features, the weights take 4"),
-    (np.float64(1), STATE, ValueError, r"x must be \(\*batch, input\), got a scalar"),
+    (np.float64(1), STATE, ValueError, r"x must be \(\*batch, input\), got shape \(\)"),
     (np.zeros((2, 4)), STATE, ValueError, r"state.h has batch axes \(3,\), x has \(2,\)"),
     (np.zeros((3, 4)), None, TypeError, r"state must be LSTMState\(h, c\), got NoneType"),
 ])  # fmt: skip

@@ -3,7 +3,10 @@
 import ast
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
+
+import pytest
 
 import jlstm
 
@@ -73,3 +76,13 @@ def test_the_names_of_the_contract():
 
 def test_the_package_is_typed():
     assert (ROOT / "jlstm" / "py.typed").exists()
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_library_alone(tmp_path):
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", tmp_path, ROOT]
+    subprocess.run(build, check=True)
+    (wheel,) = tmp_path.glob("jlstm-*.whl")
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    files = [p for p in (ROOT / "jlstm").rglob("*") if p.suffix == ".py" or p.name == "py.typed"]
+    assert names == {p.relative_to(ROOT).as_posix() for p in files}
