@@ -77,11 +77,11 @@ def _curves(lines: list[dict[str, Any]], unigram: float) -> bytes:
     ):
         points = [(line["step"], line[name]) for line in lines if name in line]
         if points:
+            label = f"{label}, {points[-1][1]:.2f} at the end"
             axes.plot(*zip(*points, strict=True), label=label, color=color, marker=marker)
-            axes.annotate(
-                f"{points[-1][1]:.2f}", points[-1], (4, 0), textcoords="offset points", color=color
-            )
-    axes.axhline(unigram, color="gray", linestyle=":", label="character frequencies alone")
+    axes.axhline(
+        unigram, color="gray", linestyle=":", label=f"character frequencies alone, {unigram:.2f}"
+    )
     axes.set(xlabel="step", ylabel="bits per character", ylim=(0, None))
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
