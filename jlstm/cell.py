@@ -85,6 +85,9 @@ def init_state(params: LSTMParams, batch_shape: tuple[int, ...] = ()) -> LSTMSta
     Returns:
       `LSTMState(h, c)`, each of shape `(*batch_shape, hidden)`.
 
+    Raises:
+      TypeError: weights that are no `LSTMParams`, a `batch_shape` that is no tuple.
+
     Example:
       >>> import jax, jlstm
       >>> params = jlstm.init_params(jax.random.key(0), 3, 5)
@@ -92,6 +95,8 @@ def init_state(params: LSTMParams, batch_shape: tuple[int, ...] = ()) -> LSTMSta
       (8, 5)
     """
     check_params(params)
+    if not isinstance(batch_shape, tuple):
+        raise TypeError(f"batch_shape must be a tuple of sizes, got {batch_shape!r}")
     shape = (*batch_shape, params.weight_hh.shape[0])
     dtype = jnp.result_type(*params)
     return LSTMState(h=jnp.zeros(shape, dtype), c=jnp.zeros(shape, cell_dtype(dtype)))

@@ -140,6 +140,12 @@ def check_masks(xs: Any, lengths: Any, resets: Any) -> dict[str, tuple]:
     return masks
 
 
+def check_reverse(reverse: Any) -> None:
+    """`reverse` is True or False: it decides which program is compiled."""
+    if not isinstance(reverse, bool | np.bool):
+        raise TypeError(f"reverse must be True or False, got {reverse!r}")
+
+
 def check_outputs(y: Any, lengths: Any) -> None:
     """The outputs of a step lead with the batch axes, so that padding can be blanked."""
     for leaf in jax.tree.leaves(y):
@@ -152,7 +158,9 @@ def check_outputs(y: Any, lengths: Any) -> None:
 
 def check_save(save: Any) -> None:
     """`save` is "gates", "states", or a number of steps."""
-    if save in ("gates", "states"):
+    if isinstance(save, str):
+        if save not in ("gates", "states"):
+            raise ValueError(f'save must be "gates", "states" or a number of steps, got {save!r}')
         return
     if isinstance(save, bool) or not isinstance(save, int):
         raise TypeError(f'save must be "gates", "states" or a number of steps, got {save!r}')

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jlstm.cell import init_state
-from jlstm.checks import check_cell, check_save, check_sequence
+from jlstm.checks import check_cell, check_reverse, check_save, check_sequence
 from jlstm.recurrence import choose
 from jlstm.scan import Step, masked_scan
 
@@ -81,6 +81,7 @@ def lstm_scan(
     """
     check_sequence(params, state, xs, lengths, resets, reset_state)
     check_save(save)
+    check_reverse(reverse)
     if state is None:
         state = init_state(params, np.shape(xs)[1:-1])
     choose(implementation)
@@ -110,8 +111,8 @@ def scan_cell(
       params: what the step takes first.
       state: the state before the first step: any pytree whose arrays lead with the batch axes.
         It is cast to the dtypes that the step returns.
-      xs: the inputs: any pytree of arrays `(time, *batch, ...)`. Random keys may lead with time
-        alone.
+      xs: the inputs: any pytree of arrays `(time, *batch, ...)`. Random keys, those of
+        `jax.random.key`, may lead with time alone.
       lengths: as in `lstm_scan`. The step sees zeros in place of padding.
       resets: as in `lstm_scan`.
       reset_state: the state at a reset, in the structure and shapes of `state`; None is zeros.
@@ -132,6 +133,7 @@ def scan_cell(
       [1.0, 1.5, 1.75]
     """
     check_cell(state, xs, lengths, resets, reset_state)
+    check_reverse(reverse)
     state, xs, reset_state = jax.tree.map(jnp.asarray, (state, xs, reset_state))
     run = _compiled_scan if _compiles_once(step, params) else masked_scan
     return run(step, params, state, xs, lengths, resets, reset_state, bool(reverse))

@@ -92,7 +92,8 @@ def test_sequence(function, arguments, error, message, jitted):
 @pytest.mark.parametrize(("arguments", "error", "message"), [
     ({"implementation": "fast"}, ValueError,
      "implementation must be None or one of 'scan'; got 'fast'"),
-    ({"save": "all"}, TypeError,
+    ({"reverse": "no"}, TypeError, "reverse must be True or False, got 'no'"),
+    ({"save": "all"}, ValueError,
      r"""save must be "gates", "states" or a number of steps, got 'all'"""),
     ({"save": 2.0}, TypeError, "or a number of steps, got 2.0"),
     ({"save": True}, TypeError, "or a number of steps, got True"),
@@ -128,6 +129,11 @@ def test_step(x, state, error, message):
 def test_init_params(arguments, error, message):
     with pytest.raises(error, match=message):
         jlstm.init_params(KEY, **({"input_size": 4, "hidden_size": 5} | arguments))
+
+
+def test_init_state():
+    with pytest.raises(TypeError, match="batch_shape must be a tuple of sizes, got 4"):
+        jlstm.init_state(PARAMS, 4)
 
 
 def test_chrono():

@@ -33,7 +33,7 @@ def main(args: list[str]) -> None:
     if args[0] in ("-h", "--help"):
         parse(Command(), args, PROG)
     if args[0].startswith("-"):
-        raise InputError(f"name a config before {args[0]}, as in: {PROG} {args[0]}")
+        raise InputError(f"name a config before {args[0]}, as in: {PROG} {' '.join(args)}")
     path = Path(args[0])
     command = parse(Command(config=read_config(path)), args[1:], PROG)
     config = check_config(to_values(command.config), "command line")
@@ -52,4 +52,4 @@ def list_configs() -> str:
 
 
 if __name__ == "__main__":
-    run(main, "train")
+    run(main, "train", "interrupted; the same command goes on from the newest checkpoint, if any")

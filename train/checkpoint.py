@@ -57,7 +57,7 @@ def save(folder: Path, step: int, state: Any, notes: dict[str, Any]) -> None:
     except BaseException:
         _remove(part)
         raise
-    for old in _steps(folder)[KEPT:]:
+    for old in steps(folder)[KEPT:]:
         shutil.rmtree(folder / str(old))
 
 
@@ -70,7 +70,7 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     for path in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(path)
     complaints: list[str] = []
-    for step in _steps(folder):
+    for step in steps(folder):
         path = folder / str(step)
         try:
             content = json.loads((path / "notes.json").read_text(encoding="utf-8"))
@@ -95,6 +95,11 @@ def load(checkpoint: Checkpoint, like: Any) -> Any:
         return ocp.load(str((checkpoint.path / "state").absolute()), like)
 
 
+def steps(folder: Path) -> list[int]:
+    """Steps that have a checkpoint, newest first."""
+    return sorted((int(p.name) for p in folder.glob("*") if p.name.isdigit()), reverse=True)
+
+
 def reason(error: BaseException) -> str:
     """The innermost cause of an error of `save`, in one line."""
     while error.__cause__ is not None:
@@ -109,11 +114,6 @@ def _remove(part: Path) -> None:
         time.sleep(0.1)
         if not part.exists():
             break
-
-
-def _steps(folder: Path) -> list[int]:
-    """Steps that have a checkpoint, newest first."""
-    return sorted((int(p.name) for p in folder.glob("*") if p.name.isdigit()), reverse=True)
 
 
 def _digests(path: Path, notes: dict[str, Any]) -> dict[str, str]:

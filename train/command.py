@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -32,8 +33,14 @@ def parse(default: Options, args: Sequence[str], prog: str) -> Options:
         raise InputError(_one_line(shown.getvalue())) from None
 
 
-def run(main: Callable[[list[str]], None], name: str) -> None:
-    """Run a program; end with one line on stderr and its exit status if it fails."""
+def run(main: Callable[[list[str]], None], name: str, interrupted: str) -> None:
+    """Run a program; end with one line on stderr and its exit status if it fails.
+
+    Args:
+      main: the program, called with the arguments of the command line.
+      name: what stands before its errors.
+      interrupted: what Ctrl-C has cost.
+    """
     try:
         main(sys.argv[1:])
     except InputError as error:
@@ -41,7 +48,10 @@ def run(main: Callable[[list[str]], None], name: str) -> None:
     except RunError as error:
         status = (1, error)
     except KeyboardInterrupt:
-        status = (130, "interrupted; the same command goes on from the last checkpoint")
+        status = (130, interrupted)
+    except BrokenPipeError:  # the reader, such as `head`, has all it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
     else:
         return
     print(f"{name}: {status[1]}", file=sys.stderr)

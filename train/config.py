@@ -94,7 +94,8 @@ class Config:
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of weights, of the order of the data and of samples."""
     steps: Count = 1000
-    """Training steps in all."""
+    """Training steps in all. The learning rate falls over them: to ask for more later goes on, with
+    the learning rate raised again, and is not the same as to ask for them at first."""
     checkpoint_every: Count = 100
     """Steps between two checkpoints: what a kill can cost at most."""
     data: Data = field(default_factory=Data)
@@ -145,8 +146,11 @@ def to_toml(config: Config) -> str:
 
 
 def differences(old: Config, new: Config) -> list[str]:
-    """Keys whose change would make `new` another run than `old`; those of logging do not."""
-    kept = {"checkpoint_every", "log", "steps"}
+    """Keys whose change would make `new` another run than `old`; those of logging do not.
+
+    Nor does the path of the text: the text itself is compared.
+    """
+    kept = {"checkpoint_every", "log", "steps", "data.path"}
     found = [] if new.steps >= old.steps else [f"steps ({old.steps} before, {new.steps} now)"]
     for part in dataclasses.fields(Config):
         before, after = getattr(old, part.name), getattr(new, part.name)
@@ -157,7 +161,7 @@ def differences(old: Config, new: Config) -> list[str]:
             continue
         for key in dataclasses.fields(before):
             a, b = getattr(before, key.name), getattr(after, key.name)
-            if a != b:
+            if a != b and f"{part.name}.{key.name}" not in kept:
                 found.append(f"{part.name}.{key.name} ({a} before, {b} now)")
     return found
 

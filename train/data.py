@@ -1,5 +1,7 @@
 """A text as numbers: its vocabulary, its three splits by position, and the batches of a step."""
 
+from __future__ import annotations
+
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,9 +31,9 @@ class Text(NamedTuple):
 class Batch(NamedTuple):
     """What one training step reads: each target is the character after its input."""
 
-    inputs: "Int[Array, 'time batch']"
-    targets: "Int[Array, 'time batch']"
-    first: "Bool[Array, '']"  # an epoch begins: what was remembered is of another place
+    inputs: Int[Array, "time batch"]
+    targets: Int[Array, "time batch"]
+    first: Bool[Array, ""]  # an epoch begins: what was remembered is of another place
 
 
 def load_text(data: Data) -> Text:
@@ -67,7 +69,7 @@ def read_text(path: str | None) -> tuple[str, str]:
     if path is None:
         from pydoc_data.topics import topics
 
-        return "the Python language reference", "".join(topics[name] for name in sorted(topics))
+        return "Python's language reference", "".join(topics[name] for name in sorted(topics))
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -96,13 +98,18 @@ def decode(tokens: np.ndarray, vocabulary: str) -> str:
     return "".join(vocabulary[token] for token in np.asarray(tokens))
 
 
+def line_start(vocabulary: str) -> str:
+    """The character that lines begin after, or any other where there are no lines."""
+    return "\n" if "\n" in vocabulary else vocabulary[0]
+
+
 def steps_per_epoch(characters: int, data: Data) -> int:
     """Training steps in which every row is read once; each character has one after it."""
     return (characters - 1) // (data.rows * data.chunk)
 
 
 def batch_at(
-    tokens: "Int[Array, ' characters']", data: Data, seed: int, step: "Int[Array, '']"
+    tokens: Int[Array, "characters"], data: Data, seed: int, step: Int[Array, ""]
 ) -> Batch:
     """The batch of a step, a pure function of seed and step.
 

@@ -10,10 +10,11 @@ import numpy as np
 from rich.console import Console
 
 from train import checkpoint, metrics
-from train.config import Config, differences, read_config, to_toml
-from train.data import Text, decode, encode, load_text
+from train.config import Config, to_toml
+from train.data import Text, decode, encode, line_start, load_text
 from train.errors import InputError, RunError
 from train.files import write_text
+from train.folder import open_folder, reported_steps
 from train.model import CharLM, generate
 from train.progress import Report, say, show_progress
 from train.report import write_report
@@ -23,19 +24,10 @@ SHOWN = 200  # characters of a sample on the screen; samples.txt has it whole
 
 
 class Spent(NamedTuple):
-    """Time that went into a run, over all its starts; kept in its checkpoints."""
+    """Seconds that went into a run, over all its starts; kept in its checkpoints."""
 
-    seconds: float = 0.0
-    """Wall time of everything."""
-    steps: int = 0
-    """Steps that were timed: all but those of a dispatch that had to be compiled first."""
-    step_seconds: float = 0.0
-    """Time of those."""
-
-    def rate(self, config: Config) -> float:
-        """Characters a second in training."""
-        characters = self.steps * config.data.rows * config.data.chunk
-        return characters / self.step_seconds if self.steps else 0.0
+    in_all: float = 0.0
+    in_steps: float = 0.0
 
 
 def train(config: Config, out: Path, console: Console) -> dict[str, Any] | None:
@@ -46,50 +38,15 @@ def train(config: Config, out: Path, console: Console) -> dict[str, Any] | None:
       RunError: a failure under way: a full disk, a loss that is not finite.
     """
     text = load_text(config.data)
-    open_run(out, config)
-    state, spent = resume(out, config, text, console)
-    if int(state.step) == config.steps and (out / "result.json").exists():
-        say(console, f"{out} has finished its {config.steps} steps; a larger --steps goes on")
-        return None
-    say(
-        console,
-        f"{text.source}: {len(text.train):,} characters to train on, "
-        f"{len(text.vocabulary)} distinct; writing to {out}",
-    )
-    try:
-        (out / "result.json").unlink(missing_ok=True)  # it was of fewer steps
-        with show_progress(console, int(state.step), config.steps) as report:
-            state, spent = run_to_the_end(config, text, state, spent, out, console, report)
-        result = write_report(out, config, text, state.params, spent.seconds, spent.rate(config))
-    except OSError as error:
-        raise RunError(f"cannot write to {out}: {error.strerror or error}") from None
-    say(
-        console,
-        f"{result['bits_per_char']:.3f} bits per character on the test split "
-        f"({result['unigram_bits_per_char']:.3f} by character frequencies alone) after "
-        f"{result['seconds']:.0f} s at {result['chars_per_second']:,} characters a second; "
-        f"the weights, curves.png and samples.txt are in {out}",
-    )
-    return result
-
-
-def open_run(out: Path, config: Config) -> None:
-    """Make the folder of a run, or check that it holds this one; write the resolved config."""
-    kept = out / "config.toml"
-    try:
-        if kept.exists():
-            changed = differences(read_config(kept), config)
-            if changed:
-                raise InputError(
-                    f"--out {out} holds a run with another config: {', '.join(changed)}; "
-                    "choose another --out or the same config"
-                )
-        elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError(f"--out {out} exists and holds no run; choose another")
-        (out / "checkpoints").mkdir(parents=True, exist_ok=True)
-        write_text(kept, to_toml(config))
-    except OSError as error:
-        raise InputError(f"cannot write to --out {out}: {error.strerror}") from None
+    with open_folder(out, config):
+        state, spent = resume(out, config, text, console)
+        if int(state.step) == config.steps == reported_steps(out):
+            say(console, f"{out} has finished its {config.steps} steps; a larger --steps goes on")
+            return None
+        try:
+            return finish(config, text, state, spent, out, console)
+        except OSError as error:
+            raise RunError(f"cannot write to {out}: {error.strerror or error}") from None
 
 
 def resume(out: Path, config: Config, text: Text, console: Console) -> tuple[TrainState, Spent]:
@@ -100,17 +57,44 @@ def resume(out: Path, config: Config, text: Text, console: Console) -> tuple[Tra
     for complaint in complaints:
         say(console, f"{complaint}; {start}")
     if found is None:
-        metrics.rewind(out, 0)
         return fresh, Spent()
     if found.notes["text_sha256"] != text.sha256:
-        raise InputError(f"{text.source} is not the text that the run in {out} began with")
-    metrics.rewind(out, found.step)
+        raise InputError(
+            f"{text.source} is not the text that the run in {out} began with; choose another --out "
+            "or the same text"
+        )
     if not complaints and found.step < config.steps:
         say(console, start)
     return checkpoint.load(found, fresh), Spent(*found.notes["spent"])
 
 
-def run_to_the_end(
+def finish(
+    config: Config, text: Text, state: TrainState, spent: Spent, out: Path, console: Console
+) -> dict[str, Any]:
+    """Take the remaining steps and write the report."""
+    say(
+        console,
+        f"{text.source}: {len(text.train):,} characters to train on, "
+        f"{len(text.vocabulary)} distinct; writing to {out}",
+    )
+    (out / "checkpoints").mkdir(exist_ok=True)
+    metrics.rewind(out, int(state.step))
+    write_text(out / "config.toml", to_toml(config))  # steps and logging may have changed
+    with show_progress(console, int(state.step), config.steps) as report:
+        state, spent = take_steps(config, text, state, spent, out, console, report)
+    rate = characters(config, config.steps) / spent.in_steps
+    result = write_report(out, config, text, state.params, spent.in_all, rate)
+    say(
+        console,
+        f"{result['bits_per_char']:.3f} bits per character on the test split "
+        f"({result['unigram_bits_per_char']:.3f} by character frequencies alone) after "
+        f"{result['seconds']:.0f} s at {result['chars_per_second']:,} characters a second; "
+        f"the weights, curves.png and samples.txt are in {out}",
+    )
+    return result
+
+
+def take_steps(
     config: Config,
     text: Text,
     state: TrainState,
@@ -122,29 +106,26 @@ def run_to_the_end(
     """All remaining steps. A dispatch ends where something is due, so that it sees that step."""
     tokens = jax.device_put(text.train)
     step = int(state.step)
-    compiled = set()
-    began = time.monotonic() - spent.seconds
+    programs = {}  # compiled by the number of their steps, apart from their time
+    began = time.monotonic() - spent.in_all
     while step < config.steps:
         count = next_stop(step, config) - step
+        if count not in programs:
+            programs[count] = run_steps.lower(config, count, state, tokens).compile()
         start = time.monotonic()
-        state, taken = run_steps(config, count, state, tokens)
-        taken = jax.device_get(taken)
-        now = time.monotonic()
-        if count in compiled:
-            spent = spent._replace(
-                steps=spent.steps + count, step_seconds=spent.step_seconds + now - start
-            )
-        compiled.add(count)
-        check_finite(taken.loss, step, out)
+        state, taken = jax.block_until_ready(programs[count](state, tokens))
+        spent = spent._replace(in_steps=spent.in_steps + time.monotonic() - start)
+        check_finite(np.asarray(taken.loss), step, out)
         step += count
         bits = float(taken.loss.mean() / np.log(2))
-        report(step, bits, spent.rate(config))
+        rate = characters(config, step) / spent.in_steps
+        report(step, bits, rate)
         metrics.append(
             out,
             step,
             train_bits_per_char=bits,
             gradient_norm=float(taken.gradient_norm.mean()),
-            chars_per_second=round(spent.rate(config)),
+            chars_per_second=round(rate),
         )
         if due(step, config.log.validate_every, config):
             rows, chunk = config.data.rows, config.data.chunk
@@ -154,10 +135,15 @@ def run_to_the_end(
             sample = draw_sample(config, text, state.params, step)
             metrics.append(out, step, sample=sample)
             say(console, f"step {step} writes:\n{textwrap.indent(sample[:SHOWN], '  | ')}")
-        spent = spent._replace(seconds=time.monotonic() - began)
+        spent = spent._replace(in_all=time.monotonic() - began)
         if due(step, config.checkpoint_every, config):
             save(out, step, state, spent, text)
     return state, spent
+
+
+def characters(config: Config, step: int) -> int:
+    """Characters read up to a step."""
+    return step * config.data.rows * config.data.chunk
 
 
 def next_stop(step: int, config: Config) -> int:
@@ -176,9 +162,11 @@ def check_finite(losses: np.ndarray, step: int, out: Path) -> None:
     """Stop at the first loss that is not finite; nothing of these steps has been saved."""
     bad = np.flatnonzero(~np.isfinite(losses))
     if bad.size:
+        saved = checkpoint.steps(out / "checkpoints")
+        kept = f"checkpoint {saved[0]} is untouched" if saved else "there is no checkpoint yet"
         raise RunError(
-            f"the loss is {losses[bad[0]]} at step {step + bad[0] + 1}; the last good checkpoint "
-            f"in {out / 'checkpoints'} is untouched. A smaller optimizer.learning_rate may help"
+            f"the loss is {losses[bad[0]]} at step {step + bad[0] + 1}; {kept}; "
+            "a smaller optimizer.learning_rate may help"
         )
 
 
@@ -196,12 +184,11 @@ def save(out: Path, step: int, state: TrainState, spent: Spent, text: Text) -> N
 
 def draw_sample(config: Config, text: Text, params: CharLM, step: int) -> str:
     """Text by the model as it is now, from a line's beginning."""
-    prompt = "\n" if "\n" in text.vocabulary else text.vocabulary[0]
     key = jax.random.fold_in(jax.random.key(config.seed), step)
     tokens = generate(
         params,
         key,
-        encode(prompt, text.vocabulary),
+        encode(line_start(text.vocabulary), text.vocabulary),
         config.log.sample_length,
         config.log.temperature,
     )

@@ -1,5 +1,7 @@
 """The model: embedding, one LSTM layer, logits; and the text it writes."""
 
+from __future__ import annotations
+
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,13 +18,13 @@ if TYPE_CHECKING:
 class CharLM(NamedTuple):
     """Weights of the character language model."""
 
-    embedding: "Float[Array, 'vocabulary embedding']"
+    embedding: Float[Array, "vocabulary embedding"]
     lstm: jlstm.LSTMParams
-    output_weight: "Float[Array, 'hidden vocabulary']"
-    output_bias: "Float[Array, ' vocabulary']"
+    output_weight: Float[Array, "hidden vocabulary"]
+    output_bias: Float[Array, "vocabulary"]
 
 
-def init_model(key: "PRNGKeyArray", model: Model, vocabulary_size: int) -> CharLM:
+def init_model(key: PRNGKeyArray, model: Model, vocabulary_size: int) -> CharLM:
     """Draw the weights; the logits start near 0, so the first loss is near `log(vocabulary)`."""
     key_embedding, key_lstm, key_output = jax.random.split(key, 3)
     return CharLM(
@@ -37,8 +39,8 @@ def init_model(key: "PRNGKeyArray", model: Model, vocabulary_size: int) -> CharL
 
 
 def predict(
-    params: CharLM, memory: jlstm.LSTMState | None, tokens: "Int[Array, 'time *batch']"
-) -> "tuple[jlstm.LSTMState, Float[Array, 'time *batch vocabulary']]":
+    params: CharLM, memory: jlstm.LSTMState | None, tokens: Int[Array, "time *batch"]
+) -> tuple[jlstm.LSTMState, Float[Array, "time *batch vocabulary"]]:
     """Logits of the next character at every step, and the memory to go on from."""
     memory, hs = jlstm.lstm_scan(params.lstm, memory, params.embedding[tokens])
     return memory, hs @ params.output_weight + params.output_bias
@@ -47,15 +49,15 @@ def predict(
 @partial(jax.jit, static_argnames="length")
 def generate(
     params: CharLM,
-    key: "PRNGKeyArray",
-    prompt: "Int[Array, ' time']",
+    key: PRNGKeyArray,
+    prompt: Int[Array, "time"],
     length: int,
-    temperature: "Float[Array, '']",
-) -> "Int[Array, ' length']":
+    temperature: Float[Array, ""],
+) -> Int[Array, "length"]:
     """Tokens after the prompt, each drawn from the prediction; temperature 0 takes the best one."""
     memory, logits = predict(params, None, prompt)
 
-    def step(carry: tuple, key: "PRNGKeyArray") -> tuple[tuple, "Array"]:
+    def step(carry: tuple, key: PRNGKeyArray) -> tuple[tuple, Array]:
         memory, logits = carry
         drawn = jax.random.categorical(key, logits / jnp.maximum(temperature, 1e-6))
         token = jnp.where(temperature > 0, drawn, jnp.argmax(logits))

@@ -16,8 +16,8 @@ class Command:
 
     run: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN_DIR")]] = tyro.MISSING
     """The run's folder, such as runs/char_lm."""
-    prompt: str = "\n"
-    """The text that the model goes on from."""
+    prompt: str | None = None
+    """The text that the model goes on from; without one it begins a line."""
     length: int = 500
     """Characters to write."""
     temperature: float = 0.8
@@ -42,19 +42,20 @@ def sample(command: Command) -> str:
         raise InputError(f"--length must be 1 or more, got {command.length}")
     if not 0 <= command.temperature < float("inf"):
         raise InputError(f"--temperature must be 0 or more, got {command.temperature}")
-    if not command.prompt:
+    if command.prompt == "":
         raise InputError("--prompt must hold a character to begin with, got an empty text")
     weights = command.run / "params.safetensors"
     if not weights.exists():
         raise InputError(f"{command.run} holds no finished run: there is no {weights.name}")
     import jax  # after the checks: it takes seconds to start
 
-    from train.data import decode, encode
+    from train.data import decode, encode, line_start
     from train.model import generate
     from train.weights import load_weights
 
     params, vocabulary = load_weights(weights)
-    unknown = sorted(set(command.prompt) - set(vocabulary))
+    prompt = line_start(vocabulary) if command.prompt is None else command.prompt
+    unknown = sorted(set(prompt) - set(vocabulary))
     if unknown:
         raise InputError(
             f"--prompt holds {''.join(unknown)!r}, which the run's text does not; it knows "
@@ -63,12 +64,12 @@ def sample(command: Command) -> str:
     tokens = generate(
         params,
         jax.random.key(command.seed),
-        encode(command.prompt, vocabulary),
+        encode(prompt, vocabulary),
         command.length,
         command.temperature,
     )
-    return command.prompt.lstrip("\n") + decode(tokens, vocabulary)
+    return (command.prompt or "") + decode(tokens, vocabulary)
 
 
 if __name__ == "__main__":
-    run(main, "train.sample")
+    run(main, "train.sample", "interrupted")

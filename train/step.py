@@ -1,5 +1,7 @@
 """The training step: a pure function, and the one place where it is compiled."""
 
+from __future__ import annotations
+
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 class TrainState(NamedTuple):
     """All that training changes; with the config and the text it is the whole of a run."""
 
-    step: "Int[Array, '']"
+    step: Int[Array, ""]
     params: CharLM
     opt_state: optax.OptState
     memory: jlstm.LSTMState  # carried from chunk to chunk, one a row
@@ -29,8 +31,8 @@ class TrainState(NamedTuple):
 class Metrics(NamedTuple):
     """Of one step: nats per character, and the norm of the gradient before clipping."""
 
-    loss: "Float[Array, '']"
-    gradient_norm: "Float[Array, '']"
+    loss: Float[Array, ""]
+    gradient_norm: Float[Array, ""]
 
 
 def make_optimizer(config: Optimizer, steps: int) -> optax.GradientTransformation:
@@ -67,7 +69,7 @@ def train_step(
     # The gradient stops at the memory that a chunk begins with; its values go on.
     memory = jax.tree.map(lambda s: jnp.where(batch.first, 0, s), state.memory)
 
-    def loss_and_memory(params: CharLM) -> tuple["Array", jlstm.LSTMState]:
+    def loss_and_memory(params: CharLM) -> tuple[Array, jlstm.LSTMState]:
         new_memory, logits = predict(params, memory, batch.inputs)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
         return losses.mean(), new_memory
@@ -81,7 +83,7 @@ def train_step(
 
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
 def run_steps(
-    config: Config, count: int, state: TrainState, tokens: "Int[Array, ' characters']"
+    config: Config, count: int, state: TrainState, tokens: Int[Array, "characters"]
 ) -> tuple[TrainState, Metrics]:
     """`count` steps in one dispatch. The old state is donated: its memory holds the new one."""
     optimizer = make_optimizer(config.optimizer, config.steps)
@@ -108,8 +110,8 @@ def evaluate(params: CharLM, tokens: np.ndarray, rows: int, chunk: int) -> float
 
 
 @jax.jit
-def _total_loss(params: CharLM, inputs: "Array", targets: "Array", counted: "Array") -> "Array":
-    def read(memory: jlstm.LSTMState, chunk: tuple) -> tuple[jlstm.LSTMState, "Array"]:
+def _total_loss(params: CharLM, inputs: Array, targets: Array, counted: Array) -> Array:
+    def read(memory: jlstm.LSTMState, chunk: tuple) -> tuple[jlstm.LSTMState, Array]:
         inputs, targets, counted = chunk
         memory, logits = predict(params, memory, inputs)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)

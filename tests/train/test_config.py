@@ -69,7 +69,8 @@ def test_a_missing_config():
     ({"steps": 39}, ["steps (40 before, 39 now)"]),
     ({"seed": 5}, ["seed (0 before, 5 now)"]),
     ({"optimizer": replace(TINY.optimizer, clip=2.0)}, ["optimizer.clip (1.0 before, 2.0 now)"]),
-    ({"data": Data(rows=4, chunk=16, path="x")}, ["data.path (None before, x now)"]),
+    ({"data": Data(rows=4, chunk=16, path="x")}, []),
+    ({"data": Data(rows=5, chunk=16)}, ["data.rows (4 before, 5 now)"]),
 ])  # fmt: skip
 def test_what_makes_another_run(change, found):
     assert differences(TINY, replace(TINY, **change)) == found

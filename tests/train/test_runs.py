@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -27,6 +28,7 @@ from train import checkpoint, loop
 from train.config import Model, Optimizer, read_config
 from train.data import load_text
 from train.errors import InputError, RunError
+from train.folder import open_folder
 from train.sample import Command, sample
 from train.step import evaluate
 from train.weights import load_weights
@@ -213,12 +215,21 @@ def test_a_place_that_cannot_be_written_is_refused(finished, tmp_path):
         run_here(finished[0], tmp_path / "file" / "run")
 
 
+def test_a_folder_in_use_is_refused(finished):
+    """A second process on the same folder; in one process a second descriptor is as good."""
+    config, out, _, _ = finished
+    with open_folder(out, config), pytest.raises(InputError, match="is in use by another process"):
+        run_here(config, out)
+    result, _ = run_here(config, out)
+    assert result is None
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     rate = Optimizer(learning_rate=1e30, final_learning_rate=1e30, warmup=25)
     config = tiny(write_text_file(tmp_path), optimizer=rate, checkpoint_every=1)
     out = tmp_path / "run"
     with pytest.raises(
-        RunError, match=r"the loss is (nan|inf) at step \d+; the last good"
+        RunError, match=r"the loss is (nan|inf) at step \d+; checkpoint \d+ is untouched"
     ) as caught:
         run_here(config, out)
     step = int(str(caught.value).split("at step ")[1].split(";")[0])
@@ -273,7 +284,7 @@ import resource, sys
 from train.__main__ import main
 from train.command import run
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
-run(main, "train")
+run(main, "train", "interrupted")
 """
 
 
@@ -294,6 +305,18 @@ def test_a_disk_that_fills_while_a_checkpoint_is_written(finished, tmp_path):
     assert [p.name for p in (out / "checkpoints").iterdir()] == ["10"]
     _, shown = run_here(config, out)
     assert "going on from checkpoint 10" in shown
+
+
+def test_a_reader_that_has_enough(finished):
+    args = [sys.executable, "-m", "train.sample", str(finished[1]), "--length", "50000"]
+    process = subprocess.Popen(args, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.read(10)
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 0
 
 
 def test_sampling(finished):

@@ -1,0 +1,62 @@
+"""The folder of a run: whose it is, one process at a time, and whether it is finished."""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from train.config import Config, differences, read_config, to_toml
+from train.errors import InputError
+from train.files import write_text
+
+
+@contextlib.contextmanager
+def open_folder(out: Path, config: Config) -> Iterator[None]:
+    """Hold the folder of a run: a new one, or one that holds this run already.
+
+    Raises:
+      InputError: it cannot be written, is in use, or holds another run or something else.
+    """
+    try:
+        if out.exists() and not out.is_dir():
+            raise InputError(f"--out {out} is a file; choose another")
+        out.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(out, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(f"cannot write to --out {out}: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # gone with the process
+        _check_folder(out, config)
+        yield
+    except BlockingIOError:
+        raise InputError(f"--out {out} is in use by another process") from None
+    finally:
+        os.close(descriptor)
+
+
+def reported_steps(out: Path) -> int | None:
+    """The steps that the results in a folder are of; None where there are none."""
+    try:
+        return json.loads((out / "result.json").read_text(encoding="utf-8"))["steps"]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _check_folder(out: Path, config: Config) -> None:
+    kept = out / "config.toml"
+    if kept.exists():
+        changed = differences(read_config(kept), config)
+        if changed:
+            raise InputError(
+                f"--out {out} holds a run with another config: {', '.join(changed)}; "
+                "choose another --out or the same config"
+            )
+    elif any(path.name[0] != "." for path in out.iterdir()):
+        raise InputError(f"--out {out} exists and holds no run; choose another")
+    else:
+        try:
+            write_text(kept, to_toml(config))
+        except OSError as error:
+            raise InputError(f"cannot write to --out {out}: {error.strerror}") from None
