@@ -168,8 +168,8 @@ def pre_activations(
     def product(a: Array, weight: Array) -> Array:
         return jnp.matmul(a.astype(dtype), weight.astype(dtype), preferred_element_type=wide)
 
-    x = jnp.asarray(x)
-    return product(x, params.weight_ih) + product(h, params.weight_hh) + params.bias.astype(wide)
+    bias = jnp.expand_dims(params.bias.astype(wide), range(jnp.ndim(x) - 1))
+    return product(jnp.asarray(x), params.weight_ih) + product(h, params.weight_hh) + bias
 
 
 def _gate_by_gate(init: Initializer, key: PRNGKeyArray, shape: tuple[int, int]) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -18,10 +17,8 @@ if TYPE_CHECKING:
 def check_sizes(dtype: DTypeLike, **sizes: int) -> None:
     """Sizes are integers of 1 or more, the dtype is a real float."""
     for name, size in sizes.items():
-        try:
-            size = operator.index(size)
-        except TypeError:
-            raise TypeError(f"{name} must be an integer, got {size!r}") from None
+        if isinstance(size, bool) or not isinstance(size, int | np.integer):
+            raise TypeError(f"{name} must be an integer, got {size!r}")
         if size < 1:
             raise ValueError(f"{name} must be 1 or more, got {size}")
     _check_float("dtype", jnp.dtype(dtype))
@@ -105,6 +102,8 @@ def check_cell(state: Any, xs: Any, lengths: Any, resets: Any, reset_state: Any)
             if not is_key(leaf):
                 _check_batch(name, batch, "xs", np.shape(leaf)[1 : rank + 1])
     if reset_state is None:
+        if resets is not None and any(map(is_key, jax.tree.leaves(state))):
+            raise TypeError("reset_state is needed: state holds random keys, which have no zero")
         return
     given, wanted = jax.tree.structure(reset_state), jax.tree.structure(state)
     if given != wanted:
@@ -156,16 +155,27 @@ def check_outputs(y: Any, lengths: Any) -> None:
             )
 
 
-def check_save(save: Any) -> None:
-    """`save` is "gates", "states", or a number of steps."""
+def check_save(save: Any) -> str | int:
+    """`save` is "gates", "states", or a number of steps, given back as an int."""
+    wanted = 'save must be "gates", "states" or a number of steps'
     if isinstance(save, str):
         if save not in ("gates", "states"):
-            raise ValueError(f'save must be "gates", "states" or a number of steps, got {save!r}')
-        return
-    if isinstance(save, bool) or not isinstance(save, int):
-        raise TypeError(f'save must be "gates", "states" or a number of steps, got {save!r}')
+            raise ValueError(f"{wanted}, got {save!r}")
+        return save
+    if isinstance(save, bool) or not isinstance(save, int | np.integer):
+        raise TypeError(f"{wanted}, got {save!r}")
     if save < 1:
         raise ValueError(f"save must be 1 step between checkpoints or more, got {save}")
+    return int(save)
+
+
+def check_step_result(out: Any, state: Any) -> None:
+    """A step returns `(state, y)`, the state in the structure that it was given in."""
+    if not isinstance(out, tuple) or len(out) != 2:
+        raise TypeError(f"the step must return (state, y), got {type(out).__name__}")
+    given, returned = jax.tree.structure(state), jax.tree.structure(out[0])
+    if given != returned:
+        raise ValueError(f"the step takes a state of structure {given} and returns {returned}")
 
 
 def is_key(value: Any) -> bool:
@@ -174,8 +184,8 @@ def is_key(value: Any) -> bool:
 
 
 def _check_float(name: str, dtype: Any) -> None:
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise TypeError(f"{name} must be real floating point, got {dtype}")
+    if not jnp.issubdtype(dtype, jnp.floating) or jnp.finfo(dtype).bits < 16:
+        raise TypeError(f"{name} must be floating point of 16 bits or more, got {dtype}")
 
 
 def _dtype(name: str, value: Any) -> Any:

@@ -42,7 +42,7 @@ def choose(implementation: str | None) -> Callable:
     """The implementation of that name; None is the best one."""
     if implementation is None:
         return IMPLEMENTATIONS[BEST]
-    if implementation not in IMPLEMENTATIONS:
+    if not isinstance(implementation, str) or implementation not in IMPLEMENTATIONS:
         known = ", ".join(repr(name) for name in IMPLEMENTATIONS)
         raise ValueError(f"implementation must be None or one of {known}; got {implementation!r}")
     return IMPLEMENTATIONS[implementation]

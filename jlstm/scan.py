@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jlstm.checks import check_outputs, is_key
+from jlstm.checks import check_outputs, check_step_result, is_key
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int, PyTree
@@ -35,27 +35,32 @@ def masked_scan(
     before every step ("states", each step is computed again), or the state before every K-th step.
     """
     time = jax.tree.leaves(xs)[0].shape[0]
-    state = match_carry(step, params, state, xs)
+    like = carry_type(step, params, state, xs, lengths, resets, reset_state)
+    state = jax.tree.map(match, state, like)
     if resets is not None:
         resets = segment_entries(resets, lengths, reverse)
-        blank = jax.tree.map(jnp.zeros_like, state)
-        reset_state = (
-            blank
-            if reset_state is None
-            else jax.tree.map(lambda zero, s: zero + s.astype(zero.dtype), blank, reset_state)
-        )
+        if reset_state is None:
+            reset_state = jax.tree.map(jnp.zeros_like, like)
+        reset_state = jax.tree.map(match, reset_state, like)
+    # JAX sums the gradient of what a loop closes over in the dtype that enters the loop. In 16 bits
+    # that sum stalls: over 1,000 steps of bfloat16 the gradient of the bias loses 40%.
+    wide = jax.tree.map(lambda p: p.astype(jnp.float32) if is_16_bit(p) else p, params)
+
+    def narrow_step(state: PyTree, x: PyTree) -> tuple[PyTree, PyTree]:
+        exact = jax.tree.map(lambda w, p: w.astype(p.dtype) if is_16_bit(p) else w, wide, params)
+        return step(exact, state, x)
 
     def body(state: PyTree, inputs: tuple) -> tuple[PyTree, PyTree]:
         t, x, reset = inputs
         if reset is not None:
             state = select(reset, reset_state, state)
         if lengths is None:
-            return step(params, state, x)
+            return narrow_step(state, x)
         valid = t < lengths
         # Padding is replaced before the step, not only after it: the derivative of a step on NaN
         # is NaN, and 0 * NaN would reach the weights.
         x = jax.tree.map(lambda a: a if is_key(a) else select(valid, a, jnp.zeros_like(a)), x)
-        new_state, y = step(params, state, x)
+        new_state, y = narrow_step(state, x)
         check_outputs(y, lengths)
         blank = jax.tree.map(jnp.zeros_like, y)
         return select(valid, new_state, state), select(valid, y, blank)
@@ -79,35 +84,42 @@ def segment_entries(
     start = jnp.arange(resets.shape[0])
     if reverse:
         resets, start = jnp.roll(resets, -1, axis=0), start + 1
-    start = start.reshape(-1, *[1] * (resets.ndim - 1))
-    return resets & (start < (resets.shape[0] if lengths is None else lengths))
+    start = lax.expand_dims(start, range(1, resets.ndim))
+    return resets & (start < (resets.shape[0] if lengths is None else lengths[None]))
 
 
-def match_carry(step: Step, params: PyTree, state: PyTree, xs: PyTree) -> PyTree:
-    """`state` with the dtypes, sharding and varying mesh axes that `step` gives it.
+def carry_type(step: Step, params: PyTree, state: PyTree, xs: PyTree, *others: PyTree) -> PyTree:
+    """Shapes, dtypes, shardings and varying mesh axes of the state inside the loop.
 
-    A state is cast to what the step returns, and zeros made from that type are added, so that a
-    state that knows nothing of the mesh can be the carry of a scan over sharded inputs.
+    They are those that the step returns, varying also along the mesh axes of the `others`, which
+    are mixed with it there. A state that knows nothing of the mesh has to be given them to be the
+    carry of a scan over sharded inputs.
     """
 
-    def first(xs: PyTree) -> PyTree:
-        def one(x: Array) -> Array:
-            return jnp.zeros(x.shape[1:], x.dtype) if x.shape[0] == 0 else x[0]
+    def first(x: Array) -> Array:
+        return jnp.zeros(x.shape[1:], x.dtype) if x.shape[0] == 0 else x[0]
 
-        return jax.tree.map(one, xs)
+    def one_step(state: PyTree, xs: PyTree, others: PyTree) -> PyTree:
+        out = step(params, state, jax.tree.map(first, xs))
+        check_step_result(out, state)
+        zero = jnp.zeros(())  # varies, once added to, as what was added does
+        for other in jax.tree.leaves(others):
+            zero = zero if is_key(other) else zero + jnp.zeros_like(other, zero.dtype).sum()
+        return jax.tree.map(lambda s: s if is_key(s) else s + zero.astype(s.dtype), out[0])
 
-    def match(s: Array, out: jax.ShapeDtypeStruct) -> Array:
-        if is_key(s) or s.shape != out.shape:  # the second is lax.scan's to report
-            return s
-        return s.astype(out.dtype) + jnp.zeros_like(out)
+    return jax.eval_shape(one_step, state, xs, others)
 
-    out_state, _ = jax.eval_shape(lambda s, xs: step(params, s, first(xs)), state, xs)
-    if jax.tree.structure(out_state) != jax.tree.structure(state):
-        raise ValueError(
-            f"the step takes a state of structure {jax.tree.structure(state)} "
-            f"and returns {jax.tree.structure(out_state)}"
-        )
-    return jax.tree.map(match, state, out_state)
+
+def match(state: Array, like: jax.ShapeDtypeStruct) -> Array:
+    """One array of a state with the dtype, sharding and varying axes of the carry."""
+    if is_key(state) or state.shape != like.shape:  # the second is lax.scan's to report
+        return state
+    return state.astype(like.dtype) + jnp.zeros_like(like)
+
+
+def is_16_bit(leaf: Any) -> bool:
+    """Whether it is an array of bfloat16 or float16."""
+    return getattr(leaf, "dtype", None) in (jnp.bfloat16, jnp.float16)
 
 
 def select(mask: Bool[Array, "*batch"], new: PyTree, old: PyTree) -> PyTree:
@@ -124,24 +136,27 @@ def _scan_in_chunks(
 ) -> tuple[PyTree, PyTree]:
     """A scan over chunks of `steps`, each computed again in the backward pass, then the rest."""
     time = inputs[0].shape[0]
-    rest = time % steps
+    chunks, rest = time // steps, time % steps
     inner = partial(lax.scan, body, reverse=reverse)
-
-    def cut(chunked: bool) -> PyTree:
-        # The rest comes last in the order of the scan.
-        after = slice(rest, time) if reverse else slice(0, time - rest)
-        before = slice(0, rest) if reverse else slice(time - rest, time)
-        return jax.tree.map(lambda a: a[after] if chunked else a[before], inputs)
-
-    def fold(a: Array) -> Array:
-        return a.reshape(time // steps, steps, *a.shape[1:])
-
-    def unfold(a: Array) -> Array:
-        return a.reshape(time - rest, *a.shape[2:])
-
     chunk = jax.checkpoint(inner, prevent_cse=False)
-    state, ys = lax.scan(chunk, state, jax.tree.map(fold, cut(True)), reverse=reverse)
-    ys = jax.tree.map(unfold, ys)
-    state, tail = inner(state, cut(False))
-    order = (tail, ys) if reverse else (ys, tail)
-    return state, jax.tree.map(lambda *parts: jnp.concatenate(parts), *order)
+
+    def scan_chunks(state: PyTree, inputs: PyTree) -> tuple[PyTree, PyTree]:
+        folded = jax.tree.map(lambda a: a.reshape(chunks, steps, *a.shape[1:]), inputs)
+        state, ys = lax.scan(chunk, state, folded, reverse=reverse)
+        return state, jax.tree.map(lambda a: a.reshape(chunks * steps, *a.shape[2:]), ys)
+
+    # Of a symbolic time nothing is known; else a scan of no steps is left out.
+    if isinstance(time, int) and rest == 0:
+        return scan_chunks(state, inputs) if chunks else inner(state, inputs)
+    if isinstance(time, int) and chunks == 0:
+        return inner(state, inputs)
+    cut = rest if reverse else chunks * steps  # the rest comes last in the order of the scan
+    early = jax.tree.map(lambda a: a[:cut], inputs)
+    late = jax.tree.map(lambda a: a[cut:], inputs)
+    if reverse:
+        state, late_ys = scan_chunks(state, late)
+        state, early_ys = inner(state, early)
+    else:
+        state, early_ys = scan_chunks(state, early)
+        state, late_ys = inner(state, late)
+    return state, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), early_ys, late_ys)

@@ -80,7 +80,7 @@ def lstm_scan(
       ((10, 2, 5), True, True)
     """
     check_sequence(params, state, xs, lengths, resets, reset_state)
-    check_save(save)
+    save = check_save(save)
     check_reverse(reverse)
     if state is None:
         state = init_state(params, np.shape(xs)[1:-1])
@@ -103,8 +103,9 @@ def scan_cell(
 ) -> tuple[PyTree, PyTree]:
     """Any cell over a sequence, with the lengths, resets and direction of `lstm_scan`.
 
-    Called outside `jax.jit`, the loop is compiled once for a `step` that is a function of a module
-    and arrays as `params`; a step that closes over values is compiled at each such call.
+    Called outside `jax.jit`, the loop of a step of this library, or of a jitted `step`, is compiled
+    once; any other is compiled at each such call, as by `jax.lax.scan`, since it may depend on more
+    than its arguments.
 
     Args:
       step: `(params, state, x) -> (state, y)`, as `lstm_step`.
@@ -113,7 +114,8 @@ def scan_cell(
         It is cast to the dtypes that the step returns.
       xs: the inputs: any pytree of arrays `(time, *batch, ...)`. Random keys, those of
         `jax.random.key`, may lead with time alone.
-      lengths: as in `lstm_scan`. The step sees zeros in place of padding.
+      lengths: as in `lstm_scan`. The step sees zeros in place of padding, and must have a finite
+        derivative there.
       resets: as in `lstm_scan`.
       reset_state: the state at a reset, in the structure and shapes of `state`; None is zeros.
       reverse: as in `lstm_scan`.
@@ -161,8 +163,15 @@ _compiled_scan = jax.jit(masked_scan, static_argnums=(0, 7))
 
 
 def _compiles_once(step: Step, params: PyTree) -> bool:
-    """Whether the step's behaviour is given by its name, so that its compiled loop can be kept."""
-    plain = isinstance(step, FunctionType) and step.__closure__ is None
-    return plain and all(
-        isinstance(leaf, jax.Array | np.ndarray) for leaf in jax.tree.leaves(params)
+    """Whether what the step does depends on its arguments alone, so that its loop can be kept.
+
+    Of this library's steps that is known, and of a jitted one its author has said so. Another may
+    read a global that changes, or a tracer that does not outlive its trace.
+    """
+    ours = (
+        isinstance(step, FunctionType)
+        and step.__module__.partition(".")[0] == "jlstm"
+        and step.__closure__ is None
     )
+    arrays = all(isinstance(leaf, jax.Array | np.ndarray) for leaf in jax.tree.leaves(params))
+    return arrays and (ours or isinstance(step, jax.stages.Wrapped))

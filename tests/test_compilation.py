@@ -31,6 +31,7 @@ def compilations():
 TRACES = []
 
 
+@jax.jit
 def counted_step(params, state, x):
     TRACES.append(jnp.shape(x))
     return jlstm.lstm_step(params, state, x)
@@ -101,8 +102,18 @@ def test_one_trace_per_shape():
     assert traces == [xs.shape, xs[:5].shape]
 
 
-def test_a_step_that_closes_over_values_is_not_kept():
-    """Two steps that are equal by name must not share a compiled loop."""
+SCALE = {"value": 1.0}
+
+
+def scaled_step(params, state, x):
+    return state + SCALE["value"] * x, x
+
+
+def test_a_step_that_depends_on_more_than_its_arguments_is_not_kept():
+    xs = jnp.ones((3, 2))
+
+    def run(step):
+        return jlstm.scan_cell(step, jnp.zeros(1), jnp.zeros(2), xs)[0]
 
     class Cell:
         scale = 1.0
@@ -111,16 +122,18 @@ def test_a_step_that_closes_over_values_is_not_kept():
             return state + self.scale * x, x
 
     cell = Cell()
-    xs = jnp.ones((3, 2))
-    assert jlstm.scan_cell(cell.step, None, jnp.zeros(2), xs)[0].tolist() == [3, 3]
-    cell.scale = 2.0
-    assert jlstm.scan_cell(cell.step, None, jnp.zeros(2), xs)[0].tolist() == [6, 6]
-    total = jax.jit(
-        lambda s: jlstm.scan_cell(
-            lambda params, state, x: (state + s * x, x), None, jnp.zeros(2), xs
-        )[0]
-    )
-    assert total(3.0).tolist() == [9, 9]
+    for scale in (1.0, 2.0):
+        SCALE["value"] = cell.scale = scale
+        assert run(scaled_step).tolist() == [3 * scale] * 2
+        assert run(cell.step).tolist() == [3 * scale] * 2
+        # As a tracer, twice: one kept from the first trace would have leaked into the second.
+        for _ in range(2):
+
+            def loss(traced):
+                SCALE["value"] = traced
+                return run(scaled_step).sum()
+
+            assert jax.grad(loss)(scale) == 6
 
 
 @pytest.mark.parametrize("save", ["gates", "states", 32])

@@ -92,6 +92,24 @@ def test_shard_map(problem, kind, check):
     assert_close(result, expected, tolerance(jnp.float32, "gradients"))
 
 
+def test_shard_map_of_masks_alone():
+    """Every device reads the same inputs, up to lengths of its own."""
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
+    params, _, xs, _ = make_problem(12, time=4, batch=(1,), resets=False).arrays()
+    lengths = jnp.arange(1, 5)
+    resets = jnp.zeros((4, 4), bool).at[2, 3].set(True)
+
+    def part(lengths, resets):
+        return jlstm.lstm_scan(params, None, xs, lengths=lengths, resets=resets)[1]
+
+    spec = P(None, "data")
+    sharded = jax.shard_map(part, mesh=mesh, in_specs=(P("data"), spec), out_specs=spec)
+    expected = jlstm.lstm_scan(
+        params, None, jnp.repeat(xs, 4, axis=1), lengths=lengths, resets=resets
+    )[1]
+    assert_close(jax.jit(sharded)(lengths, resets), expected, tolerance(jnp.float32))
+
+
 def test_shard_map_takes_a_state_made_inside():
     """`init_state` inside `shard_map` knows nothing of the mesh; the scan takes it all the same."""
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))

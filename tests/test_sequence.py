@@ -10,7 +10,7 @@ import jlstm
 from tests.problems import Problem, assert_close, make_problem, problems, tolerance, vjp
 from tests.reference import lstm, lstm_vjp
 
-SAVES = ["gates", "states", 1, 3, 100]
+SAVES = ["gates", "states", 1, 3, 5, 100, np.int64(4)]
 
 
 def check_values(problem: Problem, function=jlstm.lstm_scan, dtype=jnp.float32, **more):
@@ -145,6 +145,20 @@ def test_scan_cell_takes_a_random_key_a_step():
     expected = jnp.cumsum(1 + 0.1 * noise, axis=0)
     assert_close(hs[:, 0], expected[:, 0], 1e-6)
     assert_close(hs[2:, 1], jnp.zeros((3, 3)), 0)
+
+
+def test_scan_cell_takes_random_keys_in_the_state():
+    def noisy(params, state, x):
+        keys, h = state
+        keys, now = jax.vmap(jax.random.split, out_axes=1)(keys)
+        h = h + x + jax.vmap(jax.random.normal)(now)
+        return (keys, h), h
+
+    keys = jax.random.split(jax.random.key(0), 2)
+    resets = jnp.zeros((4, 2), bool).at[2].set(True)
+    start = (keys, jnp.zeros(2))
+    _, hs = jlstm.scan_cell(noisy, None, start, jnp.ones((4, 2)), resets=resets, reset_state=start)
+    np.testing.assert_array_equal(hs[:2], hs[2:])
 
 
 def test_scan_cell_takes_params_that_are_not_arrays():

@@ -86,6 +86,10 @@ def test_disable_jit(problem):
     expected = call(w, xs)
     with jax.disable_jit():
         close(call(w, xs), expected)
+    for save in (5, 2, 9):  # dividing the time, not dividing it, beyond it
+        call, _, w, xs = make_call(problem, jax.tree_util.Partial(jlstm.lstm_scan, save=save))
+        with jax.disable_jit():
+            close(call(w, xs), expected)
 
 
 def test_grad(problem, function):
@@ -239,10 +243,11 @@ def test_grad_through_scan_and_cond(problem):
 
 
 @pytest.mark.parametrize("derivative", [False, True])
-def test_export_with_symbolic_time_and_batch(derivative):
+@pytest.mark.parametrize("save", ["gates", "states", 3])
+def test_export_with_symbolic_time_and_batch(derivative, save):
     def call(params, xs, lengths, resets):
         def loss(xs):
-            state, hs = jlstm.lstm_scan(params, None, xs, lengths=lengths, resets=resets)
+            state, hs = jlstm.lstm_scan(params, None, xs, lengths=lengths, resets=resets, save=save)
             return (hs**2).sum() + state.c.sum(), hs
 
         return jax.grad(loss, has_aux=True)(xs) if derivative else loss(xs)

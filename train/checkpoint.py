@@ -68,20 +68,21 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     kill left of one that was being written is removed.
     """
     for path in folder.glob(f"{UNFINISHED}*"):
-        shutil.rmtree(path)
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     complaints: list[str] = []
     for step in steps(folder):
         path = folder / str(step)
         try:
             content = json.loads((path / "notes.json").read_text(encoding="utf-8"))
-            wanted, notes = content["sha256"], content["notes"]
+            wanted, notes = dict(content["sha256"]), content["notes"]
         except (OSError, ValueError, KeyError, TypeError):
             fault = "notes.json cannot be read"
         else:
             found = _digests(path, notes)
-            fault = next((name for name in wanted if found.get(name) != wanted[name]), None)
-            if fault is None:
+            if found == wanted:
                 return Checkpoint(path, step, notes), complaints
+            names = [name for name in found | wanted if found.get(name) != wanted.get(name)]
+            fault = ", ".join(names)
         complaints.append(f"checkpoint {step} is damaged ({fault})")
         aside = folder / f"{step}.damaged"
         shutil.rmtree(aside, ignore_errors=True)

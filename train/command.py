@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -41,8 +42,12 @@ def run(main: Callable[[list[str]], None], name: str, interrupted: str) -> None:
       name: what stands before its errors.
       interrupted: what Ctrl-C has cost.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that it lacks ends no program
+            stream.reconfigure(errors="backslashreplace")
     try:
         main(sys.argv[1:])
+        sys.stdout.flush()
     except InputError as error:
         status = (2, error)
     except RunError as error:
@@ -51,7 +56,10 @@ def run(main: Callable[[list[str]], None], name: str, interrupted: str) -> None:
         status = (130, interrupted)
     except BrokenPipeError:  # the reader, such as `head`, has all it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = (1, f"cannot write the output: {error.strerror or error}")
     else:
         return
     print(f"{name}: {status[1]}", file=sys.stderr)
@@ -60,6 +68,6 @@ def run(main: Callable[[list[str]], None], name: str, interrupted: str) -> None:
 
 def _one_line(box: str) -> str:
     """The message of an error that tyro draws as a box: its first paragraph, without the frame."""
-    lines = [line.strip("│ \n") for line in box.splitlines()[1:]]
-    end = next((k for k, line in enumerate(lines) if re.match("[─╰]", line)), len(lines))
+    lines = [line.strip("│| \n") for line in box.splitlines()[1:]]
+    end = next((k for k, line in enumerate(lines) if re.match("─|╰|-----|[+]--", line)), len(lines))
     return " ".join(lines[:end])

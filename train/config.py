@@ -168,6 +168,8 @@ def differences(old: Config, new: Config) -> list[str]:
 
 def _complaint(error: Any) -> str:
     key = ".".join(map(str, error["loc"]))
+    if error["type"] == "json_invalid":
+        return "a value holds text that is not UTF-8"
     if error["type"] == "unexpected_keyword_argument":
         return f"unknown key {key}"
     return f"{key}: {error['msg'].removeprefix('Input ')}, got {error['input']!r}"

@@ -74,6 +74,8 @@ def read_text(path: str | None) -> tuple[str, str]:
         data = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"cannot read data.path {path}: {error.strerror}") from None
+    except ValueError as error:  # a path with a character of code 0
+        raise InputError(f"cannot read data.path {path!r}: {error}") from None
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -129,4 +131,4 @@ def batch_at(
 def unigram_bits(train: np.ndarray, test: np.ndarray, size: int) -> float:
     """Bits per character of the test split by the frequencies of the training split alone."""
     counts = np.bincount(train, minlength=size) + 1  # Laplace's rule: no character has chance 0
-    return float(-np.log2(counts / counts.sum())[test].mean())
+    return float(np.log2(counts.sum() / counts)[test].mean())

@@ -18,7 +18,7 @@ from train.folder import open_folder, reported_steps
 from train.model import CharLM, generate
 from train.progress import Report, say, show_progress
 from train.report import write_report
-from train.step import TrainState, evaluate, init_train_state, run_steps
+from train.step import TrainState, evaluate, init_train_state, next_loss, run_steps
 
 SHOWN = 200  # characters of a sample on the screen; samples.txt has it whole
 
@@ -39,14 +39,21 @@ def train(config: Config, out: Path, console: Console) -> dict[str, Any] | None:
     """
     text = load_text(config.data)
     with open_folder(out, config):
-        state, spent = resume(out, config, text, console)
-        if int(state.step) == config.steps == reported_steps(out):
-            say(console, f"{out} has finished its {config.steps} steps; a larger --steps goes on")
-            return None
         try:
+            state, spent = resume(out, config, text, console)
+            if int(state.step) == config.steps == reported_steps(out):
+                say(
+                    console,
+                    f"{out} has finished its {config.steps} steps; a larger --steps goes on",
+                )
+                return None
             return finish(config, text, state, spent, out, console)
+        except BrokenPipeError:
+            raise
         except OSError as error:
-            raise RunError(f"cannot write to {out}: {error.strerror or error}") from None
+            raise RunError(f"cannot use {out}: {error.strerror or error}") from None
+        except jax.errors.JaxRuntimeError as error:
+            raise RunError(f"JAX gave up: {str(error).splitlines()[0]}") from None
 
 
 def resume(out: Path, config: Config, text: Text, console: Console) -> tuple[TrainState, Spent]:
@@ -115,7 +122,10 @@ def take_steps(
         start = time.monotonic()
         state, taken = jax.block_until_ready(programs[count](state, tokens))
         spent = spent._replace(in_steps=spent.in_steps + time.monotonic() - start)
-        check_finite(np.asarray(taken.loss), step, out)
+        losses = np.asarray(taken.loss)
+        if due(step + count, config.checkpoint_every, config):
+            losses = np.append(losses, next_loss(config, state, tokens))
+        check_finite(losses, step, out)
         step += count
         bits = float(taken.loss.mean() / np.log(2))
         rate = characters(config, step) / spent.in_steps
@@ -159,7 +169,7 @@ def due(step: int, every: int, config: Config) -> bool:
 
 
 def check_finite(losses: np.ndarray, step: int, out: Path) -> None:
-    """Stop at the first loss that is not finite; nothing of these steps has been saved."""
+    """Stop at the first loss after `step` that is not finite; none of these steps is saved."""
     bad = np.flatnonzero(~np.isfinite(losses))
     if bad.size:
         saved = checkpoint.steps(out / "checkpoints")

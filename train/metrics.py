@@ -16,16 +16,16 @@ def append(out: Path, step: int, **values: Any) -> None:
 
 
 def read(out: Path, last_step: int) -> list[dict[str, Any]]:
-    """The whole lines of steps up to `last_step`; a line that a kill cut short is left out."""
+    """The whole lines of steps up to `last_step`; what a kill cut short is left out."""
     path = out / NAME
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for text in path.read_bytes().splitlines() if path.exists() else []:
         try:
             line = json.loads(text)
-        except json.JSONDecodeError:
+            if line["step"] <= last_step:
+                lines.append(line)
+        except (ValueError, KeyError, TypeError):
             continue
-        if line["step"] <= last_step:
-            lines.append(line)
     return lines
 
 

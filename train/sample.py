@@ -9,6 +9,8 @@ import tyro
 from train.command import parse, run
 from train.errors import InputError
 
+SHOWN = 200  # characters of a vocabulary in an error
+
 
 @dataclass(frozen=True)
 class Command:
@@ -42,6 +44,8 @@ def sample(command: Command) -> str:
         raise InputError(f"--length must be 1 or more, got {command.length}")
     if not 0 <= command.temperature < float("inf"):
         raise InputError(f"--temperature must be 0 or more, got {command.temperature}")
+    if not 0 <= command.seed < 2**32:
+        raise InputError(f"--seed must be 0 or more and below 2**32, got {command.seed}")
     if command.prompt == "":
         raise InputError("--prompt must hold a character to begin with, got an empty text")
     weights = command.run / "params.safetensors"
@@ -59,7 +63,7 @@ def sample(command: Command) -> str:
     if unknown:
         raise InputError(
             f"--prompt holds {''.join(unknown)!r}, which the run's text does not; it knows "
-            f"{vocabulary!r}"
+            f"{vocabulary[:SHOWN]!r}{', and more' if len(vocabulary) > SHOWN else ''}"
         )
     tokens = generate(
         params,

@@ -62,19 +62,25 @@ def init_train_state(config: Config, vocabulary_size: int) -> TrainState:
     )
 
 
+def chunk_loss(
+    params: CharLM, memory: jlstm.LSTMState, batch: Batch
+) -> tuple[Array, jlstm.LSTMState]:
+    """Nats per character of a chunk, and the memory at its end.
+
+    The values of the memory come from the chunk before; the gradient ends at this chunk's start.
+    """
+    memory = jax.tree.map(lambda s: jnp.where(batch.first, 0, s), memory)
+    memory, logits = predict(params, memory, batch.inputs)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
+    return losses.mean(), memory
+
+
 def train_step(
     optimizer: optax.GradientTransformation, state: TrainState, batch: Batch
 ) -> tuple[TrainState, Metrics]:
     """One step of truncated backpropagation through time: read a chunk, adjust the weights."""
-    # The gradient stops at the memory that a chunk begins with; its values go on.
-    memory = jax.tree.map(lambda s: jnp.where(batch.first, 0, s), state.memory)
-
-    def loss_and_memory(params: CharLM) -> tuple[Array, jlstm.LSTMState]:
-        new_memory, logits = predict(params, memory, batch.inputs)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
-        return losses.mean(), new_memory
-
-    (loss, memory), gradient = jax.value_and_grad(loss_and_memory, has_aux=True)(state.params)
+    loss_and_gradient = jax.value_and_grad(chunk_loss, has_aux=True)
+    (loss, memory), gradient = loss_and_gradient(state.params, state.memory, batch)
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
     params: Any = optax.apply_updates(state.params, updates)
     new_state = TrainState(state.step + 1, params, opt_state, memory)
@@ -92,6 +98,13 @@ def run_steps(
         return train_step(optimizer, state, batch_at(tokens, config.data, config.seed, state.step))
 
     return jax.lax.scan(step, state, None, length=count)
+
+
+@partial(jax.jit, static_argnums=0)
+def next_loss(config: Config, state: TrainState, tokens: Int[Array, "characters"]) -> Array:
+    """The loss that the next step will find: a state is worth keeping if it is finite."""
+    batch = batch_at(tokens, config.data, config.seed, state.step)
+    return chunk_loss(state.params, state.memory, batch)[0]
 
 
 def evaluate(params: CharLM, tokens: np.ndarray, rows: int, chunk: int) -> float:

@@ -93,6 +93,15 @@ def test_any_damage_to_any_file_is_noticed(folder, how):
         assert restore(folder)[0].step == 20
 
 
+@pytest.mark.parametrize("notes", ['{"notes": {}, "sha256": {}}', '{"notes": {}, "sha256": [1]}',
+                                   "[]", "5", "{"])  # fmt: skip
+def test_notes_that_are_no_notes(folder, notes):
+    (folder / "20" / "notes.json").write_text(notes)
+    found, complaints, _ = restore(folder)
+    assert found.step == 10
+    assert len(complaints) == 1
+
+
 def test_all_damaged(folder):
     for path in folder.rglob("manifest.ocdbt"):
         path.write_bytes(b"")

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -236,8 +237,42 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     found, complaints = checkpoint.newest(out / "checkpoints")
     assert found is not None
     assert not complaints
-    assert found.step == step - 1
+    assert found.step == step - 2  # one step later the loss ahead was already lost
     assert not (out / "result.json").exists()
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_state_that_cannot_go_on_is_not_kept(tmp_path, steps):
+    """The loss of the step itself is finite; the weights that it leaves are useless."""
+    rate = Optimizer(learning_rate=1e38, final_learning_rate=1e38, warmup=0)
+    config = tiny(write_text_file(tmp_path), optimizer=rate, checkpoint_every=1, steps=steps)
+    with pytest.raises(RunError, match=r"the loss is (nan|inf) at step 2; there is no checkpoint"):
+        run_here(config, tmp_path / "run")
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_lines_of_metrics_that_are_no_metrics_are_dropped(finished, tmp_path):
+    config, whole, _, _ = finished
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    good = (out / "metrics.jsonl").read_bytes()
+    (out / "metrics.jsonl").write_bytes(b'5\n{"a": 1}\n\xff\n[]\nnull\n' + good)
+    (out / "result.json").unlink()
+    run_here(config, out)
+    assert (out / "metrics.jsonl").read_bytes() == good
+
+
+def test_a_refused_text_changes_nothing(finished, tmp_path):
+    config = tiny(write_text_file(tmp_path), steps=10)
+    out = tmp_path / "run"
+    run_here(config, out)
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    other = tmp_path / "other.txt"
+    other.write_text("something else " * 1000)
+    with pytest.raises(InputError, match="is not the text that the run"):
+        run_here(replace(config, steps=20, data=replace(config.data, path=str(other))), out)
+    assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
@@ -308,7 +343,8 @@ def test_a_disk_that_fills_while_a_checkpoint_is_written(finished, tmp_path):
 
 
 def test_a_reader_that_has_enough(finished):
-    args = [sys.executable, "-m", "train.sample", str(finished[1]), "--length", "50000"]
+    """As `head`: it closes the pipe, which holds 64 KiB, before all is written."""
+    args = [sys.executable, "-m", "train.sample", str(finished[1]), "--length", "200000"]
     process = subprocess.Popen(args, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.read(10)
@@ -316,7 +352,7 @@ def test_a_reader_that_has_enough(finished):
     assert process.stderr is not None
     assert process.stderr.read() == b""
     process.stderr.close()
-    assert process.wait() == 0
+    assert process.wait() == 128 + signal.SIGPIPE
 
 
 def test_sampling(finished):
@@ -331,6 +367,7 @@ def test_sampling(finished):
 @pytest.mark.parametrize(("change", "message"), [
     ({"prompt": "QX"}, "--prompt holds 'QX', which the run's text does not"),
     ({"prompt": ""}, "--prompt must hold a character to begin with"),
+    ({"seed": -1}, r"--seed must be 0 or more and below 2\*\*32, got -1"),
     ({"length": 0}, "--length must be 1 or more, got 0"),
     ({"temperature": -1.0}, "--temperature must be 0 or more, got -1.0"),
     ({"temperature": math.nan}, "--temperature must be 0 or more, got nan"),
@@ -343,8 +380,28 @@ def test_sampling_complaints(finished, change, message):
 def test_sampling_without_a_finished_run(tmp_path):
     with pytest.raises(InputError, match=r"holds no finished run: there is no params.safetensors"):
         sample(Command(tmp_path))
-    (tmp_path / "params.safetensors").write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{}      ")
-    with pytest.raises(InputError, match="holds no character language model"):
+
+
+@pytest.mark.parametrize("about", [
+    None, "[]", "{", '{"kind": "char_lm"}',
+    '{"kind": "char_lm", "gates": "ifgo", "embedding": 8, "hidden": "x", "vocabulary": "ab"}',
+    '{"kind": "other", "gates": "ifgo", "embedding": 8, "hidden": 16, "vocabulary": "ab"}',
+])  # fmt: skip
+def test_sampling_from_a_foreign_file(tmp_path, about):
+    metadata = None if about is None else {"jlstm": about}
+    data = safetensors.numpy.save({"a": np.zeros(3)}, metadata)
+    for content in (data, data[:20], b""):
+        (tmp_path / "params.safetensors").write_bytes(content)
+        with pytest.raises(InputError, match="holds no character language model") as caught:
+            sample(Command(tmp_path))
+        assert "\n" not in str(caught.value)
+
+
+def test_sampling_from_weights_of_another_shape(tmp_path):
+    about = '{"kind":"char_lm","gates":"ifgo","embedding":8,"hidden":16,"vocabulary":"ab"}'
+    data = safetensors.numpy.save({"embedding": np.zeros((3, 8))}, {"jlstm": about})
+    (tmp_path / "params.safetensors").write_bytes(data)
+    with pytest.raises(InputError, match=r"embedding should be \(2, 8\), found \(3, 8\)"):
         sample(Command(tmp_path))
 
 
