@@ -104,7 +104,7 @@ def test_a_finished_run_says_so_and_changes_nothing(finished):
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
     result, shown = run_here(config, out)
     assert result is None
-    assert "has finished its 40 steps; a larger --steps goes on" in shown
+    assert "has finished its 40 steps; more --steps go on" in shown
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 
 
