@@ -44,7 +44,7 @@ def train(config: Config, out: Path, console: Console) -> dict[str, Any] | None:
             if int(state.step) == config.steps == reported_steps(out):
                 say(
                     console,
-                    f"{out} has finished its {config.steps} steps; a larger --steps goes on",
+                    f"{out} has finished its {config.steps} steps; more --steps go on",
                 )
                 return None
             return finish(config, text, state, spent, out, console)
