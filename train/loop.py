@@ -48,7 +48,7 @@ def train(config: Config, out: Path, console: Console) -> dict[str, Any] | None:
                 )
                 return None
             return finish(config, text, state, spent, out, console)
-        except BrokenPipeError:
+        except BrokenPipeError:  # of the screen, not of the folder
             raise
         except OSError as error:
             raise RunError(f"cannot use {out}: {error.strerror or error}") from None
