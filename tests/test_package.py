@@ -74,6 +74,14 @@ def test_the_names_of_the_contract():
     assert jlstm.LSTMTrace._fields == ("i", "f", "g", "o", "c")
 
 
+def test_the_tree_in_the_readme_is_true():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    tree = readme.partition("## What is where")[2].partition("\n## ")[0]
+    named = {word.strip(",") for word in tree.split() if word.strip(",").endswith(".py")}
+    there = {p.name for p in modules("jlstm") + modules("train") if not p.name.startswith("__")}
+    assert named == there | {"reference.py"}
+
+
 def test_the_package_is_typed():
     assert (ROOT / "jlstm" / "py.typed").exists()
 
