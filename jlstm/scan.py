@@ -142,29 +142,30 @@ def select(mask: Bool[Array, "*batch"], new: PyTree, old: PyTree) -> PyTree:
 def _scan_in_chunks(
     body: Callable, state: PyTree, inputs: PyTree, reverse: bool, steps: int
 ) -> tuple[PyTree, PyTree]:
-    """A scan over chunks of `steps`, each computed again in the backward pass, then the rest."""
+    """A scan over chunks of `steps`, each computed again in the backward pass.
+
+    A last chunk that is not full is filled up with steps that leave the state as it was, in either
+    direction, so that a symbolic time is cut into chunks too.
+    """
     time = inputs[0].shape[0]
-    chunks, rest = time // steps, time % steps
-    inner = partial(lax.scan, body, reverse=reverse)
-    chunk = jax.checkpoint(inner, prevent_cse=False)
+    steps = min(steps, max(time, 1)) if isinstance(time, int) else steps
+    chunks = (time + steps - 1) // steps
+    missing = chunks * steps - time
 
-    def scan_chunks(state: PyTree, inputs: PyTree) -> tuple[PyTree, PyTree]:
-        folded = jax.tree.map(lambda a: a.reshape(chunks, steps, *a.shape[1:]), inputs)
-        state, ys = lax.scan(chunk, state, folded, reverse=reverse)
-        return state, jax.tree.map(lambda a: a.reshape(chunks * steps, *a.shape[2:]), ys)
+    def fill(a: Array) -> Array:
+        return jnp.pad(a, [(0, missing)] + [(0, 0)] * (a.ndim - 1))
 
-    # Of a symbolic time nothing is known; else a scan of no steps is left out.
-    if isinstance(time, int) and rest == 0:
-        return scan_chunks(state, inputs) if chunks else inner(state, inputs)
-    if isinstance(time, int) and chunks == 0:
-        return inner(state, inputs)
-    cut = rest if reverse else chunks * steps  # the rest comes last in the order of the scan
-    early = jax.tree.map(lambda a: a[:cut], inputs)
-    late = jax.tree.map(lambda a: a[cut:], inputs)
-    if reverse:
-        state, late_ys = scan_chunks(state, late)
-        state, early_ys = inner(state, early)
-    else:
-        state, early_ys = scan_chunks(state, early)
-        state, late_ys = inner(state, late)
-    return state, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), early_ys, late_ys)
+    def fold(a: Array) -> Array:
+        return a.reshape(chunks, steps, *a.shape[1:])
+
+    def filled_body(state: PyTree, inputs: tuple) -> tuple[PyTree, PyTree]:
+        place, inputs = inputs
+        new_state, y = body(state, inputs)
+        return select(place < time, new_state, state), y
+
+    step = body
+    if not isinstance(time, int) or missing:
+        step, inputs = filled_body, (jnp.arange(chunks * steps), jax.tree.map(fill, inputs))
+    chunk = jax.checkpoint(partial(lax.scan, step, reverse=reverse), prevent_cse=False)
+    state, ys = lax.scan(chunk, state, jax.tree.map(fold, inputs), reverse=reverse)
+    return state, jax.tree.map(lambda y: y.reshape(chunks * steps, *y.shape[2:])[:time], ys)
