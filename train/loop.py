@@ -42,10 +42,7 @@ def train(config: Config, out: Path, console: Console) -> dict[str, Any] | None:
         try:
             state, spent = resume(out, config, text, console)
             if int(state.step) == config.steps == reported_steps(out):
-                say(
-                    console,
-                    f"{out} has finished its {config.steps} steps; more --steps go on",
-                )
+                say(console, f"{out} has finished its {config.steps} steps; more --steps go on")
                 return None
             return finish(config, text, state, spent, out, console)
         except BrokenPipeError:  # of the screen, not of the folder
