@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from jlstm.checks import check_params, check_sizes, check_step
+from jlstm.equations import lstm_equations, pre_activations
 from jlstm.initializers import Initializer, forget_gate_bias, glorot_uniform, orthogonal
-from jlstm.types import LSTMGates, LSTMParams, LSTMState, cell_dtype
+from jlstm.types import LSTMParams, LSTMState, cell_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
@@ -142,34 +143,6 @@ def lstm_step(
     _, c, h = lstm_equations(z, state.c)
     h = h.astype(dtype)
     return LSTMState(h, c), h
-
-
-def lstm_equations(
-    z: Float[Array, "*batch gates"], c: Float[Array, "*batch hidden"]
-) -> tuple[LSTMGates, Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
-    """The six equations, from the pre-activations `z` and the old cell: `(gates, c', h')`."""
-    z_i, z_f, z_g, z_o = jnp.split(z, 4, axis=-1)
-    i = jax.nn.sigmoid(z_i)
-    f = jax.nn.sigmoid(z_f)
-    g = jnp.tanh(z_g)
-    o = jax.nn.sigmoid(z_o)
-    c = f * c.astype(z.dtype) + i * g
-    h = o * jnp.tanh(c)
-    return LSTMGates(i, f, g, o), c, h
-
-
-def pre_activations(
-    params: LSTMParams, h: Float[Array, "*batch hidden"], x: Float[Array, "*batch input"]
-) -> Float[Array, "*batch gates"]:
-    """`x W_x + h W_h + b` for the four gates at once, accumulated in the dtype of the cell."""
-    dtype = jnp.result_type(x, *params)
-    wide = cell_dtype(dtype)
-
-    def product(a: Array, weight: Array) -> Array:
-        return jnp.matmul(a.astype(dtype), weight.astype(dtype), preferred_element_type=wide)
-
-    bias = jnp.expand_dims(params.bias.astype(wide), range(jnp.ndim(x) - 1))
-    return product(jnp.asarray(x), params.weight_ih) + product(h, params.weight_hh) + bias
 
 
 def _gate_by_gate(init: Initializer, key: PRNGKeyArray, shape: tuple[int, int]) -> Array:

@@ -8,11 +8,27 @@ Each is a function `(params, state, xs, lengths, resets, reset_state, reverse, s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import jax
+import jax.numpy as jnp
+from jax import lax
+
 from jlstm.cell import lstm_step
-from jlstm.scan import masked_scan
+from jlstm.derivative import Inputs, Masks
+from jlstm.fused import fused_scan
+from jlstm.scan import (
+    carry_type,
+    masked_scan,
+    match,
+    scan_in_chunks,
+    segment_entries,
+    select,
+    sum_gradients_in_float32,
+    vary_alike,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int
@@ -34,8 +50,54 @@ def plain_scan(
     return masked_scan(lstm_step, params, state, xs, lengths, resets, reset_state, reverse, save)
 
 
-IMPLEMENTATIONS: Mapping[str, Callable] = MappingProxyType({"scan": plain_scan})
-BEST = "scan"
+def fused(
+    params: LSTMParams,
+    state: LSTMState,
+    xs: Float[Array, "time *batch input"],
+    lengths: Int[Array, "*batch"] | None,
+    resets: Bool[Array, "time *batch"] | None,
+    reset_state: LSTMState | None,
+    reverse: bool,
+    save: str | int,
+) -> tuple[LSTMState, Float[Array, "time *batch hidden"]]:
+    """The loop with a derivative of its own: one product for each gradient, after the loop."""
+    like = carry_type(lstm_step, params, state, xs, lengths, resets, reset_state)
+    state = jax.tree.map(match, state, like)
+    valid = entered = None
+    if lengths is not None:
+        steps = lax.expand_dims(jnp.arange(xs.shape[0]), range(1, xs.ndim - 1))
+        valid = steps < lengths[None]
+        # Weights' gradients are products over all steps, which 0 * NaN of padding would reach.
+        xs = select(valid, xs, jnp.zeros_like(xs))
+    if resets is None:
+        reset_state = None
+    else:
+        entered = segment_entries(resets, lengths, reverse)
+        if reset_state is None:
+            reset_state = jax.tree.map(jnp.zeros_like, like)
+        reset_state = jax.tree.map(match, reset_state, like)
+    masks = Masks(valid, entered)
+    inputs = vary_alike(Inputs(params, state, reset_state, xs), masks)
+    if not isinstance(save, int):
+        return fused_scan(inputs, masks, reverse, keep_gates=save == "gates")
+
+    def run(weights: tuple, state: LSTMState, chunk: tuple) -> tuple[LSTMState, Array]:
+        params, reset_state = weights
+        present, (xs, masks) = chunk
+        if present is not None:
+            present = lax.expand_dims(present, range(1, xs.ndim - 1))
+            present = jnp.broadcast_to(present, xs.shape[:-1])
+            masks = masks._replace(valid=present if masks.valid is None else masks.valid & present)
+        inputs = Inputs(params, state, reset_state, xs)
+        return fused_scan(inputs, masks, reverse, keep_gates=True)
+
+    run, weights = sum_gradients_in_float32(run, (inputs.params, inputs.reset_state))
+    chunks = (inputs.xs, masks)
+    return scan_in_chunks(partial(run, weights), inputs.state, chunks, reverse, save)
+
+
+IMPLEMENTATIONS: Mapping[str, Callable] = MappingProxyType({"fused": fused, "scan": plain_scan})
+BEST = "fused"
 
 
 def choose(implementation: str | None) -> Callable:

@@ -61,10 +61,47 @@ def masked_scan(
 
     inputs = (jnp.arange(time), xs, resets)
     if isinstance(save, int):
-        return _scan_in_chunks(body, state, inputs, reverse, save)
+
+        def chunk(state: PyTree, inputs: tuple) -> tuple[PyTree, PyTree]:
+            return lax.scan(partial(_skipping, body), state, inputs, reverse=reverse)
+
+        return scan_in_chunks(chunk, state, inputs, reverse, save)
     if save == "states":
         body = jax.checkpoint(body, prevent_cse=False)
     return lax.scan(body, state, inputs, reverse=reverse)
+
+
+def _skipping(body: Callable, state: PyTree, inputs: tuple) -> tuple[PyTree, PyTree]:
+    """The body at the steps that are there; the others leave the state as it was."""
+    present, inputs = inputs
+    new_state, y = body(state, inputs)
+    return new_state if present is None else select(present, new_state, state), y
+
+
+def scan_in_chunks(
+    chunk: Callable, state: PyTree, inputs: PyTree, reverse: bool, steps: int
+) -> tuple[PyTree, PyTree]:
+    """A scan over chunks of `steps`, each computed again in the backward pass.
+
+    `chunk(state, (present, inputs))` runs over the steps of one. A last chunk that is not full is
+    filled up with steps that are not `present` and have to leave the state as it was, in either
+    direction, so that a symbolic time is cut into chunks too; `present` is None where none is.
+    """
+    time = jax.tree.leaves(inputs)[0].shape[0]
+    steps = min(steps, max(time, 1)) if isinstance(time, int) else steps
+    chunks = (time + steps - 1) // steps
+    missing = chunks * steps - time
+    full = isinstance(time, int) and not missing
+
+    def fold(a: Array) -> Array:
+        padded = jnp.pad(a, [(0, missing)] + [(0, 0)] * (a.ndim - 1))
+        return padded.reshape(chunks, steps, *a.shape[1:])
+
+    present = None if full else (jnp.arange(chunks * steps) < time).reshape(chunks, steps)
+    again = jax.checkpoint(chunk, prevent_cse=False)
+    inputs = (present, jax.tree.map(fold, inputs))
+    state, ys = lax.scan(again, state, inputs, reverse=reverse)
+    return state, jax.tree.map(lambda y: y.reshape(chunks * steps, *y.shape[2:])[:time], ys)
 
 
 def segment_entries(
@@ -115,10 +152,8 @@ def carry_type(step: Step, params: PyTree, state: PyTree, xs: PyTree, *others: P
     def one_step(state: PyTree, xs: PyTree, others: PyTree) -> PyTree:
         out = step(params, state, jax.tree.map(first, xs))
         check_step_result(out, state)
-        zero = jnp.zeros(())  # varies, once added to, as what was added does
-        for other in jax.tree.leaves(others):
-            zero = zero if is_key(other) else zero + jnp.zeros_like(other, zero.dtype).sum()
-        return jax.tree.map(lambda s: s if is_key(s) else s + zero.astype(s.dtype), out[0])
+        keyless = [leaf for leaf in jax.tree.leaves(others) if not is_key(leaf)]
+        return jax.tree.map(lambda s: s if is_key(s) else vary_alike(s, keyless), out[0])
 
     return jax.eval_shape(one_step, state, xs, others)
 
@@ -139,33 +174,18 @@ def select(mask: Bool[Array, "*batch"], new: PyTree, old: PyTree) -> PyTree:
     return jax.tree.map(one, new, old)
 
 
-def _scan_in_chunks(
-    body: Callable, state: PyTree, inputs: PyTree, reverse: bool, steps: int
-) -> tuple[PyTree, PyTree]:
-    """A scan over chunks of `steps`, each computed again in the backward pass.
+def zeros_of(a: Array) -> Array:
+    """Zeros of the type of `a`, with its sharding and its varying mesh axes."""
+    return jnp.zeros_like(jax.eval_shape(lambda a: a, a))
 
-    A last chunk that is not full is filled up with steps that leave the state as it was, in either
-    direction, so that a symbolic time is cut into chunks too.
+
+def vary_alike(tree: PyTree, *others: PyTree) -> PyTree:
+    """The arrays, varying along every mesh axis of a `shard_map` that any of them varies along.
+
+    The gradient of what did not vary is then summed over the mesh once, where this was done, and
+    not at every step of a loop.
     """
-    time = inputs[0].shape[0]
-    steps = min(steps, max(time, 1)) if isinstance(time, int) else steps
-    chunks = (time + steps - 1) // steps
-    missing = chunks * steps - time
-
-    def fill(a: Array) -> Array:
-        return jnp.pad(a, [(0, missing)] + [(0, 0)] * (a.ndim - 1))
-
-    def fold(a: Array) -> Array:
-        return a.reshape(chunks, steps, *a.shape[1:])
-
-    def filled_body(state: PyTree, inputs: tuple) -> tuple[PyTree, PyTree]:
-        place, inputs = inputs
-        new_state, y = body(state, inputs)
-        return select(place < time, new_state, state), y
-
-    step = body
-    if not isinstance(time, int) or missing:
-        step, inputs = filled_body, (jnp.arange(chunks * steps), jax.tree.map(fill, inputs))
-    chunk = jax.checkpoint(partial(lax.scan, step, reverse=reverse), prevent_cse=False)
-    state, ys = lax.scan(chunk, state, jax.tree.map(fold, inputs), reverse=reverse)
-    return state, jax.tree.map(lambda y: y.reshape(chunks * steps, *y.shape[2:])[:time], ys)
+    zero = jnp.zeros(())  # varies, once added to, as what was added does
+    for leaf in jax.tree.leaves((tree, others)):
+        zero = zero + zeros_of(leaf).astype(zero.dtype).sum()
+    return jax.tree.map(lambda leaf: leaf + zero.astype(leaf.dtype), tree)

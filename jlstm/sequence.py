@@ -61,7 +61,8 @@ def lstm_scan(
       save: what is kept for the backward pass: "gates" (everything, fastest), "states" (`h` and
         `c`; the gates are computed again), or a number of steps K (the state before every K-th
         step; about `sqrt(time)` keeps the least).
-      implementation: None for the best, or "scan", the plain `lax.scan` of `lstm_step`.
+      implementation: None for the best; "fused", the loop with a derivative of its own; "scan",
+        the plain `lax.scan` of `lstm_step` under JAX's derivative.
 
     Returns:
       `(state, hs)`: the state after the last step, and `h` at every step, `(time, *batch, hidden)`

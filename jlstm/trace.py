@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jlstm.cell import init_state, lstm_equations, lstm_step, pre_activations
+from jlstm.cell import init_state, lstm_step
 from jlstm.checks import check_sequence
+from jlstm.equations import lstm_equations, pre_activations
 from jlstm.sequence import scan_cell
 from jlstm.types import LSTMTrace
 

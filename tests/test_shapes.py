@@ -36,7 +36,7 @@ for batch in ((), (3,), (2, 3)):
     jax.vmap(jlstm.lstm_step, (None, None, 0))(params, state, xs)
 jlstm.init_params(jax.random.key(0), 4, 5, bias_init=jlstm.initializers.chrono(10.0))
 try:
-    jlstm.cell.pre_activations(params, jnp.ones((3, 5)), jnp.ones((2, 4)))
+    jlstm.equations.pre_activations(params, jnp.ones((3, 5)), jnp.ones((2, 4)))
 except jaxtyping.TypeCheckError:
     print("checked")
 """

@@ -1,0 +1,193 @@
+"""The derivative of the recurrence: how its results move, and the transpose of that.
+
+Both are linear, and each is the other's transpose. The second is backpropagation through time: one
+loop for the cotangents of the pre-activations, then one product for each gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import reduce
+from operator import mul
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jlstm.equations import (
+    lstm_cotangents,
+    lstm_equations,
+    lstm_tangents,
+    pre_activations,
+    product,
+)
+from jlstm.scan import select, zeros_of
+from jlstm.types import LSTMGates, LSTMParams, LSTMState, cell_dtype
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float
+
+ROWS_AT_ONCE = 2048  # of one product for the weights' gradient: enough for speed, little to keep
+
+
+class Inputs(NamedTuple):
+    """What the recurrence is differentiated by; in a tangent, None is zero."""
+
+    params: LSTMParams
+    state: LSTMState
+    reset_state: LSTMState | None
+    xs: Float[Array, "time *batch input"]
+
+
+class Masks(NamedTuple):
+    """Which steps count, and before which the state is replaced; None is all, and none."""
+
+    valid: Bool[Array, "time *batch"] | None
+    entered: Bool[Array, "time *batch"] | None
+
+
+class Known(NamedTuple):
+    """What the forward pass hands on: the state before each step, and the gates in it.
+
+    Without gates they are computed again, many steps by one product.
+    """
+
+    params: LSTMParams
+    xs: Float[Array, "time *batch input"]
+    masks: Masks
+    before: LSTMState
+    gates: LSTMGates | None
+
+
+def tangents(known: Known, moving: Inputs, reverse: bool) -> tuple[LSTMState, Array]:
+    """How `(state, hs)` move when the inputs do."""
+    params, xs, masks, before, gates = known
+    d_params, d_state, d_reset_state, d_xs = moving
+    dtype = jnp.result_type(xs, *params)
+    gates = _gates(known.params, xs, before) if gates is None else gates
+    parts = []
+    if d_xs is not None:
+        parts.append(product(d_xs, params.weight_ih, dtype))
+    if d_params.weight_ih is not None:
+        parts.append(product(xs, d_params.weight_ih, dtype))
+    if d_params.weight_hh is not None:
+        parts.append(product(before.h, d_params.weight_hh, dtype))
+    if d_params.bias is not None:
+        d_bias = d_params.bias.astype(cell_dtype(dtype))
+        parts.append(jnp.broadcast_to(d_bias, (*xs.shape[:-1], *d_bias.shape)))
+    d_zs = reduce(jnp.add, parts) if parts else None
+
+    def one_step(d_state: LSTMState, inputs: tuple) -> tuple[LSTMState, Array]:
+        d_z, c, gates, (valid, entered) = inputs
+        if entered is not None:
+            d_state = select(entered, d_reset_state, d_state)
+        through_h = product(d_state.h, params.weight_hh, dtype)
+        d_z = through_h if d_z is None else d_z + through_h
+        d_c, d_h = lstm_tangents(gates, c, d_z, d_state.c)
+        d_h = d_h.astype(dtype)
+        if valid is None:
+            return LSTMState(d_h, d_c), d_h
+        blank = jnp.zeros_like(d_h)
+        return select(valid, LSTMState(d_h, d_c), d_state), select(valid, d_h, blank)
+
+    return lax.scan(one_step, d_state, (d_zs, before.c, gates, masks), reverse=reverse)
+
+
+def cotangents(
+    known: Known, results: tuple[Array, Array, Array], reverse: bool, wanted: Inputs
+) -> Inputs:
+    """The transpose: from cotangents of `(h, c, hs)` to those of the inputs that are wanted."""
+    params, xs = known.params, known.xs
+    d_h, d_c, d_hs = results
+    wide = cell_dtype(jnp.result_type(xs, *params))
+    weights = jax.tree.map(lambda p: p.astype(wide), params)
+    back_to_h, back_to_x = weights.weight_hh.T, weights.weight_ih.T  # laid out once, not each step
+
+    def one_step(carry: tuple, inputs: tuple) -> tuple[tuple, Array]:
+        d_state, d_reset_state = carry
+        c, gates, d_h, (valid, entered) = inputs
+        d_z, d_c = lstm_cotangents(gates, c, d_state.h + d_h.astype(wide), d_state.c)
+        if valid is not None:
+            d_z = select(valid, d_z, jnp.zeros_like(d_z))
+        new = LSTMState(jnp.matmul(d_z, back_to_h), d_c)
+        if valid is not None:
+            new = select(valid, new, d_state)
+        if entered is not None:
+            zeros = jax.tree.map(jnp.zeros_like, new)
+            entering = select(entered, new, zeros)
+            d_reset_state = jax.tree.map(jnp.add, d_reset_state, entering)
+            new = select(entered, zeros, new)
+        return (new, d_reset_state), d_z
+
+    def some_steps(carry: tuple, inputs: tuple) -> tuple[tuple, Array | None]:
+        d_states, d_params = carry
+        (xs, masks, before, gates), d_hs = inputs
+        gates = _gates(params, xs, before) if gates is None else gates
+        steps = (before.c, gates, d_hs, masks)
+        d_states, d_zs = lax.scan(one_step, d_states, steps, reverse=not reverse)
+        here = _weight_cotangents(weights, xs, before.h, d_zs, wanted.params)
+        d_params = jax.tree.map(jnp.add, d_params, here)
+        return (d_states, d_params), jnp.matmul(d_zs, back_to_x) if wanted.xs else None
+
+    d_state = LSTMState(d_h.astype(wide), d_c)
+    d_reset_state = jax.tree.map(zeros_of, d_state) if wanted.reset_state else None
+    d_params = jax.tree.map(zeros_of, _only(wanted.params, weights))
+    size = _steps_at_once(xs)
+    blocks = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), (known[1:], d_hs))
+    ((d_state, d_reset_state), d_params), d_xs = lax.scan(
+        some_steps, ((d_state, d_reset_state), d_params), blocks, reverse=not reverse
+    )
+
+    def narrow(d_state: LSTMState) -> LSTMState:
+        return LSTMState(d_state.h.astype(d_h.dtype), d_state.c)
+
+    d_params = jax.tree.map(lambda d, p: d.astype(p.dtype), d_params, _only(wanted.params, params))
+    d_xs = jax.tree.map(lambda d: d.reshape(xs.shape).astype(xs.dtype), d_xs)
+    return Inputs(d_params, narrow(d_state), d_reset_state and narrow(d_reset_state), d_xs)
+
+
+def _gates(params: LSTMParams, xs: Array, before: LSTMState) -> LSTMGates:
+    """The gates of all steps at once, from the states before them."""
+    return lstm_equations(pre_activations(params, before.h, xs), before.c)[0]
+
+
+def _weight_cotangents(
+    weights: LSTMParams, xs: Array, hs: Array, d_zs: Array, wanted: LSTMParams
+) -> LSTMParams:
+    """One product each: what the weights were multiplied by, and what came back."""
+    d_zs = _rows(d_zs)
+
+    def cotangent(values: Array, weight: Array) -> Array:
+        values = _rows(values).astype(weight.dtype)
+        return jax.linear_transpose(lambda w: jnp.matmul(values, w), weight)(d_zs)[0]
+
+    return LSTMParams._make(
+        (
+            cotangent(xs, weights.weight_ih) if wanted.weight_ih else None,
+            cotangent(hs, weights.weight_hh) if wanted.weight_hh else None,
+            d_zs.sum(range(d_zs.ndim - 1)) if wanted.bias else None,
+        )
+    )
+
+
+def _only(wanted: LSTMParams, params: LSTMParams) -> LSTMParams:
+    return LSTMParams._make(p if w else None for w, p in zip(wanted, params, strict=True))
+
+
+def _steps_at_once(xs: Float[Array, "time *batch input"]) -> int:
+    """How many steps to a product, in equal parts; all of them where the parts would be small."""
+    time, *batch = xs.shape[:-1]
+    if time == 0 or not all(isinstance(size, int) for size in (time, *batch)):
+        return 1 if isinstance(time, int) else time
+    most = max(1, ROWS_AT_ONCE // max(1, math.prod(batch)))
+    size = next(size for size in range(min(most, time), 0, -1) if time % size == 0)
+    return size if 2 * size >= most else time
+
+
+def _rows(a: Float[Array, "time *batch features"]) -> Float[Array, "rows features"]:
+    """Time and batch as one axis, for which products are faster, unless a sharding forbids it."""
+    sharding = getattr(jax.typeof(a), "sharding", None)
+    if sharding is not None and any(axis is not None for axis in sharding.spec[:-1]):
+        return a
+    return a.reshape(reduce(mul, a.shape[:-1]), a.shape[-1])

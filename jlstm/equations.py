@@ -1,0 +1,85 @@
+"""The six equations of the cell, their tangents and their cotangents: each exists here, once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+
+from jlstm.types import LSTMGates, cell_dtype
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
+
+    from jlstm.types import LSTMParams
+
+
+def pre_activations(
+    params: LSTMParams, h: Float[Array, "*batch hidden"], x: Float[Array, "*batch input"]
+) -> Float[Array, "*batch gates"]:
+    """`x W_x + h W_h + b` for the four gates at once, accumulated in the dtype of the cell."""
+    dtype = jnp.result_type(x, *params)
+    return project(params, x) + product(h, params.weight_hh, dtype)
+
+
+def project(params: LSTMParams, x: Float[Array, "*batch input"]) -> Float[Array, "*batch gates"]:
+    """The part of the pre-activations that needs no state: `x W_x + b`."""
+    dtype = jnp.result_type(x, *params)
+    bias = params.bias.astype(cell_dtype(dtype))
+    bias = jnp.expand_dims(bias, range(jnp.ndim(x) - 1))
+    return product(jnp.asarray(x), params.weight_ih, dtype) + bias
+
+
+def product(
+    a: Float[Array, "*batch rows"], weight: Float[Array, "rows columns"], dtype: jnp.dtype
+) -> Float[Array, "*batch columns"]:
+    """`a W` of operands in the compute dtype, summed in the dtype of the cell."""
+    wide = cell_dtype(dtype)
+    return jnp.matmul(a.astype(dtype), weight.astype(dtype), preferred_element_type=wide)
+
+
+def lstm_equations(
+    z: Float[Array, "*batch gates"], c: Float[Array, "*batch hidden"]
+) -> tuple[LSTMGates, Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
+    """The six equations, from the pre-activations `z` and the old cell: `(gates, c', h')`."""
+    z_i, z_f, z_g, z_o = jnp.split(z, 4, axis=-1)
+    i = jax.nn.sigmoid(z_i)
+    f = jax.nn.sigmoid(z_f)
+    g = jnp.tanh(z_g)
+    o = jax.nn.sigmoid(z_o)
+    c = f * c.astype(z.dtype) + i * g
+    h = o * jnp.tanh(c)
+    return LSTMGates(i, f, g, o), c, h
+
+
+def lstm_tangents(
+    gates: LSTMGates, c: Array, d_z: Float[Array, "*batch gates"], d_c: Array
+) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
+    """How `(c', h')` move with the pre-activations and the old cell `c`: `(dc', dh')`."""
+    i, f, g, o = gates
+    d_i, d_f, d_g, d_o = jnp.split(d_z, 4, axis=-1)
+    m = jnp.tanh(f * c + i * g)
+    d_c = f * d_c + g * i * (1 - i) * d_i + c * f * (1 - f) * d_f + i * (1 - g * g) * d_g
+    d_h = m * o * (1 - o) * d_o + o * (1 - m * m) * d_c
+    return d_c, d_h
+
+
+def lstm_cotangents(
+    gates: LSTMGates, c: Array, d_h: Array, d_c: Array
+) -> tuple[Float[Array, "*batch gates"], Float[Array, "*batch hidden"]]:
+    """The transpose of `lstm_tangents`: from cotangents of `h'` and `c'` to those of `z` and `c`.
+
+    Hochreiter and Schmidhuber (1997), with the forget gate of Gers et al. (2000): what comes back
+    through the cell is multiplied by `f` and nothing else, which is why it need not vanish.
+    """
+    i, f, g, o = gates
+    m = jnp.tanh(f * c + i * g)
+    d_c = d_c + d_h * o * (1 - m * m)
+    d_z = (
+        d_c * g * i * (1 - i),
+        d_c * c * f * (1 - f),
+        d_c * i * (1 - g * g),
+        d_h * m * o * (1 - o),
+    )
+    return jnp.concatenate(d_z, axis=-1), d_c * f
