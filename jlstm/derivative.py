@@ -106,7 +106,12 @@ def cotangents(
 
     def one_step(carry: tuple, inputs: tuple) -> tuple[tuple, Array]:
         d_state, d_reset_state = carry
-        c, gates, d_h, (valid, entered) = inputs
+        t, fresh = inputs
+        # Cut here and not for a block of steps at once, which would be copied first.
+        c, d_h, kept, (valid, entered) = jax.tree.map(
+            lambda a: lax.dynamic_index_in_dim(a, t, keepdims=False), whole
+        )
+        gates = fresh if kept is None else kept
         d_z, d_c = lstm_cotangents(gates, c, d_state.h + d_h.astype(wide), d_state.c)
         if valid is not None:
             d_z = select(valid, d_z, jnp.zeros_like(d_z))
@@ -122,9 +127,9 @@ def cotangents(
 
     def some_steps(carry: tuple, inputs: tuple) -> tuple[tuple, Array | None]:
         d_states, d_params = carry
-        (xs, masks, before, gates), d_hs = inputs
-        gates = _gates(params, xs, before) if gates is None else gates
-        steps = (before.c, gates, d_hs, masks)
+        start, xs, before = inputs
+        fresh = _gates(params, xs, before) if known.gates is None else None
+        steps = (start + jnp.arange(size), fresh)
         d_states, d_zs = lax.scan(one_step, d_states, steps, reverse=not reverse)
         here = _weight_cotangents(weights, xs, before.h, d_zs, wanted.params)
         d_params = jax.tree.map(jnp.add, d_params, here)
@@ -134,7 +139,9 @@ def cotangents(
     d_reset_state = jax.tree.map(zeros_of, d_state) if wanted.reset_state else None
     d_params = jax.tree.map(zeros_of, _only(wanted.params, weights))
     size = _steps_at_once(xs)
-    blocks = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), (known[1:], d_hs))
+    whole = (known.before.c, d_hs, known.gates, known.masks)
+    blocks = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), (xs, known.before))
+    blocks = (size * jnp.arange(xs.shape[0] // size), *blocks)
     ((d_state, d_reset_state), d_params), d_xs = lax.scan(
         some_steps, ((d_state, d_reset_state), d_params), blocks, reverse=not reverse
     )
@@ -178,8 +185,8 @@ def _only(wanted: LSTMParams, params: LSTMParams) -> LSTMParams:
 def _steps_at_once(xs: Float[Array, "time *batch input"]) -> int:
     """How many steps to a product, in equal parts; all of them where the parts would be small."""
     time, *batch = xs.shape[:-1]
-    if time == 0 or not all(isinstance(size, int) for size in (time, *batch)):
-        return 1 if isinstance(time, int) else time
+    if not all(isinstance(size, int) for size in (time, *batch)):
+        return time
     most = max(1, ROWS_AT_ONCE // max(1, math.prod(batch)))
     size = next(size for size in range(min(most, time), 0, -1) if time % size == 0)
     return size if 2 * size >= most else time

@@ -11,10 +11,11 @@ All rules refer to plain JAX for the rest, so that derivatives of any order foll
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
@@ -52,17 +53,40 @@ def over_time(
     )
 
 
-def _call(*args: Any, function: Callable, axes: tuple, lifts: tuple, **_: Any) -> Sequence[Array]:
-    """The plain function, mapped once for each lift: a `vmap` that maps weights too."""
-    _, operand_axes, out_axes = axes
-    for residual_dims in lifts:
-        in_axes = (*residual_dims, *map(_front, operand_axes))
-        function = jax.vmap(function, in_axes, tuple(map(_front, out_axes)))
+class Lift(NamedTuple):
+    """A `vmap` that cannot join the batch: weights are mapped, or each example wants its own."""
+
+    residual_dims: tuple[int | None, ...]
+    operand_dims: tuple[int, ...]
+    out_dims: tuple[int, ...]
+    weights_mapped: bool
+
+
+def _call(*args: Any, function: Callable, lifts: tuple, **_: Any) -> Sequence[Array]:
+    for lift in lifts:
+        function = _lifted(function, lift)
     return tuple(function(*args))
 
 
-def _front(axis: int) -> int:
-    return FIRST if axis == WEIGHT else axis
+def _lifted(function: Callable, lift: Lift) -> Callable:
+    dims = (*lift.residual_dims, *lift.operand_dims)
+    at_once = jax.vmap(function, dims, lift.out_dims)
+    if not lift.weights_mapped:
+        return at_once
+
+    def in_turn(*args: Array) -> Sequence[Array]:
+        mapped = [a for a, dim in zip(args, dims, strict=True) if dim is not None]
+
+        def one(some: list[Array]) -> Sequence[Array]:
+            rest = iter(some)
+            return function(
+                *(a if dim is None else next(rest) for a, dim in zip(args, dims, strict=True))
+            )
+
+        return lax.map(one, mapped)  # every dim is 0
+
+    # On CPU batched products of small matrices take twice as long as one after the other.
+    return lambda *args: lax.platform_dependent(*args, cpu=in_turn, default=at_once)
 
 
 def _abstract(*avals: Any, **params: Any) -> list:
@@ -72,34 +96,42 @@ def _abstract(*avals: Any, **params: Any) -> list:
 def _batch(args: Sequence, dims: Sequence, *, axes: tuple, lifts: tuple, **params: Any) -> tuple:
     residual_axes, operand_axes, out_axes = axes
     in_axes = (*residual_axes, *operand_axes)
-    mapped = [dim is not None for dim in dims]
-    size = next(a.shape[d] for a, d, m in zip(args, dims, mapped, strict=True) if m)
+    size = next(a.shape[dim] for a, dim in zip(args, dims, strict=True) if dim is not None)
+    count = len(residual_axes)
+    mapped = [dim is not None and axis == WEIGHT for dim, axis in zip(dims, in_axes, strict=True)]
+    weights_mapped = any(mapped[:count])
 
-    def place(a: Array, dim: int, is_mapped: bool, axis: int) -> Array:
-        if is_mapped:
+    def place(a: Array, dim: int | None, axis: int) -> Array:
+        if dim is not None:
             return jnp.moveaxis(a, dim, axis)
         shape = (*a.shape[:axis], size, *a.shape[axis:])
         return jnp.broadcast_to(jnp.expand_dims(a, axis), shape)
 
-    weights_mapped = any(m for m, axis in zip(mapped, in_axes, strict=True) if axis == WEIGHT)
-    if not weights_mapped and not lifts:
-        args = [
-            a if axis == WEIGHT else place(a, dim, m, axis)
-            for a, dim, m, axis in zip(args, dims, mapped, in_axes, strict=True)
+    if not (any(mapped) or lifts or WEIGHT in out_axes):
+        placed = [
+            a if axis == WEIGHT else place(a, dim, axis)
+            for a, dim, axis in zip(args, dims, in_axes, strict=True)
         ]
-        outs = time_p.bind(*args, axes=axes, lifts=lifts, **params)
-        return outs, [None if axis == WEIGHT else axis for axis in out_axes]
+        return time_p.bind(*placed, axes=axes, lifts=lifts, **params), out_axes
 
-    count = len(residual_axes)
-    args = [
-        a if k < count and not m else place(a, dim, m, _front(axis))
-        for k, (a, dim, m, axis) in enumerate(zip(args, dims, mapped, in_axes, strict=True))
-    ]
-    lift = tuple(
-        _front(axis) if m else None for m, axis in zip(mapped, residual_axes, strict=False)
+    def front(axis: int) -> int:
+        return 0 if weights_mapped or axis == WEIGHT else axis
+
+    # Operands are all mapped, so that each has a cotangent of its own.
+    lift = Lift(
+        tuple(
+            None if dim is None else front(axis)
+            for dim, axis in zip(dims[:count], residual_axes, strict=True)
+        ),
+        tuple(map(front, operand_axes)),
+        tuple(map(front, out_axes)),
+        weights_mapped,
     )
-    outs = time_p.bind(*args, axes=axes, lifts=(*lifts, lift), **params)
-    return outs, list(map(_front, out_axes))
+    placed = [
+        a if to is None else place(a, dim, to)
+        for a, dim, to in zip(args, dims, lift.residual_dims + lift.operand_dims, strict=True)
+    ]
+    return time_p.bind(*placed, axes=axes, lifts=(*lifts, lift), **params), lift.out_dims
 
 
 def _jvp(primals: Sequence, tangents: Sequence, **params: Any) -> tuple:
@@ -140,7 +172,9 @@ def _transpose(
         function=transpose,
         transpose=function,
         axes=(residual_axes, out_axes, operand_axes),
-        lifts=lifts,
+        lifts=tuple(
+            lift._replace(operand_dims=lift.out_dims, out_dims=lift.operand_dims) for lift in lifts
+        ),
     )
     wanted = [
         result if ad.is_undefined_primal(arg) else None

@@ -63,6 +63,8 @@ def fused(
     """The loop with a derivative of its own: one product for each gradient, after the loop."""
     like = carry_type(lstm_step, params, state, xs, lengths, resets, reset_state)
     state = jax.tree.map(match, state, like)
+    if isinstance(xs.shape[0], int) and xs.shape[0] == 0:
+        return state, jnp.zeros((0, *state.h.shape), state.h.dtype)
     valid = entered = None
     if lengths is not None:
         steps = lax.expand_dims(jnp.arange(xs.shape[0]), range(1, xs.ndim - 1))

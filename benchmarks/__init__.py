@@ -1,0 +1,1 @@
+"""jlstm against its peers, each in a process of its own: `python -m benchmarks`."""

@@ -1,0 +1,27 @@
+"""jlstm itself: `jlstm.lstm_scan`, and `jlstm.lstm_step` for a stream."""
+
+import jax
+import jax.numpy as jnp
+
+import jlstm
+
+
+def layer(problem):
+    """`(params, apply)` with `apply(params, xs) -> hs`, time-major."""
+    params = jlstm.LSTMParams(*map(jnp.asarray, problem[:3]))
+    return params, lambda params, xs: jlstm.lstm_scan(params, None, xs)[1]
+
+
+def step(problem):
+    """One step of a stream, and the state after it."""
+    params = jlstm.LSTMParams(*map(jnp.asarray, problem[:3]))
+    x = jnp.asarray(problem.xs[0])
+    state = jlstm.init_state(params, x.shape[:1])
+    run = jax.jit(jlstm.lstm_step).lower(params, state, x).compile()
+
+    def call():
+        nonlocal state
+        state, h = run(params, state, x)
+        return h.block_until_ready()
+
+    return call
