@@ -2,26 +2,68 @@
 
 from __future__ import annotations
 
+import time
+
 import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+SETS = 8  # of weights, under vmap
+
 
 def make_calls(module, problem) -> dict:
-    """`{"forward", "train"}` of `module.layer`: calls without arguments that return arrays."""
+    """Calls without arguments that return arrays: "forward", "train", and those of `vmap`.
+
+    "data_*" maps the unbatched call over the batch, "weights_*" the call over sets of weights.
+    """
     params, apply = module.layer(problem)
-    batch_major = getattr(module, "BATCH_MAJOR", False)
-    xs = jnp.asarray(problem.xs.swapaxes(0, 1) if batch_major else problem.xs)
-
-    def train(params, xs):
-        return jax.grad(lambda params, xs: jnp.mean(apply(params, xs) ** 2), (0, 1))(params, xs)
-
-    functions = {"forward": apply, "train": train}
+    xs = _inputs(module, problem)
+    functions = {"forward": apply, "train": _training(apply)}
     if jax.device_count() > 1:
-        spec = P("data") if batch_major else P(None, "data")
+        spec = P("data") if getattr(module, "BATCH_MAJOR", False) else P(None, "data")
         functions, params, xs = _over_devices(functions, params, xs, spec)
-    return {name: _compiled(function, params, xs) for name, function in functions.items()}
+    calls = {name: _Compiled(function, params, xs) for name, function in functions.items()}
+    if module.__name__.endswith(".jlstm") and jax.device_count() == 1:
+
+        def over_data(params, xs):
+            return jax.vmap(apply, (None, 1), 1)(params, xs)
+
+        sets = jax.tree.map(lambda p: jnp.stack([p] * SETS), params)
+        for name, function in functions.items():
+            calls[f"weights_{name}"] = _Compiled(jax.vmap(function, (0, None)), sets, xs)
+        calls["data_forward"] = _Compiled(over_data, params, xs)
+        calls["data_train"] = _Compiled(_training(over_data), params, xs)
+    return calls
+
+
+def compile_seconds(module, problem) -> float:
+    """Seconds to trace and compile the training step."""
+    params, apply = module.layer(problem)
+    xs = _inputs(module, problem)
+    start = time.perf_counter()
+    jax.jit(_training(apply)).lower(params, xs).compile()
+    return time.perf_counter() - start
+
+
+def temporary_floats(module, problem, *options) -> float:
+    """Temporary memory of the training step, in units of `batch * time * hidden` floats."""
+    params, apply = module.layer(problem, *options)
+    xs = _inputs(module, problem)
+    compiled = jax.jit(_training(apply)).lower(params, xs).compile()
+    time, batch, _ = problem.xs.shape
+    floats = compiled.memory_analysis().temp_size_in_bytes / 4
+    return floats / (batch * time * problem.weight_hh.shape[0])
+
+
+def _inputs(module, problem):
+    batch_major = getattr(module, "BATCH_MAJOR", False)
+    return jnp.asarray(problem.xs.swapaxes(0, 1) if batch_major else problem.xs)
+
+
+def _training(apply):
+    """The gradients of `mean(hs**2)`, of weights and inputs."""
+    return jax.grad(lambda params, xs: jnp.mean(apply(params, xs) ** 2), (0, 1))
 
 
 def _over_devices(functions, params, xs, spec):
@@ -44,12 +86,13 @@ def _over_devices(functions, params, xs, spec):
     )
 
 
-def _compiled(function, *args):
-    lowered = jax.jit(function).lower(*args)
-    compiled = lowered.compile()
+class _Compiled:
+    """A call that is compiled when it is first made."""
 
-    def call():
-        return jax.block_until_ready(compiled(*args))
+    def __init__(self, function, *args):
+        self.function, self.args, self.compiled = jax.jit(function), args, None
 
-    call.compiled = compiled
-    return call
+    def __call__(self):
+        if self.compiled is None:
+            self.compiled = self.function.lower(*self.args).compile()
+        return jax.block_until_ready(self.compiled(*self.args))

@@ -1,7 +1,7 @@
 """A process that times one implementation: `python -m benchmarks.worker NAME DEVICES`.
 
 It reads a job a line from stdin, `{"shape": [B, T, I, H], "what": "train", "seconds": 0.5}`, and
-answers each with a line: the best time of a call in milliseconds, or why there is none.
+answers each with a line: figures by name, such as `{"ms": 1.5}`, or `{"error": "why not"}`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import os
 import sys
 import time
 from functools import cache
+
+import numpy as np
 
 from benchmarks.shapes import Shape, make_problem
 
@@ -29,7 +31,7 @@ def best_time(call, seconds: float) -> float:
 
 @cache
 def load(name: str, shape: Shape) -> dict:
-    """The calls of an implementation, compiled and called once."""
+    """The calls of an implementation at a shape."""
     module = importlib.import_module(f"benchmarks.peers.{name}")
     problem = make_problem(shape)
     if hasattr(module, "layer"):
@@ -40,9 +42,58 @@ def load(name: str, shape: Shape) -> dict:
         calls = module.calls(problem)
     if hasattr(module, "step") and shape.batch == 1:
         calls["step"] = module.step(problem)
-    for call in calls.values():
-        call()
     return calls
+
+
+@cache
+def first_call(name: str, shape: Shape, what: str) -> None:
+    """Make the first call, which compiles, apart from the timed ones."""
+    load(name, shape)[what]()
+
+
+def error(name: str, shape: Shape) -> dict:
+    """Largest differences of `hs` and of the gradient of `xs` from the oracle in float64."""
+    from tests.reference import lstm, lstm_vjp
+
+    problem = make_problem(shape)
+    params = problem[:3]
+    _, hs, _ = lstm(params, None, problem.xs)
+    zeros = np.zeros(hs.shape[1:])
+    d_xs = lstm_vjp(params, None, problem.xs, ((zeros, zeros), 2 * hs / hs.size))["xs"]
+    calls = load(name, shape)
+    batch_major = getattr(importlib.import_module(f"benchmarks.peers.{name}"), "BATCH_MAJOR", False)
+
+    def difference(found, wanted) -> float:
+        found = np.asarray(found, np.float64)
+        found = found.swapaxes(0, 1) if batch_major else found
+        return float(np.abs(found - wanted).max() / np.abs(wanted).max())
+
+    values = calls["forward"]()
+    found = {"hs": difference(values["hs"] if isinstance(values, dict) else values, hs)}
+    if "train" in calls:
+        gradients = calls["train"]()
+        found["d_xs"] = difference(
+            gradients["xs"] if isinstance(gradients, dict) else gradients[1], d_xs
+        )
+    return found
+
+
+def answer(name: str, shape: Shape, what: str, seconds: float) -> dict:
+    """What is asked for."""
+    from benchmarks import layer_calls
+
+    module = importlib.import_module(f"benchmarks.peers.{name}")
+    if what == "error":
+        return error(name, shape)
+    if what == "compile":
+        return {"seconds": layer_calls.compile_seconds(module, make_problem(shape))}
+    if what.startswith("memory"):
+        save = what.removeprefix("memory").removeprefix(" ")
+        options = [int(save) if save.isdigit() else save] if save else []
+        problem = make_problem(shape)
+        return {"units": layer_calls.temporary_floats(module, problem, *options)}
+    first_call(name, shape, what)
+    return {"ms": best_time(load(name, shape)[what], seconds)}
 
 
 def main() -> None:
@@ -57,11 +108,10 @@ def main() -> None:
     for line in sys.stdin:
         job = json.loads(line)
         try:
-            calls = load(name, Shape(*job["shape"]))
-            answer = {"ms": best_time(calls[job["what"]], job["seconds"])}
-        except Exception as error:
-            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
-        print(json.dumps(answer), file=answers, flush=True)
+            found = answer(name, Shape(*job["shape"]), job["what"], job["seconds"])
+        except Exception as problem:
+            found = {"error": f"{type(problem).__name__}: {problem}".splitlines()[0]}
+        print(json.dumps(found), file=answers, flush=True)
 
 
 if __name__ == "__main__":

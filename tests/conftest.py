@@ -1,10 +1,13 @@
 """Set-up of every test: four CPU devices, and hypothesis profiles."""
 
+import os
+
 import jax
 import pytest
 from hypothesis import HealthCheck, settings
 
 jax.config.update("jax_num_cpu_devices", 4)
+os.environ["JAX_NUM_CPU_DEVICES"] = "4"  # of the processes that tests start
 
 # One fixed set of examples, so that a failure on one machine is a failure on all; the slow tests
 # draw more. A first example compiles, so there is no deadline.

@@ -37,8 +37,10 @@ def main(args: list[str]) -> None:
     path = Path(args[0])
     command = parse(Command(config=read_config(path)), args[1:], PROG)
     config = check_config(to_values(command.config), "command line")
-    from train.loop import train  # after the checks: JAX takes seconds to start
+    from train.devices import use_every_core  # after the checks: JAX takes seconds to start
+    from train.loop import train
 
+    use_every_core()
     train(config, command.out or Path("runs") / path.stem, Console())
 
 

@@ -7,18 +7,20 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import PartitionSpec as P
 from rich.console import Console
 
 from train import checkpoint, metrics
 from train.config import Config, to_toml
 from train.data import Text, decode, encode, line_start, load_text
+from train.devices import make_mesh, on_one_device, place
 from train.errors import InputError, RunError
 from train.files import write_text
 from train.folder import open_folder, reported_steps
 from train.model import CharLM, generate
 from train.progress import Report, say, show_progress
 from train.report import write_report
-from train.step import TrainState, evaluate, init_train_state, next_loss, run_steps
+from train.step import TrainState, evaluate, init_train_state, next_loss, run_steps, spread
 
 SHOWN = 200  # characters of a sample on the screen; samples.txt has it whole
 
@@ -79,7 +81,8 @@ def finish(
     say(
         console,
         f"{text.source}: {len(text.train):,} characters to train on, "
-        f"{len(text.vocabulary)} distinct; writing to {out}",
+        f"{len(text.vocabulary)} distinct; writing to {out}, on "
+        f"{make_mesh(config.data.rows).size} {jax.default_backend().upper()} devices",
     )
     (out / "checkpoints").mkdir(exist_ok=True)
     metrics.rewind(out, int(state.step))
@@ -108,7 +111,8 @@ def take_steps(
     report: Report,
 ) -> tuple[TrainState, Spent]:
     """All remaining steps. A dispatch ends where something is due, so that it sees that step."""
-    tokens = jax.device_put(text.train)
+    state = spread(config, state)
+    tokens = place(text.train, make_mesh(config.data.rows), P())
     step = int(state.step)
     programs = {}  # compiled by the number of their steps, apart from their time
     began = time.monotonic() - spent.in_all
@@ -181,7 +185,7 @@ def save(out: Path, step: int, state: TrainState, spent: Spent, text: Text) -> N
     """Write a checkpoint, or say in one line why not."""
     notes = {"text_sha256": text.sha256, "spent": list(spent)}
     try:
-        checkpoint.save(out / "checkpoints", step, state, notes)
+        checkpoint.save(out / "checkpoints", step, on_one_device(state), notes)
     except Exception as error:  # orbax wraps a full disk in errors of many kinds
         raise RunError(
             f"cannot write checkpoint {step} to {out / 'checkpoints'}: "
@@ -193,7 +197,7 @@ def draw_sample(config: Config, text: Text, params: CharLM, step: int) -> str:
     """Text by the model as it is now, from a line's beginning."""
     key = jax.random.fold_in(jax.random.key(config.seed), step)
     tokens = generate(
-        params,
+        on_one_device(params),
         key,
         encode(line_start(text.vocabulary), text.vocabulary),
         config.log.sample_length,

@@ -6,10 +6,14 @@ import jax.numpy as jnp
 import jlstm
 
 
-def layer(problem):
+def layer(problem, save="gates", implementation=None):
     """`(params, apply)` with `apply(params, xs) -> hs`, time-major."""
     params = jlstm.LSTMParams(*map(jnp.asarray, problem[:3]))
-    return params, lambda params, xs: jlstm.lstm_scan(params, None, xs)[1]
+
+    def apply(params, xs):
+        return jlstm.lstm_scan(params, None, xs, save=save, implementation=implementation)[1]
+
+    return params, apply
 
 
 def step(problem):

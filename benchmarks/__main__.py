@@ -1,0 +1,214 @@
+"""`python -m benchmarks`: jlstm against its peers on this machine's CPU, into results/.
+
+Every implementation runs in a process of its own. They take turns, several rounds, and the best
+time of each counts, so that what else the machine does falls on all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+from benchmarks.report import write_report
+from benchmarks.shapes import SHAPES, Shape
+
+RESULTS = Path(__file__).parent / "results"
+JAX_PEERS = ("haiku", "linen", "nnx", "equinox", "keras")
+ALONE = ("torch", "onnxruntime")  # they use all cores by themselves
+PACKAGES = ("jax", "torch", "onnxruntime", "dm-haiku", "flax", "equinox", "keras", "numpy")
+
+
+class Worker:
+    """A process that answers jobs about one implementation on so many CPU devices."""
+
+    def __init__(self, name: str, devices: int):
+        """Start the process."""
+        self.name, self.devices = name, devices
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.worker", name, str(devices)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+
+    def ask(self, **job) -> dict:
+        """The answer to a job: numbers by name, or `{"error": ...}`."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(json.dumps(job), file=self.process.stdin, flush=True)
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else {"error": "the process ended"}
+
+    def stop(self) -> None:
+        """End the process."""
+        self.process.communicate()
+
+
+class Bench:
+    """The workers, and what they have answered so far."""
+
+    def __init__(self, rounds: int, seconds: float):
+        """Keep the length of a measurement."""
+        self.rounds, self.seconds = rounds, seconds
+        self.workers: dict[str, Worker] = {}
+
+    def best(self, names: list[str], shape: Shape, what: str) -> dict[str, float]:
+        """The best time of each in milliseconds; those that cannot do it are left out."""
+        times: dict[str, float] = {}
+        for _ in range(self.rounds):
+            for name in names:
+                answer = self.worker(name).ask(shape=shape, what=what, seconds=self.seconds)
+                if "ms" in answer:
+                    times[name] = min(times.get(name, float("inf")), answer["ms"])
+        print(f"  {what:16}", *(f"{n} {t:.2f}" for n, t in times.items()), sep="  ", flush=True)
+        return times
+
+    def worker(self, name: str) -> Worker:
+        """The worker of that name, as in `haiku` or `haiku:2` on two devices."""
+        if name not in self.workers:
+            module, _, devices = name.partition(":")
+            self.workers[name] = Worker(module, int(devices or 1))
+        return self.workers[name]
+
+    def stop(self) -> None:
+        """End all processes."""
+        for worker in self.workers.values():
+            worker.stop()
+        self.workers.clear()
+
+
+def table(bench: Bench, shapes: dict[str, Shape], cores: int) -> dict:
+    """Forward and training step of everybody, at every shape."""
+    several = [f"{name}:{cores}" for name in ("jlstm", "products", *JAX_PEERS)]
+    names = ["jlstm", "scan", "products", *JAX_PEERS, *ALONE, *several]
+    results = {}
+    for letter, shape in shapes.items():
+        print(f"shape {letter} {shape}", flush=True)
+        fitting = [name for name in names if ":" not in name or shape.batch % cores == 0]
+        results[letter] = {what: bench.best(fitting, shape, what) for what in ("forward", "train")}
+    return results
+
+
+def sweeps(bench: Bench, cores: int) -> dict:
+    """Training over time, units and batch, everybody's best number of devices apart."""
+    names = ["jlstm", f"jlstm:{cores}", "haiku", "torch"]
+    axes = {
+        "time": [Shape(16, time, 64, 128) for time in (64, 128, 256, 512, 1024, 2048)],
+        "hidden": [Shape(16, 128, hidden, hidden) for hidden in (16, 32, 64, 128, 256, 512)],
+        "batch": [Shape(batch, 128, 64, 128) for batch in (2, 8, 32, 128)],
+    }
+    results = {}
+    for axis, shapes in axes.items():
+        print(f"sweep over {axis}", flush=True)
+        results[axis] = [
+            {"shape": list(shape), "train": bench.best(names, shape, "train")} for shape in shapes
+        ]
+    return results
+
+
+def streams(bench: Bench) -> list:
+    """One step at batch 1, the state kept: what a live stream waits for."""
+    print("stream", flush=True)
+    names = ["jlstm", "torch", "onnxruntime"]
+    return [
+        {"hidden": hidden, "step": bench.best(names, Shape(1, 1, hidden, hidden), "step")}
+        for hidden in (64, 256, 512)
+    ]
+
+
+def transformed(bench: Bench, shapes: dict[str, Shape]) -> dict:
+    """What `vmap` costs: over data against the batched call, over 8 sets of weights against 8."""
+    kinds = [f"{kind}_{what}" for what in ("forward", "train") for kind in ("data", "weights")]
+    results = {}
+    for letter, shape in shapes.items():
+        print(f"vmap at {letter}", flush=True)
+        times = {}
+        for kind in ("forward", "train", *kinds):
+            times |= {kind: bench.best(["jlstm"], shape, kind)["jlstm"]}
+        results[letter] = times
+    return results
+
+
+def costs(bench: Bench) -> dict:
+    """Seconds to compile and memory of the training step, and errors against float64."""
+    a = SHAPES["A"]
+
+    def ask(name: str, shape: Shape, what: str) -> dict:
+        return bench.worker(name).ask(shape=shape, what=what, seconds=0)
+
+    found = {
+        "compile": {
+            name: {t: ask(name, a._replace(time=t), "compile")["seconds"] for t in (64, 512, 4096)}
+            for name in ("jlstm", "haiku")
+        },
+        "memory": {
+            "haiku": ask("haiku", a, "memory")["units"],
+            **{
+                save: ask("jlstm", a, f"memory {save}")["units"] for save in ("gates", "states", 16)
+            },
+        },
+        "long": ask("jlstm", Shape(1, 100_000, 128, 128), "memory 316"),
+        "error": {
+            letter: {
+                name: ask(name, SHAPES[letter], "error")
+                for name in ("jlstm", "scan", *JAX_PEERS, *ALONE)
+            }
+            for letter in "AEF"
+        },
+    }
+    print(json.dumps(found, indent=1), flush=True)
+    return found
+
+
+def machine(cores: int) -> dict:
+    """What the figures belong to."""
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+         if line.startswith("model name")), platform.processor(),
+    )  # fmt: skip
+    return {
+        "cpu": model,
+        "cores": cores,
+        "python": platform.python_version(),
+        "date": time.strftime("%Y-%m-%d"),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+    }
+
+
+def main() -> None:
+    """Run everything, or the parts that are named."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--shapes", default="ABCDEF", help="letters of benchmarks/shapes.py")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each implementation")
+    parser.add_argument("--seconds", type=float, default=0.4, help="of one turn")
+    parser.add_argument("--only", choices=("table", "sweeps", "stream", "vmap", "costs"))
+    parser.add_argument("--out", type=Path, default=RESULTS / "cpu.json", help="results so far")
+    options = parser.parse_args()
+    shapes = {letter: SHAPES[letter] for letter in options.shapes}
+    cores = len(os.sched_getaffinity(0))
+    bench = Bench(options.rounds, options.seconds)
+    parts = {
+        "table": lambda: table(bench, shapes, cores),
+        "sweeps": lambda: sweeps(bench, cores),
+        "stream": lambda: streams(bench),
+        "vmap": lambda: transformed(bench, {k: SHAPES[k] for k in "AE"}),
+        "costs": lambda: costs(bench),
+    }
+    results = json.loads(options.out.read_text()) if options.out.exists() else {}
+    for name in [options.only] if options.only else parts:
+        results |= {"machine": machine(cores), name: parts[name]()}
+        bench.stop()
+        options.out.parent.mkdir(exist_ok=True)
+        part = options.out.with_suffix(".part")
+        part.write_text(json.dumps(results, indent=1) + "\n")
+        part.replace(options.out)
+    write_report(options.out)
+
+
+if __name__ == "__main__":
+    main()

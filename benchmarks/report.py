@@ -1,0 +1,7 @@
+"""The results as tables and a picture."""
+
+from pathlib import Path
+
+
+def write_report(path: Path) -> None:
+    """Later."""
