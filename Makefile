@@ -8,14 +8,16 @@ INTERPRETER := $(shell $(PYTHON) -c 'import sys; print(sys.executable, sys.versi
 VENV_READY := $(VENV)/ready-$(INTERPRETER)
 TRAIN_READY := $(VENV)/train-$(INTERPRETER)
 TEST_READY := $(VENV)/test-$(INTERPRETER)
+BENCH_READY := $(VENV)/bench-$(INTERPRETER)
 WORKERS ?= auto
 
-.PHONY: help train test test-slow check format clean
+.PHONY: help train test test-slow bench check format clean
 
 help:
 	@echo "make train      train the character language model, into runs/char_lm"
 	@echo "make test       all quick tests (minutes)"
 	@echo "make test-slow  the longer proofs"
+	@echo "make bench      jlstm against its peers on this machine (20 minutes)"
 	@echo "make check      lint and types"
 	@echo "make format     format the code"
 	@echo "make clean      remove the environment and caches; runs/ stays"
@@ -29,6 +31,9 @@ test: $(TEST_READY)
 
 test-slow: $(TEST_READY)
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+
+bench: $(BENCH_READY)
+	$(BIN)/python -m benchmarks
 
 check: $(TEST_READY)
 	$(BIN)/ruff check .
@@ -55,3 +60,7 @@ $(TRAIN_READY): $(VENV_READY) pyproject.toml
 $(TEST_READY): $(VENV_READY) pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $(TRAIN_READY) $@
+
+$(BENCH_READY): $(VENV_READY) pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[peers]'
+	@touch $@

@@ -28,8 +28,6 @@ from jlstm.types import LSTMGates, LSTMParams, LSTMState, cell_dtype
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float
 
-ROWS_AT_ONCE = 2048  # of one product for the weights' gradient: enough for speed, little to keep
-
 
 class Inputs(NamedTuple):
     """What the recurrence is differentiated by; in a tangent, None is zero."""
@@ -138,7 +136,7 @@ def cotangents(
     d_state = LSTMState(d_h.astype(wide), d_c)
     d_reset_state = jax.tree.map(zeros_of, d_state) if wanted.reset_state else None
     d_params = jax.tree.map(zeros_of, _only(wanted.params, weights))
-    size = _steps_at_once(xs)
+    size = _steps_at_once(xs, hidden=params.weight_hh.shape[0])
     whole = (known.before.c, d_hs, known.gates, known.masks)
     blocks = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), (xs, known.before))
     blocks = (size * jnp.arange(xs.shape[0] // size), *blocks)
@@ -182,14 +180,18 @@ def _only(wanted: LSTMParams, params: LSTMParams) -> LSTMParams:
     return LSTMParams._make(p if w else None for w, p in zip(wanted, params, strict=True))
 
 
-def _steps_at_once(xs: Float[Array, "time *batch input"]) -> int:
-    """How many steps to a product, in equal parts; all of them where the parts would be small."""
+def _steps_at_once(xs: Float[Array, "time *batch input"], hidden: int) -> int:
+    """How many steps to one product for each weight: a divisor of the time.
+
+    About `4*hidden` rows, as many as the gates have columns: few enough for the cache, many enough
+    to hide that the products are added up. All steps, where only small parts divide the time.
+    """
     time, *batch = xs.shape[:-1]
     if not all(isinstance(size, int) for size in (time, *batch)):
         return time
-    most = max(1, ROWS_AT_ONCE // max(1, math.prod(batch)))
+    most = max(1, max(256, 4 * hidden) // max(1, math.prod(batch)))
     size = next(size for size in range(min(most, time), 0, -1) if time % size == 0)
-    return size if 2 * size >= most else time
+    return size if 2 * size >= min(most, time) else time
 
 
 def _rows(a: Float[Array, "time *batch features"]) -> Float[Array, "rows features"]:

@@ -73,6 +73,10 @@ def forward(
         saved = {"before": before, "gates": gates}
         return state, (out, *(saved[name] for name in save))
 
+    def step(state: LSTMState, inputs: tuple) -> tuple[LSTMState, tuple]:
+        x, masks = inputs
+        return one_step(state, project(params, x), masks)
+
     def some_steps(state: LSTMState, inputs: tuple) -> tuple[LSTMState, tuple]:
         xs, masks = inputs
         zs = project(params, xs)  # one product for all of them
@@ -83,6 +87,8 @@ def forward(
         return state, jax.tree.map(lambda *a: jnp.stack(a), *(outs[k] for k in steps))
 
     size = _steps_at_once(xs.shape[0], hidden=params.weight_hh.shape[0])
+    if size == 1:
+        return lax.scan(step, state, (xs, masks), reverse=reverse)
     blocks = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), (xs, masks))
     state, outs = lax.scan(some_steps, state, blocks, reverse=reverse)
     return state, jax.tree.map(lambda a: a.reshape(xs.shape[0], *a.shape[2:]), outs)

@@ -58,9 +58,11 @@ def lstm_scan(
       reset_state: the state at a reset, in the shape of `state`; None is zeros.
       reverse: run from the last valid step to the first. `hs[t]` stays beside `xs[t]`, and
         `state` enters at the last valid step.
-      save: what is kept for the backward pass: "gates" (everything, fastest), "states" (`h` and
-        `c`; the gates are computed again), or a number of steps K (the state before every K-th
-        step; about `sqrt(time)` keeps the least).
+      save: what is kept for the backward pass. In units of `time * batch * hidden` floats of 4
+        bytes: "gates", the state before each step and its gates, 6; "states", the states alone,
+        2, and the gates are computed again; a number of steps K, the state before every K-th
+        step, `2 / K`, and `6 * K / time` while a chunk is run again; about `sqrt(time)` keeps
+        the least. `hs` and its cotangent are 2 more, whatever is kept.
       implementation: None for the best; "fused", the loop with a derivative of its own; "scan",
         the plain `lax.scan` of `lstm_step` under JAX's derivative.
 

@@ -24,6 +24,7 @@ KINDS = {
 }
 FUNCTIONS = {
     "scan": jlstm.lstm_scan,
+    "by JAX": jax.tree_util.Partial(jlstm.lstm_scan, implementation="scan"),
     "states": jax.tree_util.Partial(jlstm.lstm_scan, save="states"),
     "chunks": jax.tree_util.Partial(jlstm.lstm_scan, save=2),
     "trace": jlstm.lstm_trace,
