@@ -1,5 +1,10 @@
 """Several devices: Auto and Explicit meshes, and `shard_map`, with the states they start from."""
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -121,3 +126,27 @@ def test_shard_map_takes_a_state_made_inside():
     spec = P(None, "data")
     hs = jax.jit(jax.shard_map(part, mesh=mesh, in_specs=spec, out_specs=spec))(xs)
     assert_close(hs, jlstm.lstm_scan(params, None, xs)[1], tolerance(jnp.float32))
+
+
+def test_the_recipe_of_the_readme():
+    """Its three lines, before JAX starts; the gradient is that of one device."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    (recipe,) = re.findall(r"```python\n(jax.config.update.*?)```", readme, re.DOTALL)
+    assert len(recipe.strip().splitlines()) == 3
+    code = f"""
+import jax, jax.numpy as jnp, jlstm, numpy as np
+xs = np.random.default_rng(0).normal(size=(7, 4, 3)).astype(np.float32)
+{recipe}
+params = jlstm.init_params(jax.random.key(0), 3, 5)
+gradient = jax.jit(jax.grad(lambda p, xs: (jlstm.lstm_scan(p, None, xs)[1] ** 2).mean()))
+with jax.set_mesh(mesh):
+    spread = gradient(params, xs)
+assert len(xs.sharding.device_set) == 2
+alone = gradient(params, np.asarray(xs))
+print(max(float(jnp.abs(a - b).max()) for a, b in zip(spread, alone)) < 1e-6)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "True\n"

@@ -1,0 +1,41 @@
+"""The benchmark's report, from the results that are committed."""
+
+import json
+
+import pytest
+
+from benchmarks import report
+from benchmarks.shapes import SHAPES
+
+RESULTS = report.README.parent / "benchmarks" / "results" / "cpu.json"
+
+
+@pytest.fixture(scope="module")
+def results():
+    return json.loads(RESULTS.read_text())
+
+
+def test_the_tables_are_those_of_the_results(results):
+    short = "\n\n".join(report._short_tables(results))
+    assert short in report.README.read_text()
+    assert short in RESULTS.with_suffix(".md").read_text()
+    assert RESULTS.with_suffix(".png").stat().st_size > 10_000
+
+
+def test_every_shape_and_every_peer_was_measured(results):
+    assert set(results["table"]) == set(SHAPES)
+    for found in results["table"].values():
+        for times in found.values():
+            assert set(report.one_device(times)) == {"jlstm", *report.JAX_PEERS}
+        assert "torch" in found["train"]
+        assert {"torch", "onnxruntime"} <= set(found["forward"])
+
+
+def test_everybody_at_their_best():
+    times = {"jlstm": 4.0, "jlstm:2": 2.0, "haiku": 5.0, "haiku:2": 6.0, "torch": 3.0,
+             "products": 1.5, "products:2": 1.0, "scan": 1.0}  # fmt: skip
+    assert report.one_device(times) == {"jlstm": 4.0, "haiku": 5.0}
+    best = report.all_cores(times)
+    assert best == {"jlstm": 2.0, "haiku": 5.0, "torch": 3.0}
+    assert report.ratio(best) == 1.5
+    assert report.limit(times) == 1.0
