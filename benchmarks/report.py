@@ -209,6 +209,8 @@ def _draw(results: dict, path: Path) -> None:
             xs = [row["shape"][order[name]] for row in rows]
             axis.plot(xs, [row["train"][peer] for row in rows], "o-", color=colour, label=peer)
         axis.set(xscale="log", yscale="log", xlabel=name, ylabel="training step, ms")
+        axis.set_xticks(xs, map(str, xs), fontsize=8)
+        axis.minorticks_off()
         axis.set_title(f"over {name}")
         axis.legend(fontsize=8)
     for axis in axes:
