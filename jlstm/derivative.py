@@ -136,10 +136,11 @@ def cotangents(
     d_state = LSTMState(d_h.astype(wide), d_c)
     d_reset_state = jax.tree.map(zeros_of, d_state) if wanted.reset_state else None
     d_params = jax.tree.map(zeros_of, _only(wanted.params, weights))
+    time = xs.shape[0]
     size = _steps_at_once(xs, hidden=params.weight_hh.shape[0])
     whole = (known.before.c, d_hs, known.gates, known.masks)
-    blocks = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), (xs, known.before))
-    blocks = (size * jnp.arange(xs.shape[0] // size), *blocks)
+    blocks = jax.tree.map(lambda a: a.reshape(time // size, size, *a.shape[1:]), (xs, known.before))
+    blocks = (size * jnp.arange(time // size), *blocks)
     ((d_state, d_reset_state), d_params), d_xs = lax.scan(
         some_steps, ((d_state, d_reset_state), d_params), blocks, reverse=not reverse
     )
@@ -187,7 +188,7 @@ def _steps_at_once(xs: Float[Array, "time *batch input"], hidden: int) -> int:
     to hide that the products are added up. All steps, where only small parts divide the time.
     """
     time, *batch = xs.shape[:-1]
-    if not all(isinstance(size, int) for size in (time, *batch)):
+    if not all(isinstance(size, int) for size in (time, *batch, hidden)):
         return time
     most = max(1, max(256, 4 * hidden) // max(1, math.prod(batch)))
     size = next(size for size in range(min(most, time), 0, -1) if time % size == 0)

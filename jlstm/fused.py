@@ -86,12 +86,13 @@ def forward(
             state, outs[k] = one_step(state, zs[k], jax.tree.map(lambda mask, k=k: mask[k], masks))
         return state, jax.tree.map(lambda *a: jnp.stack(a), *(outs[k] for k in steps))
 
-    size = _steps_at_once(xs.shape[0], hidden=params.weight_hh.shape[0])
+    time = xs.shape[0]
+    size = _steps_at_once(time, hidden=params.weight_hh.shape[0])
     if size == 1:
         return lax.scan(step, state, (xs, masks), reverse=reverse)
-    blocks = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), (xs, masks))
+    blocks = jax.tree.map(lambda a: a.reshape(time // size, size, *a.shape[1:]), (xs, masks))
     state, outs = lax.scan(some_steps, state, blocks, reverse=reverse)
-    return state, jax.tree.map(lambda a: a.reshape(xs.shape[0], *a.shape[2:]), outs)
+    return state, jax.tree.map(lambda a: a.reshape(time, *a.shape[2:]), outs)
 
 
 def _steps_at_once(time: int, hidden: int) -> int:
@@ -100,7 +101,7 @@ def _steps_at_once(time: int, hidden: int) -> int:
     One product for the whole input is slower on CPU: a slice of it would be cut inside the loops
     over the gates, which are then not vectorised. In small layers the loops are all there is.
     """
-    if not isinstance(time, int) or hidden < 128:
+    if not isinstance(time, int) or not isinstance(hidden, int) or hidden < 128:
         return 1
     return next(size for size in (4, 5, 3, 2, 1) if time % size == 0)
 

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+from jax.sharding import NamedSharding, PartitionSpec
 
 if TYPE_CHECKING:
     from jaxtyping import Array
@@ -59,7 +60,7 @@ class Lift(NamedTuple):
     residual_dims: tuple[int | None, ...]
     operand_dims: tuple[int, ...]
     out_dims: tuple[int, ...]
-    weights_mapped: bool
+    in_turn: bool
 
 
 def _call(*args: Any, function: Callable, lifts: tuple, **_: Any) -> Sequence[Array]:
@@ -71,7 +72,7 @@ def _call(*args: Any, function: Callable, lifts: tuple, **_: Any) -> Sequence[Ar
 def _lifted(function: Callable, lift: Lift) -> Callable:
     dims = (*lift.residual_dims, *lift.operand_dims)
     at_once = jax.vmap(function, dims, lift.out_dims)
-    if not lift.weights_mapped:
+    if not lift.in_turn:
         return at_once
 
     def in_turn(*args: Array) -> Sequence[Array]:
@@ -101,11 +102,12 @@ def _batch(args: Sequence, dims: Sequence, *, axes: tuple, lifts: tuple, **param
     mapped = [dim is not None and axis == WEIGHT for dim, axis in zip(dims, in_axes, strict=True)]
     weights_mapped = any(mapped[:count])
 
+    sharding = _sharding_of(args, dims)
+
     def place(a: Array, dim: int | None, axis: int) -> Array:
-        if dim is not None:
-            return jnp.moveaxis(a, dim, axis)
-        shape = (*a.shape[:axis], size, *a.shape[axis:])
-        return jnp.broadcast_to(jnp.expand_dims(a, axis), shape)
+        if dim is None:
+            a, dim = lax.broadcast(a, (size,), out_sharding=sharding and sharding(a)), 0
+        return jnp.moveaxis(a, dim, axis)
 
     if not (any(mapped) or lifts or WEIGHT in out_axes):
         placed = [
@@ -114,8 +116,10 @@ def _batch(args: Sequence, dims: Sequence, *, axes: tuple, lifts: tuple, **param
         ]
         return time_p.bind(*placed, axes=axes, lifts=lifts, **params), out_axes
 
+    in_turn = weights_mapped and sharding is None
+
     def front(axis: int) -> int:
-        return 0 if weights_mapped or axis == WEIGHT else axis
+        return 0 if in_turn or axis == WEIGHT else axis
 
     # Operands are all mapped, so that each has a cotangent of its own.
     lift = Lift(
@@ -125,13 +129,23 @@ def _batch(args: Sequence, dims: Sequence, *, axes: tuple, lifts: tuple, **param
         ),
         tuple(map(front, operand_axes)),
         tuple(map(front, out_axes)),
-        weights_mapped,
+        in_turn,
     )
     placed = [
         a if to is None else place(a, dim, to)
         for a, dim, to in zip(args, dims, lift.residual_dims + lift.operand_dims, strict=True)
     ]
     return time_p.bind(*placed, axes=axes, lifts=(*lifts, lift), **params), lift.out_dims
+
+
+def _sharding_of(args: Sequence, dims: Sequence) -> Callable[[Array], NamedSharding] | None:
+    """What an array gets with the mapped axis in front, where an Explicit mesh shards that axis."""
+    for a, dim in zip(args, dims, strict=True):
+        found = None if dim is None else getattr(jax.typeof(a), "sharding", None)
+        if found is not None and found.spec[dim] is not None:
+            name, mesh = found.spec[dim], found.mesh
+            return lambda a: NamedSharding(mesh, PartitionSpec(name, *jax.typeof(a).sharding.spec))
+    return None
 
 
 def _jvp(primals: Sequence, tangents: Sequence, **params: Any) -> tuple:

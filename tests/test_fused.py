@@ -147,3 +147,29 @@ def test_vmap_of_vmap_over_weights_and_data():
         for n in range(3):
             alone = gradient(jax.tree.map(lambda p, k=k: p[k], sets), many[n])
             assert_close(jax.tree.map(lambda g, k=k, n=n: g[k, n], by_vmap), alone, close)
+
+
+@pytest.mark.parametrize("save", ["gates", "states", 2])
+@pytest.mark.parametrize("hidden", [4, 128])
+def test_no_sequences_have_no_gradient(hidden, save):
+    problem = make_problem(26, 4, (2, 0), (3, hidden), lengths=False, resets=False)
+    gradient = vjp(jlstm.lstm_scan, problem, save=save)
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(gradient))
+    assert gradient["xs"].shape == (4, 2, 0, 3)
+
+
+def test_export_with_a_symbolic_hidden_size():
+    (hidden,) = jax.export.symbolic_shape("hidden")
+
+    def gradient(weights, xs):
+        def loss(weights):
+            return (jlstm.lstm_scan(jlstm.LSTMParams(*weights), None, xs)[1] ** 2).sum()
+
+        return jax.grad(loss)(weights)
+
+    shapes = ((2, 4 * hidden), (hidden, 4 * hidden), (4 * hidden,), (3, 2, 2))
+    *weights, xs = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)
+    exported = jax.export.export(jax.jit(gradient))(tuple(weights), xs)
+    params, _, xs, _ = make_problem(27, 3, (2,), (2, 5), lengths=False, resets=False).arrays()
+    found = exported.call(tuple(params), xs)
+    assert_close(found, gradient(tuple(params), xs), tolerance(jnp.float32, "gradients"))

@@ -128,6 +128,32 @@ def test_shard_map_takes_a_state_made_inside():
     assert_close(hs, jlstm.lstm_scan(params, None, xs)[1], tolerance(jnp.float32))
 
 
+@pytest.mark.parametrize("mapped", ["data", "weights"])
+def test_vmap_over_a_sharded_axis(mapped):
+    """An ensemble with a member a device, or sequences mapped one by one."""
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Explicit,))
+    params, _, xs, _ = make_problem(12, 5, (4,), resets=False, lengths=False).arrays()
+    sets = jax.tree.map(lambda p: jnp.stack([p, 2 * p, -p, 0 * p]), params)
+    args, axes = ((params, xs), (None, 1)) if mapped == "data" else ((sets, xs), (0, None))
+
+    def loss(params, xs):
+        return (jlstm.lstm_scan(params, None, xs)[1] ** 2).sum()
+
+    functions = [
+        jax.vmap(jax.grad(loss), axes),
+        jax.grad(lambda *args: jax.vmap(loss, axes)(*args).sum()),
+    ]
+    with jax.set_mesh(mesh):
+        specs = (P(), P(None, "data")) if mapped == "data" else (P("data"), P())
+        placed = tuple(
+            jax.tree.map(lambda a, s=spec: jax.device_put(a, NamedSharding(mesh, s)), arg)
+            for arg, spec in zip(args, specs, strict=True)
+        )
+        results = [jax.jit(function)(*placed) for function in functions]
+    for function, result in zip(functions, results, strict=True):
+        assert_close(result, function(*args), tolerance(jnp.float32, "gradients"))
+
+
 def test_the_recipe_of_the_readme():
     """Its three lines, before JAX starts; the gradient is that of one device."""
     readme = (Path(__file__).parents[1] / "README.md").read_text()
