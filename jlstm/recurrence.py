@@ -61,6 +61,8 @@ def fused(
     save: str | int,
 ) -> tuple[LSTMState, Float[Array, "time *batch hidden"]]:
     """The loop with a derivative of its own: one product for each gradient, after the loop."""
+    dtype = jnp.result_type(xs, *params)
+    params, xs = jax.tree.map(lambda a: a.astype(dtype) if _is_weak(a) else a, (params, xs))
     like = carry_type(lstm_step, params, state, xs, lengths, resets, reset_state)
     state = jax.tree.map(match, state, like)
     if isinstance(xs.shape[0], int) and xs.shape[0] == 0:
@@ -96,6 +98,11 @@ def fused(
     run, weights = sum_gradients_in_float32(run, (inputs.params, inputs.reset_state))
     chunks = (inputs.xs, masks)
     return scan_in_chunks(partial(run, weights), inputs.state, chunks, reverse, save)
+
+
+def _is_weak(a: Array) -> bool:
+    """Whether the array takes the dtype of others; a derivative of our own would not know."""
+    return getattr(jax.typeof(a), "weak_type", False)
 
 
 IMPLEMENTATIONS: Mapping[str, Callable] = MappingProxyType({"fused": fused, "scan": plain_scan})
