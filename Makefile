@@ -17,7 +17,7 @@ help:
 	@echo "make train      train the character language model, into runs/char_lm"
 	@echo "make test       all quick tests (minutes)"
 	@echo "make test-slow  the longer proofs"
-	@echo "make bench      jlstm against its peers, 20 minutes; ARGS="--only table" a part of it"
+	@echo "make bench      jlstm against its peers, 20 minutes; ARGS=\"--only table\" a part of it"
 	@echo "make check      lint and types"
 	@echo "make format     format the code"
 	@echo "make clean      remove the environment and caches; runs/ stays"

@@ -80,11 +80,11 @@ def error(name: str, shape: Shape) -> dict:
 
 def answer(name: str, shape: Shape, what: str, seconds: float) -> dict:
     """What is asked for."""
-    from benchmarks import layer_calls
-
     module = importlib.import_module(f"benchmarks.peers.{name}")
     if what == "error":
         return error(name, shape)
+    if what == "compile" or what.startswith("memory"):
+        from benchmarks import layer_calls  # it starts JAX, which the others' processes are free of
     if what == "compile":
         return {"seconds": layer_calls.compile_seconds(module, make_problem(shape))}
     if what.startswith("memory"):

@@ -1,7 +1,7 @@
 """The derivative of the recurrence: how its results move, and the transpose of that.
 
 Both are linear, and each is the other's transpose. The second is backpropagation through time: one
-loop for the cotangents of the pre-activations, then one product for each gradient.
+loop for the cotangents of the pre-activations, then the gradients as products over many steps.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def fused(
     reverse: bool,
     save: str | int,
 ) -> tuple[LSTMState, Float[Array, "time *batch hidden"]]:
-    """The loop with a derivative of its own: one product for each gradient, after the loop."""
+    """The loop with a derivative of its own: the gradients are products over many steps."""
     dtype = jnp.result_type(xs, *params)
     params, xs = jax.tree.map(lambda a: a.astype(dtype) if _is_weak(a) else a, (params, xs))
     like = carry_type(lstm_step, params, state, xs, lengths, resets, reset_state)

@@ -92,7 +92,7 @@ def all_equations(jaxpr):
 
 
 def test_the_loop_backward_holds_one_product():
-    """The loop forward holds two, of `x` and `h`; JAX's own rule puts six into the second."""
+    """The one that takes the cotangents back to `h`; those of the weights come after the loop."""
     from jlstm.derivative import Inputs, Known, Masks, cotangents
 
     params = jlstm.init_params(jax.random.key(0), 3, 5)

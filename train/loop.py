@@ -81,8 +81,8 @@ def finish(
     say(
         console,
         f"{text.source}: {len(text.train):,} characters to train on, "
-        f"{len(text.vocabulary)} distinct; writing to {out}, on "
-        f"{make_mesh(config.data.rows).size} {jax.default_backend().upper()} devices",
+        f"{len(text.vocabulary)} distinct; writing to {out}; devices: "
+        f"{make_mesh(config.data.rows).size} ({jax.default_backend().upper()})",
     )
     (out / "checkpoints").mkdir(exist_ok=True)
     metrics.rewind(out, int(state.step))
