@@ -1,12 +1,28 @@
 """The LSTM for JAX: pure functions on pytrees, closed under every JAX transformation."""
 
 from jlstm import initializers as initializers
+from jlstm import regularize as regularize
+from jlstm import variants as variants
 from jlstm.cell import init_params as init_params
-from jlstm.cell import init_state as init_state
 from jlstm.cell import lstm_step as lstm_step
+from jlstm.layers import broadcast_state as broadcast_state
+from jlstm.layers import init_state as init_state
+from jlstm.packing import Packing as Packing
+from jlstm.packing import pack as pack
+from jlstm.packing import plan_packing as plan_packing
+from jlstm.packing import unpack as unpack
 from jlstm.sequence import lstm_scan as lstm_scan
 from jlstm.sequence import scan_cell as scan_cell
+from jlstm.stack import init_stack as init_stack
+from jlstm.stack import init_stack_state as init_stack_state
+from jlstm.stack import stack_scan as stack_scan
+from jlstm.stack import stack_step as stack_step
 from jlstm.trace import lstm_trace as lstm_trace
+from jlstm.trace import stack_trace as stack_trace
+from jlstm.truncation import truncated as truncated
+from jlstm.types import BiLSTMParams as BiLSTMParams
+from jlstm.types import BiLSTMState as BiLSTMState
+from jlstm.types import BiLSTMTrace as BiLSTMTrace
 from jlstm.types import LSTMGates as LSTMGates
 from jlstm.types import LSTMParams as LSTMParams
 from jlstm.types import LSTMState as LSTMState

@@ -1,4 +1,4 @@
-"""The LSTM cell: its weights, its zero state, and one step of time."""
+"""The LSTM cell: its weights, and one step of time."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 
-from jlstm.checks import check_params, check_sizes, check_step
+from jlstm.checks import SHAPES, check_lstm, check_sizes, check_step
 from jlstm.equations import lstm_equations, pre_activations
-from jlstm.initializers import Initializer, forget_gate_bias, glorot_uniform, orthogonal
-from jlstm.types import LSTMParams, LSTMState, cell_dtype
+from jlstm.initializers import (
+    Initializer,
+    draw_weights,
+    glorot_uniform,
+    orthogonal,
+    whole_bias,
+)
+from jlstm.types import LSTMParams, LSTMState
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
@@ -59,48 +65,14 @@ def init_params(
       ((3, 20), (5, 20), (20,))
     """
     check_sizes(dtype, input_size=input_size, hidden_size=hidden_size)
-    if bias_init is None:
-        bias_init = forget_gate_bias(forget_bias)
-    elif forget_bias != 1.0:
-        raise ValueError(
-            f"forget_bias={forget_bias} and bias_init were both given; "
-            "bias_init draws the whole bias, so write the forget bias there"
-        )
-    key_ih, key_hh, key_bias = jax.random.split(key, 3)
+    bias_init = whole_bias(forget_bias, bias_init)
     params = LSTMParams(
-        weight_ih=_gate_by_gate(weight_init, key_ih, (input_size, hidden_size)),
-        weight_hh=_gate_by_gate(recurrent_init, key_hh, (hidden_size, hidden_size)),
-        bias=bias_init(key_bias, (4 * hidden_size,), jnp.float32),
+        *draw_weights(
+            key, 4, input_size, hidden_size, hidden_size, weight_init, recurrent_init, bias_init
+        )
     )
-    check_params(params)
+    check_lstm(params)
     return jax.tree.map(lambda weight: weight.astype(dtype), params)
-
-
-def init_state(params: LSTMParams, batch_shape: tuple[int, ...] = ()) -> LSTMState:
-    """The zero state of a layer: `h` in the dtype of the weights, `c` in float32 or wider.
-
-    Args:
-      params: the layer's weights.
-      batch_shape: the batch axes, `()` for one sequence alone.
-
-    Returns:
-      `LSTMState(h, c)`, each of shape `(*batch_shape, hidden)`.
-
-    Raises:
-      TypeError: weights that are no `LSTMParams`, a `batch_shape` that is no tuple.
-
-    Example:
-      >>> import jax, jlstm
-      >>> params = jlstm.init_params(jax.random.key(0), 3, 5)
-      >>> jlstm.init_state(params, (8,)).h.shape
-      (8, 5)
-    """
-    check_params(params)
-    if not isinstance(batch_shape, tuple):
-        raise TypeError(f"batch_shape must be a tuple of sizes, got {batch_shape!r}")
-    shape = (*batch_shape, params.weight_hh.shape[0])
-    dtype = jnp.result_type(*params)
-    return LSTMState(h=jnp.zeros(shape, dtype), c=jnp.zeros(shape, cell_dtype(dtype)))
 
 
 def lstm_step(
@@ -137,14 +109,9 @@ def lstm_step(
       >>> h.shape
       (5,)
     """
-    check_step(params, state, x)
+    check_step(params, state, x, LSTMParams, SHAPES[LSTMParams])
     dtype = jnp.result_type(x, *params)
     z = pre_activations(params, state.h, x)
     _, c, h = lstm_equations(z, state.c)
     h = h.astype(dtype)
     return LSTMState(h, c), h
-
-
-def _gate_by_gate(init: Initializer, key: PRNGKeyArray, shape: tuple[int, int]) -> Array:
-    gates = [init(gate_key, shape, jnp.float32) for gate_key in jax.random.split(key, 4)]
-    return jnp.concatenate(gates, axis=-1)

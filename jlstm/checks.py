@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm.types import LSTMParams, LSTMState
+from jlstm.types import LSTMParams, LSTMState, ProjectedParams
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
+
+# The axes of each array of a kind of weights. The first to name a size decides it.
+Shapes: TypeAlias = Mapping[str, tuple[str, ...]]
+
+SHAPES: Mapping[type, Shapes] = MappingProxyType(
+    {
+        LSTMParams: {
+            "weight_hh": ("hidden", "4*hidden"),
+            "weight_ih": ("input", "4*hidden"),
+            "bias": ("4*hidden",),
+        },
+        ProjectedParams: {
+            "weight_hr": ("hidden", "output"),
+            "weight_hh": ("output", "4*hidden"),
+            "weight_ih": ("input", "4*hidden"),
+            "bias": ("4*hidden",),
+        },
+    }
+)
 
 
 def check_sizes(dtype: DTypeLike, **sizes: int) -> None:
@@ -24,60 +45,86 @@ def check_sizes(dtype: DTypeLike, **sizes: int) -> None:
     _check_float("dtype", jnp.dtype(dtype))
 
 
-def check_params(params: Any) -> None:
-    """`params` is an `LSTMParams` whose three arrays fit each other."""
-    if not isinstance(params, LSTMParams):
-        raise TypeError(
-            f"params must be LSTMParams(weight_ih, weight_hh, bias), got {type(params).__name__}"
-        )
-    for name, weight in params._asdict().items():
+def check_params(params: Any, kind: type, shapes: Shapes) -> dict[str, Any]:
+    """`params` is of that kind and its arrays fit each other; the sizes of the axes, by name."""
+    if not isinstance(params, kind):
+        fields = ", ".join(kind._fields)
+        raise TypeError(f"params must be {kind.__name__}({fields}), got {type(params).__name__}")
+    sizes: dict[str, Any] = {}
+    for name, axes in shapes.items():
+        weight = getattr(params, name)
         _check_float(f"params.{name}", _dtype(f"params.{name}", weight))
-    _check_rank("params.weight_hh", params.weight_hh, 2, "(hidden, 4*hidden)")
-    hidden, gates = np.shape(params.weight_hh)
-    if gates != 4 * hidden:
-        raise ValueError(
-            f"params.weight_hh must be (hidden, 4*hidden), got {(hidden, gates)}: "
-            f"{gates} columns for {hidden} units"
-        )
-    _check_rank("params.weight_ih", params.weight_ih, 2, "(input, 4*hidden)")
-    _check_rank("params.bias", params.bias, 1, "(4*hidden,)")
-    for name, weight in (("weight_ih", params.weight_ih), ("bias", params.bias)):
-        if np.shape(weight)[-1] != gates:
+        found = dict(sizes)
+        if not _fits(np.shape(weight), axes, found):
+            wanted = "".join(f"{axis}, " for axis in axes)
+            wanted = wanted.strip() if len(axes) == 1 else wanted.rstrip(", ")
+            known = [f"{axis}={size}" for axis, size in sizes.items() if axis in " ".join(axes)]
+            known = f" with {' and '.join(known)}" if known else ""
             raise ValueError(
-                f"params.{name} has {np.shape(weight)[-1]} columns, params.weight_hh has {gates}"
+                f"params.{name} must be ({wanted}){known}, got shape {np.shape(weight)}"
             )
+        sizes = found
+    return sizes
 
 
-def check_state(params: LSTMParams, state: Any, batch: tuple, *, name: str, beside: str) -> None:
+def _fits(shape: tuple, axes: tuple[str, ...], sizes: dict[str, Any]) -> bool:
+    """Whether a shape is `("hidden", "4*hidden")`; an axis met first is written into `sizes`."""
+    if len(shape) != len(axes):
+        return False
+    for size, axis in zip(shape, axes, strict=True):
+        times, _, name = axis.rpartition("*")
+        if size != int(times or 1) * sizes.setdefault(name, size):
+            return False
+    return True
+
+
+def check_lstm(params: Any) -> dict[str, Any]:
+    """`params` are those of the LSTM, with or without a projection."""
+    kind = ProjectedParams if isinstance(params, ProjectedParams) else LSTMParams
+    return check_params(params, kind, SHAPES[kind])
+
+
+def check_state(sizes: dict[str, Any], state: Any, batch: tuple, *, name: str, beside: str) -> None:
     """`state` is an `LSTMState` with the units of the weights and the batch axes of `beside`."""
     if not isinstance(state, LSTMState):
         raise TypeError(f"{name} must be LSTMState(h, c), got {type(state).__name__}")
-    hidden = np.shape(params.weight_hh)[0]
-    for field, value in state._asdict().items():
-        _check_float(f"{name}.{field}", _dtype(f"{name}.{field}", value))
-        _check_rank(f"{name}.{field}", value, len(batch) + 1, f"(*batch, hidden) as {beside}")
-        *axes, units = np.shape(value)
-        if units != hidden:
-            raise ValueError(f"{name}.{field} has {units} units, the weights have {hidden}")
-        _check_batch(f"{name}.{field}", tuple(axes), beside, batch)
+    check_hidden(sizes.get("output", sizes["hidden"]), state.h, batch, f"{name}.h", beside)
+    check_hidden(sizes["hidden"], state.c, batch, f"{name}.c", beside)
 
 
-def check_step(params: Any, state: Any, x: Any) -> None:
-    """The arguments of one step."""
-    check_params(params)
-    _check_features("x", x, params, 1, "(*batch, input)")
-    check_state(params, state, np.shape(x)[:-1], name="state", beside="x")
+def check_hidden(size: Any, h: Any, batch: tuple, name: str, beside: str) -> None:
+    """One array of a state: `(*batch, size)`."""
+    _check_float(name, _dtype(name, h))
+    _check_rank(name, h, len(batch) + 1, f"(*batch, hidden) as {beside}")
+    *axes, units = np.shape(h)
+    if units != size:
+        raise ValueError(f"{name} has {units} units, the weights have {size}")
+    _check_batch(name, tuple(axes), beside, batch)
+
+
+def check_step(params: Any, state: Any, x: Any, kind: type, shapes: Shapes) -> None:
+    """The arguments of one step of a cell with `h` and `c`."""
+    sizes = check_params(params, kind, shapes)
+    _check_features("x", x, sizes["input"], 1, "(*batch, input)")
+    check_state(sizes, state, np.shape(x)[:-1], name="state", beside="x")
+
+
+def check_hidden_step(params: Any, h: Any, x: Any, kind: type, shapes: Shapes) -> None:
+    """The arguments of one step of a cell whose state is `h` alone."""
+    sizes = check_params(params, kind, shapes)
+    _check_features("x", x, sizes["input"], 1, "(*batch, input)")
+    check_hidden(sizes["hidden"], h, np.shape(x)[:-1], "state", "x")
 
 
 def check_sequence(
     params: Any, state: Any, xs: Any, lengths: Any, resets: Any, reset_state: Any
 ) -> None:
     """The arguments of a sequence of the LSTM; states and masks may be None."""
-    check_params(params)
-    _check_features("xs", xs, params, 2, "(time, *batch, input)")
+    sizes = check_lstm(params)
+    _check_features("xs", xs, sizes["input"], 2, "(time, *batch, input)")
     for name, given in (("state", state), ("reset_state", reset_state)):
         if given is not None:
-            check_state(params, given, np.shape(xs)[1:-1], name=name, beside="xs")
+            check_state(sizes, given, np.shape(xs)[1:-1], name=name, beside="xs")
     for name, batch in check_masks(xs, lengths, resets).items():
         _check_batch(name, batch, "xs", np.shape(xs)[1:-1])
 
@@ -200,15 +247,14 @@ def _check_rank(name: str, value: Any, rank: int, wanted: str) -> None:
         raise ValueError(f"{name} must be {wanted}, got shape {np.shape(value)}")
 
 
-def _check_features(name: str, x: Any, params: LSTMParams, rank: int, wanted: str) -> None:
+def _check_features(name: str, x: Any, inputs: Any, rank: int, wanted: str) -> None:
     dtype = _dtype(name, x)
     if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
         raise TypeError(f"{name} must be real numbers, got {dtype}")
     if np.ndim(x) < rank:
         raise ValueError(f"{name} must be {wanted}, got shape {np.shape(x)}")
-    features, inputs = np.shape(x)[-1], np.shape(params.weight_ih)[0]
-    if features != inputs:
-        raise ValueError(f"{name} has {features} features, the weights take {inputs}")
+    if np.shape(x)[-1] != inputs:
+        raise ValueError(f"{name} has {np.shape(x)[-1]} features, the weights take {inputs}")
 
 
 def _check_batch(name: str, batch: tuple, other: str, other_batch: tuple) -> None:

@@ -16,23 +16,25 @@ import jax.numpy as jnp
 from jax import lax
 
 from jlstm.equations import (
+    along,
     lstm_cotangents,
     lstm_equations,
     lstm_tangents,
+    output,
     pre_activations,
     product,
 )
 from jlstm.scan import select, zeros_of
-from jlstm.types import LSTMGates, LSTMParams, LSTMState, cell_dtype
+from jlstm.types import LSTMGates, LSTMParams, LSTMState, ProjectedParams, cell_dtype
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Float
+    from jaxtyping import Array, Bool, Float, PyTree
 
 
 class Inputs(NamedTuple):
     """What the recurrence is differentiated by; in a tangent, None is zero."""
 
-    params: LSTMParams
+    params: LSTMParams | ProjectedParams
     state: LSTMState
     reset_state: LSTMState | None
     xs: Float[Array, "time *batch input"]
@@ -51,7 +53,7 @@ class Known(NamedTuple):
     Without gates they are computed again, many steps by one product.
     """
 
-    params: LSTMParams
+    params: LSTMParams | ProjectedParams
     xs: Float[Array, "time *batch input"]
     masks: Masks
     before: LSTMState
@@ -75,21 +77,27 @@ def tangents(known: Known, moving: Inputs, reverse: bool) -> tuple[LSTMState, Ar
         d_bias = d_params.bias.astype(cell_dtype(dtype))
         parts.append(jnp.broadcast_to(d_bias, (*xs.shape[:-1], *d_bias.shape)))
     d_zs = reduce(jnp.add, parts) if parts else None
+    d_projections = None  # what the projection's own movement adds to h
+    if isinstance(d_params, ProjectedParams) and d_params.weight_hr is not None:
+        d_projections = product(_unprojected(gates, before.c), d_params.weight_hr, dtype)
 
     def one_step(d_state: LSTMState, inputs: tuple) -> tuple[LSTMState, Array]:
-        d_z, c, gates, (valid, entered) = inputs
+        d_z, d_projection, c, gates, (valid, entered) = inputs
         if entered is not None:
             d_state = select(entered, d_reset_state, d_state)
         through_h = product(d_state.h, params.weight_hh, dtype)
         d_z = through_h if d_z is None else d_z + through_h
-        d_c, d_h = lstm_tangents(gates, c, d_z, d_state.c)
-        d_h = d_h.astype(dtype)
+        d_c, d_m = lstm_tangents(gates, c, d_z, d_state.c)
+        d_h = output(params, d_m, dtype)
+        if d_projection is not None:
+            d_h = d_h + d_projection.astype(dtype)
         if valid is None:
             return LSTMState(d_h, d_c), d_h
         blank = jnp.zeros_like(d_h)
         return select(valid, LSTMState(d_h, d_c), d_state), select(valid, d_h, blank)
 
-    return lax.scan(one_step, d_state, (d_zs, before.c, gates, masks), reverse=reverse)
+    inputs = (d_zs, d_projections, before.c, gates, masks)
+    return lax.scan(one_step, d_state, inputs, reverse=reverse)
 
 
 def cotangents(
@@ -101,8 +109,10 @@ def cotangents(
     wide = cell_dtype(jnp.result_type(xs, *params))
     weights = jax.tree.map(lambda p: p.astype(wide), params)
     back_to_h, back_to_x = weights.weight_hh.T, weights.weight_ih.T  # laid out once, not each step
+    projected = isinstance(weights, ProjectedParams)
+    back_to_m = weights.weight_hr.T if projected else None
 
-    def one_step(carry: tuple, inputs: tuple) -> tuple[tuple, Array]:
+    def one_step(carry: tuple, inputs: tuple) -> tuple[tuple, tuple]:
         d_state, d_reset_state = carry
         t, fresh = inputs
         # Cut here and not for a block of steps at once, which would be copied first.
@@ -110,9 +120,11 @@ def cotangents(
             lambda a: lax.dynamic_index_in_dim(a, t, keepdims=False), whole
         )
         gates = fresh if kept is None else kept
-        d_z, d_c = lstm_cotangents(gates, c, d_state.h + d_h.astype(wide), d_state.c)
+        d_h = d_state.h + d_h.astype(wide)
+        d_m = d_h if back_to_m is None else jnp.matmul(d_h, back_to_m)
+        d_z, d_c = lstm_cotangents(gates, c, d_m, d_state.c)
         if valid is not None:
-            d_z = select(valid, d_z, jnp.zeros_like(d_z))
+            d_z, d_h = select(valid, (d_z, d_h), (jnp.zeros_like(d_z), jnp.zeros_like(d_h)))
         new = LSTMState(jnp.matmul(d_z, back_to_h), d_c)
         if valid is not None:
             new = select(valid, new, d_state)
@@ -121,25 +133,29 @@ def cotangents(
             entering = select(entered, new, zeros)
             d_reset_state = jax.tree.map(jnp.add, d_reset_state, entering)
             new = select(entered, zeros, new)
-        return (new, d_reset_state), d_z
+        return (new, d_reset_state), (d_z, d_h if projected else None)
 
     def some_steps(carry: tuple, inputs: tuple) -> tuple[tuple, Array | None]:
         d_states, d_params = carry
-        start, xs, before = inputs
-        fresh = _gates(params, xs, before) if known.gates is None else None
+        start, xs, before, gates = inputs
+        fresh = None
+        if known.gates is None:
+            gates = fresh = _gates(params, xs, before)
         steps = (start + jnp.arange(size), fresh)
-        d_states, d_zs = lax.scan(one_step, d_states, steps, reverse=not reverse)
-        here = _weight_cotangents(weights, xs, before.h, d_zs, wanted.params)
-        d_params = jax.tree.map(jnp.add, d_params, here)
+        d_states, (d_zs, d_hs) = lax.scan(one_step, d_states, steps, reverse=not reverse)
+        ms = _unprojected(gates, before.c) if projected else None
+        here = _weight_cotangents(weights, (xs, before.h, ms), (d_zs, d_hs))
+        d_params = jax.tree.map(jnp.add, d_params, _only(wanted.params, here))
         return (d_states, d_params), jnp.matmul(d_zs, back_to_x) if wanted.xs else None
 
     d_state = LSTMState(d_h.astype(wide), d_c)
     d_reset_state = jax.tree.map(zeros_of, d_state) if wanted.reset_state else None
     d_params = jax.tree.map(zeros_of, _only(wanted.params, weights))
     time = xs.shape[0]
-    size = _steps_at_once(xs, hidden=params.weight_hh.shape[0])
+    size = _steps_at_once(xs, hidden=params.weight_hh.shape[1] // 4)
     whole = (known.before.c, d_hs, known.gates, known.masks)
-    blocks = jax.tree.map(lambda a: a.reshape(time // size, size, *a.shape[1:]), (xs, known.before))
+    blocks = (xs, known.before, known.gates if projected else None)
+    blocks = jax.tree.map(lambda a: a.reshape(time // size, size, *a.shape[1:]), blocks)
     blocks = (size * jnp.arange(time // size), *blocks)
     ((d_state, d_reset_state), d_params), d_xs = lax.scan(
         some_steps, ((d_state, d_reset_state), d_params), blocks, reverse=not reverse
@@ -153,32 +169,35 @@ def cotangents(
     return Inputs(d_params, narrow(d_state), d_reset_state and narrow(d_reset_state), d_xs)
 
 
-def _gates(params: LSTMParams, xs: Array, before: LSTMState) -> LSTMGates:
+def _gates(params: LSTMParams | ProjectedParams, xs: Array, before: LSTMState) -> LSTMGates:
     """The gates of all steps at once, from the states before them."""
     return lstm_equations(pre_activations(params, before.h, xs), before.c)[0]
 
 
+def _unprojected(gates: LSTMGates, c: Array) -> Array:
+    """`o * tanh(c')`, which a projected layer keeps to itself."""
+    i, f, g, o = gates
+    return o * jnp.tanh(f * c + i * g)
+
+
 def _weight_cotangents(
-    weights: LSTMParams, xs: Array, hs: Array, d_zs: Array, wanted: LSTMParams
-) -> LSTMParams:
+    weights: LSTMParams | ProjectedParams, values: PyTree, back: PyTree
+) -> LSTMParams | ProjectedParams:
     """One product each: what the weights were multiplied by, and what came back."""
-    d_zs = _rows(d_zs)
+    xs, hs, ms = jax.tree.map(lambda a: _rows(a).astype(weights.bias.dtype), values)
 
-    def cotangent(values: Array, weight: Array) -> Array:
-        values = _rows(values).astype(weight.dtype)
-        return jax.linear_transpose(lambda w: jnp.matmul(values, w), weight)(d_zs)[0]
+    def through(weights: LSTMParams | ProjectedParams) -> tuple[Array, Array | None]:
+        z = jnp.matmul(xs, weights.weight_ih) + jnp.matmul(hs, weights.weight_hh)
+        z = z + along(weights.bias, z, z.dtype)
+        projected = isinstance(weights, ProjectedParams)
+        return z, jnp.matmul(ms, weights.weight_hr) if projected else None
 
-    return LSTMParams._make(
-        (
-            cotangent(xs, weights.weight_ih) if wanted.weight_ih else None,
-            cotangent(hs, weights.weight_hh) if wanted.weight_hh else None,
-            d_zs.sum(range(d_zs.ndim - 1)) if wanted.bias else None,
-        )
-    )
+    return jax.linear_transpose(through, weights)(jax.tree.map(_rows, back))[0]
 
 
-def _only(wanted: LSTMParams, params: LSTMParams) -> LSTMParams:
-    return LSTMParams._make(p if w else None for w, p in zip(wanted, params, strict=True))
+def _only(wanted: PyTree, params: PyTree) -> PyTree:
+    """The arrays that are wanted, None for the others."""
+    return type(params)._make(p if w else None for w, p in zip(wanted, params, strict=True))
 
 
 def _steps_at_once(xs: Float[Array, "time *batch input"], hidden: int) -> int:

@@ -7,32 +7,41 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 
-from jlstm.types import LSTMGates, cell_dtype
+from jlstm.types import LSTMGates, ProjectedParams, cell_dtype
 
 if TYPE_CHECKING:
+    from jax.typing import DTypeLike
     from jaxtyping import Array, Float
 
-    from jlstm.types import LSTMParams
+    from jlstm.types import RecurrentParams
 
 
 def pre_activations(
-    params: LSTMParams, h: Float[Array, "*batch hidden"], x: Float[Array, "*batch input"]
+    params: RecurrentParams, h: Float[Array, "*batch hidden"], x: Float[Array, "*batch input"]
 ) -> Float[Array, "*batch gates"]:
     """`x W_x + h W_h + b` for the four gates at once, accumulated in the dtype of the cell."""
     dtype = jnp.result_type(x, *params)
     return project(params, x) + product(h, params.weight_hh, dtype)
 
 
-def project(params: LSTMParams, x: Float[Array, "*batch input"]) -> Float[Array, "*batch gates"]:
+def project(
+    params: RecurrentParams, x: Float[Array, "*batch input"]
+) -> Float[Array, "*batch gates"]:
     """The part of the pre-activations that needs no state: `x W_x + b`."""
     dtype = jnp.result_type(x, *params)
-    bias = params.bias.astype(cell_dtype(dtype))
-    bias = jnp.expand_dims(bias, range(jnp.ndim(x) - 1))
-    return product(jnp.asarray(x), params.weight_ih, dtype) + bias
+    x = jnp.asarray(x)
+    return product(x, params.weight_ih, dtype) + along(params.bias, x, cell_dtype(dtype))
+
+
+def along(
+    vector: Float[Array, "features"], batched: Float[Array, "*batch any"], dtype: DTypeLike
+) -> Float[Array, "*ones features"]:
+    """A vector of weights with an axis of size 1 for each batch axis, in that dtype."""
+    return jnp.expand_dims(vector.astype(dtype), range(batched.ndim - 1))
 
 
 def product(
-    a: Float[Array, "*batch rows"], weight: Float[Array, "rows columns"], dtype: jnp.dtype
+    a: Float[Array, "*batch rows"], weight: Float[Array, "rows columns"], dtype: DTypeLike
 ) -> Float[Array, "*batch columns"]:
     """`a W` of operands in the compute dtype, summed in the dtype of the cell."""
     wide = cell_dtype(dtype)
@@ -51,6 +60,15 @@ def lstm_equations(
     c = f * c.astype(z.dtype) + i * g
     h = o * jnp.tanh(c)
     return LSTMGates(i, f, g, o), c, h
+
+
+def output(
+    params: RecurrentParams, m: Float[Array, "*batch hidden"], dtype: DTypeLike
+) -> Float[Array, "*batch output"]:
+    """What a layer shows of `m = o * tanh(c)`: all of it, or its projection (Sak et al. 2014)."""
+    if isinstance(params, ProjectedParams):
+        m = product(m, params.weight_hr, dtype)
+    return m.astype(dtype)
 
 
 def lstm_tangents(

@@ -15,7 +15,7 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 from jlstm.derivative import Inputs, Known, Masks, cotangents, tangents
-from jlstm.equations import lstm_equations, product, project
+from jlstm.equations import lstm_equations, output, product, project
 from jlstm.primitive import AFTER_TIME, FIRST, WEIGHT, over_time
 from jlstm.scan import select, zeros_of
 from jlstm.types import LSTMGates, LSTMState
@@ -64,8 +64,8 @@ def forward(
     def one_step(state: LSTMState, z: Array, masks: Masks) -> tuple[LSTMState, tuple]:
         before = state if masks.entered is None else select(masks.entered, reset_state, state)
         z = z + product(before.h, params.weight_hh, dtype)
-        gates, c, h = lstm_equations(z, before.c)
-        state = LSTMState(h.astype(dtype), c)
+        gates, c, m = lstm_equations(z, before.c)
+        state = LSTMState(output(params, m, dtype), c)
         out = state.h
         if masks.valid is not None:
             state = select(masks.valid, state, before)
@@ -87,7 +87,7 @@ def forward(
         return state, jax.tree.map(lambda *a: jnp.stack(a), *(outs[k] for k in steps))
 
     time = xs.shape[0]
-    size = _steps_at_once(time, hidden=params.weight_hh.shape[0])
+    size = _steps_at_once(time, hidden=params.weight_hh.shape[1] // 4)
     if size == 1:
         return lax.scan(step, state, (xs, masks), reverse=reverse)
     blocks = jax.tree.map(lambda a: a.reshape(time // size, size, *a.shape[1:]), (xs, masks))

@@ -41,6 +41,11 @@ def torch_bias(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> A
     return jax.random.uniform(key, (2, *shape), dtype, -bound, bound).sum(0)
 
 
+def zeros(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """Zeros, the usual bias where there is no forget gate."""
+    return jax.nn.initializers.zeros(key, shape, dtype)
+
+
 def forget_gate_bias(value: float) -> Initializer:
     """A bias of 0 for the gates i, g, o and of `value` for the forget gate."""
 
@@ -50,6 +55,18 @@ def forget_gate_bias(value: float) -> Initializer:
         return jnp.where(gate == 1, value, 0.0).astype(dtype)
 
     return init
+
+
+def whole_bias(forget_bias: float, bias_init: Initializer | None) -> Initializer:
+    """What draws the bias of a cell with gates i, f, g, o: one of the two, never both."""
+    if bias_init is None:
+        return forget_gate_bias(forget_bias)
+    if forget_bias != 1.0:
+        raise ValueError(
+            f"forget_bias={forget_bias} and bias_init were both given; "
+            "bias_init draws the whole bias, so write the forget bias there"
+        )
+    return bias_init
 
 
 def chrono(max_length: float) -> Initializer:
@@ -81,3 +98,28 @@ def chrono(max_length: float) -> Initializer:
         return jnp.concatenate([-bias_f, bias_f, zeros, zeros])
 
     return init
+
+
+def draw_weights(
+    key: PRNGKeyArray,
+    gates: int,
+    input_size: int,
+    hidden_size: int,
+    output_size: int,
+    weight_init: Initializer,
+    recurrent_init: Initializer,
+    bias_init: Initializer,
+) -> tuple[Array, Array, Array]:
+    """`weight_ih`, `weight_hh` and `bias` in float32; each gate's matrix is drawn by itself."""
+    key_ih, key_hh, key_bias = jax.random.split(key, 3)
+
+    def gate_by_gate(init: Initializer, key: PRNGKeyArray, inputs: int) -> Array:
+        shape = (inputs, hidden_size)
+        drawn = [init(gate_key, shape, jnp.float32) for gate_key in jax.random.split(key, gates)]
+        return jnp.concatenate(drawn, axis=-1)
+
+    return (
+        gate_by_gate(weight_init, key_ih, input_size),
+        gate_by_gate(recurrent_init, key_hh, output_size),
+        bias_init(key_bias, (gates * hidden_size,), jnp.float32),
+    )

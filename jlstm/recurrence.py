@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jlstm.cell import lstm_step
 from jlstm.derivative import Inputs, Masks
 from jlstm.fused import fused_scan
+from jlstm.layers import STEPS
 from jlstm.scan import (
     carry_type,
     masked_scan,
@@ -33,11 +33,11 @@ from jlstm.scan import (
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int
 
-    from jlstm.types import LSTMParams, LSTMState
+    from jlstm.types import LSTMParams, LSTMState, ProjectedParams
 
 
 def plain_scan(
-    params: LSTMParams,
+    params: LSTMParams | ProjectedParams,
     state: LSTMState,
     xs: Float[Array, "time *batch input"],
     lengths: Int[Array, "*batch"] | None,
@@ -46,12 +46,14 @@ def plain_scan(
     reverse: bool,
     save: str | int,
 ) -> tuple[LSTMState, Float[Array, "time *batch hidden"]]:
-    """`lax.scan` of `lstm_step`, differentiated by JAX."""
-    return masked_scan(lstm_step, params, state, xs, lengths, resets, reset_state, reverse, save)
+    """`lax.scan` of the step, differentiated by JAX."""
+    return masked_scan(
+        STEPS[type(params)], params, state, xs, lengths, resets, reset_state, reverse, save
+    )
 
 
 def fused(
-    params: LSTMParams,
+    params: LSTMParams | ProjectedParams,
     state: LSTMState,
     xs: Float[Array, "time *batch input"],
     lengths: Int[Array, "*batch"] | None,
@@ -63,7 +65,7 @@ def fused(
     """The loop with a derivative of its own: the gradients are products over many steps."""
     dtype = jnp.result_type(xs, *params)
     params, xs = jax.tree.map(lambda a: a.astype(dtype) if _is_weak(a) else a, (params, xs))
-    like = carry_type(lstm_step, params, state, xs, lengths, resets, reset_state)
+    like = carry_type(STEPS[type(params)], params, state, xs, lengths, resets, reset_state)
     state = jax.tree.map(match, state, like)
     if isinstance(xs.shape[0], int) and xs.shape[0] == 0:
         return state, jnp.zeros((0, *state.h.shape), state.h.dtype)

@@ -10,19 +10,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm.cell import init_state
 from jlstm.checks import check_cell, check_reverse, check_save, check_sequence
+from jlstm.layers import init_state
 from jlstm.recurrence import choose
 from jlstm.scan import Step, masked_scan
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int, PyTree
 
-    from jlstm.types import LSTMParams, LSTMState
+    from jlstm.types import LSTMParams, LSTMState, ProjectedParams
 
 
 def lstm_scan(
-    params: LSTMParams,
+    params: LSTMParams | ProjectedParams,
     state: LSTMState | None,
     xs: Float[Array, "time *batch input"],
     *,
@@ -46,7 +46,8 @@ def lstm_scan(
     give what the whole gives.
 
     Args:
-      params: the layer's weights.
+      params: the layer's weights; those of `jlstm.variants.init_projected` make `h` and `hs`
+        `(..., projection)`.
       state: the state before the first step, each of its arrays `(*batch, hidden)`; None is zeros.
       xs: the inputs, time first, `(time, *batch, input)`; one sequence alone is `(time, input)`.
       lengths: valid steps of each sequence, integers `(*batch,)`. Later steps leave the state as
@@ -137,18 +138,35 @@ def scan_cell(
       >>> jlstm.scan_cell(leaky_sum, jnp.array(0.5), jnp.array(0.0), jnp.ones(3))[1].tolist()
       [1.0, 1.5, 1.75]
     """
-    check_cell(state, xs, lengths, resets, reset_state)
     check_reverse(reverse)
+    return scan_any(
+        step, params, state, xs, lengths, resets, reset_state, bool(reverse), save="gates"
+    )
+
+
+def scan_any(
+    step: Step,
+    params: PyTree,
+    state: PyTree,
+    xs: PyTree,
+    lengths: Int[Array, "*batch"] | None,
+    resets: Bool[Array, "time *batch"] | None,
+    reset_state: PyTree | None,
+    reverse: bool,
+    save: str | int,
+) -> tuple[PyTree, PyTree]:
+    """`scan_cell` with the memory dial of `lstm_scan`."""
+    check_cell(state, xs, lengths, resets, reset_state)
     state, xs, reset_state = jax.tree.map(jnp.asarray, (state, xs, reset_state))
     run = _compiled_scan if _compiles_once(step, params) else masked_scan
-    return run(step, params, state, xs, lengths, resets, reset_state, bool(reverse))
+    return run(step, params, state, xs, lengths, resets, reset_state, reverse, save)
 
 
 # An eager `lax.scan` compiles anew at each call, because its body is a new function each time.
 # Under `jit` it finds its compiled loop again. Not `inline=True`: that loses the compiled gradient.
 @partial(jax.jit, static_argnums=(6, 7, 8))
 def _lstm_scan(
-    params: LSTMParams,
+    params: LSTMParams | ProjectedParams,
     state: LSTMState,
     xs: Array,
     lengths: Array | None,
@@ -162,7 +180,7 @@ def _lstm_scan(
     return recurrence(params, state, xs, lengths, resets, reset_state, reverse, save)
 
 
-_compiled_scan = jax.jit(masked_scan, static_argnums=(0, 7))
+_compiled_scan = jax.jit(masked_scan, static_argnums=(0, 7, 8))
 
 
 def _compiles_once(step: Step, params: PyTree) -> bool:

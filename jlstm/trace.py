@@ -6,20 +6,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jlstm.cell import init_state, lstm_step
 from jlstm.checks import check_sequence
 from jlstm.equations import lstm_equations, pre_activations
+from jlstm.layers import STEPS, init_state
 from jlstm.sequence import scan_cell
-from jlstm.types import LSTMTrace
+from jlstm.stack import through_layers
+from jlstm.types import BiLSTMTrace, LSTMTrace
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Float, Int
+    from collections.abc import Sequence
 
-    from jlstm.types import LSTMParams, LSTMState
+    from jaxtyping import Array, Bool, Float, Int, PyTree
+
+    from jlstm.types import LSTMParams, LSTMState, ProjectedParams
 
 
 def lstm_trace(
-    params: LSTMParams,
+    params: LSTMParams | ProjectedParams,
     state: LSTMState | None,
     xs: Float[Array, "time *batch input"],
     *,
@@ -63,10 +66,51 @@ def lstm_trace(
     return state, hs, trace
 
 
+def stack_trace(
+    layers: Sequence[PyTree],
+    states: Sequence[PyTree] | None,
+    xs: Float[Array, "time *batch input"],
+    *,
+    lengths: Int[Array, "*batch"] | None = None,
+    resets: Bool[Array, "time *batch"] | None = None,
+    reset_states: Sequence[PyTree] | None = None,
+    residual: bool = False,
+) -> tuple[tuple[PyTree, ...], Float[Array, "time *batch output"], tuple[PyTree, ...]]:
+    """`stack_scan`, with the gates and the cell of every layer at every step beside its results.
+
+    Args: those of `stack_scan`; all layers are of the LSTM, projected or not.
+
+    Returns:
+      `(states, hs, traces)`: one trace a layer, an `LSTMTrace` or, of a bidirectional layer,
+      `BiLSTMTrace(forward, backward)`.
+
+    Raises:
+      TypeError: a layer of another kind. ValueError, TypeError: as `stack_scan`.
+
+    Example:
+      >>> import jax, jlstm
+      >>> layers = jlstm.init_stack(jax.random.key(0), 3, (8, 4))
+      >>> states, hs, traces = jlstm.stack_trace(layers, None, jax.numpy.ones((7, 3)))
+      >>> [trace.f.shape for trace in traces]
+      [(7, 8), (7, 4)]
+    """
+
+    def run(
+        _: int, params: PyTree, state: PyTree, xs: Array, reset_state: PyTree, reverse: bool
+    ) -> tuple:
+        return lstm_trace(
+            params, state, xs, lengths=lengths, resets=resets, reset_state=reset_state,
+            reverse=reverse,
+        )  # fmt: skip
+
+    states, hs, traces = through_layers(run, layers, states, xs, reset_states, residual)
+    return states, hs, tuple(t if isinstance(t, LSTMTrace) else BiLSTMTrace(*t) for t in traces)
+
+
 def _traced_step(
-    params: LSTMParams, state: LSTMState, x: Float[Array, "*batch input"]
+    params: LSTMParams | ProjectedParams, state: LSTMState, x: Float[Array, "*batch input"]
 ) -> tuple[LSTMState, tuple[Array, LSTMTrace]]:
     # The equations are written twice here and computed once: the compiler merges equal products.
     gates, c, _ = lstm_equations(pre_activations(params, state.h, x), state.c)
-    state, h = lstm_step(params, state, x)
+    state, h = STEPS[type(params)](params, state, x)
     return state, (h, LSTMTrace(*gates, c))

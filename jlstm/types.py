@@ -7,17 +7,41 @@ One name an axis, the same in every signature and docstring:
     input     features of one x
     hidden    units of h and c
     gates     4*hidden: the gates i, f, g, o side by side
+    output    units of h where a projection makes them other than those of c
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import jax.numpy as jnp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jax.typing import DTypeLike
-    from jaxtyping import Array, Float
+    from jaxtyping import Array, Float, PyTree
+
+
+class RecurrentParams(Protocol):
+    """What the weights of every kind of layer have: `x W_x + h W_h + b`."""
+
+    @property
+    def weight_ih(self) -> Float[Array, "input gates"]:
+        """From `x` to the gates."""
+        ...
+
+    @property
+    def weight_hh(self) -> Float[Array, "output gates"]:
+        """From `h` to the gates."""
+        ...
+
+    @property
+    def bias(self) -> Float[Array, "gates"]:
+        """Of the gates."""
+        ...
+
+    def __iter__(self) -> Iterator[Array]: ...
 
 
 class LSTMParams(NamedTuple):
@@ -26,6 +50,15 @@ class LSTMParams(NamedTuple):
     weight_ih: Float[Array, "input gates"]
     weight_hh: Float[Array, "hidden gates"]
     bias: Float[Array, "gates"]
+
+
+class ProjectedParams(NamedTuple):
+    """Weights of a layer whose `h` is projected (Sak et al. 2014): `weight_hr` makes it smaller."""
+
+    weight_ih: Float[Array, "input gates"]
+    weight_hh: Float[Array, "output gates"]
+    bias: Float[Array, "gates"]
+    weight_hr: Float[Array, "hidden output"]
 
 
 class LSTMState(NamedTuple):
@@ -52,6 +85,27 @@ class LSTMTrace(NamedTuple):
     g: Float[Array, "time *batch hidden"]
     o: Float[Array, "time *batch hidden"]
     c: Float[Array, "time *batch hidden"]
+
+
+class BiLSTMParams(NamedTuple):
+    """A layer that reads in both directions: each has weights of its own, of any kind of layer."""
+
+    forward: PyTree
+    backward: PyTree
+
+
+class BiLSTMState(NamedTuple):
+    """The states of both directions: `backward` enters at the last valid step."""
+
+    forward: PyTree
+    backward: PyTree
+
+
+class BiLSTMTrace(NamedTuple):
+    """The traces of both directions, each beside its `xs`."""
+
+    forward: LSTMTrace
+    backward: LSTMTrace
 
 
 def cell_dtype(dtype: DTypeLike) -> DTypeLike:

@@ -44,13 +44,13 @@ SHARED = [
     ({"params": tuple(PARAMS)}, TypeError,
      r"params must be LSTMParams\(weight_ih, weight_hh, bias\), got tuple"),
     ({"params": PARAMS._replace(weight_hh=np.zeros((5, 15)))}, ValueError,
-     r"params.weight_hh must be \(hidden, 4\*hidden\), got \(5, 15\): 15 columns for 5 units"),
+     r"params.weight_hh must be \(hidden, 4\*hidden\), got shape \(5, 15\)"),
     ({"params": PARAMS._replace(weight_ih=np.zeros((4, 24)))}, ValueError,
-     "params.weight_ih has 24 columns, params.weight_hh has 20"),
+     r"params.weight_ih must be \(input, 4\*hidden\) with hidden=5, got shape \(4, 24\)"),
     ({"params": PARAMS._replace(bias=np.zeros(24))}, ValueError,
-     "params.bias has 24 columns, params.weight_hh has 20"),
+     r"params.bias must be \(4\*hidden,\) with hidden=5, got shape \(24,\)"),
     ({"params": PARAMS._replace(bias=np.zeros((2, 20)))}, ValueError,
-     r"params.bias must be \(4\*hidden,\), got shape \(2, 20\)"),
+     r"params.bias must be \(4\*hidden,\) with hidden=5, got shape \(2, 20\)"),
     ({"params": PARAMS._replace(bias=np.zeros(20, complex))}, TypeError,
      "params.bias must be floating point of 16 bits or more, got complex"),
     ({"xs": XS.tolist()}, TypeError, "xs must be an array, got list"),
@@ -126,7 +126,7 @@ def test_step(x, state, error, message):
     ({"forget_bias": 2.0, "bias_init": chrono(10)}, ValueError,
      "forget_bias=2.0 and bias_init were both given"),
     ({"weight_init": lambda *_: jnp.zeros((4, 6))}, ValueError,
-     "params.weight_ih has 24 columns, params.weight_hh has 20"),
+     r"params.weight_ih must be \(input, 4\*hidden\) with hidden=5, got shape \(4, 24\)"),
 ])  # fmt: skip
 def test_init_params(arguments, error, message):
     with pytest.raises(error, match=message):

@@ -91,17 +91,21 @@ def all_equations(jaxpr):
                 yield from all_equations(parameter.jaxpr)
 
 
-def test_the_loop_backward_holds_one_product():
-    """The one that takes the cotangents back to `h`; those of the weights come after the loop."""
+@pytest.mark.parametrize("projection", [None, 2])
+def test_the_loop_backward_holds_no_product_for_weights(projection):
+    """One product takes the cotangents back to `h`, one more through a projection: no others."""
     from jlstm.derivative import Inputs, Known, Masks, cotangents
 
-    params = jlstm.init_params(jax.random.key(0), 3, 5)
-    xs, hs = jnp.ones((300, 4, 3)), jnp.ones((300, 4, 5))
-    state = jlstm.LSTMState(hs[0], hs[0])
-    known = Known(params, xs, Masks(None, None), jlstm.LSTMState(hs, hs), LSTMGates(hs, hs, hs, hs))
-    wanted = Inputs(jlstm.LSTMParams(True, True, True), jlstm.LSTMState(True, True), None, True)
+    if projection is None:
+        params = jlstm.init_params(jax.random.key(0), 3, 5)
+    else:
+        params = jlstm.variants.init_projected(jax.random.key(0), 3, 5, projection_size=projection)
+    xs, hs, cs = jnp.ones((300, 4, 3)), jnp.ones((300, 4, projection or 5)), jnp.ones((300, 4, 5))
+    state = jlstm.LSTMState(hs[0], cs[0])
+    known = Known(params, xs, Masks(None, None), jlstm.LSTMState(hs, cs), LSTMGates(cs, cs, cs, cs))
+    wanted = Inputs(jax.tree.map(lambda _: True, params), jlstm.LSTMState(True, True), None, True)
     jaxpr = jax.make_jaxpr(lambda known: cotangents(known, (*state, hs), False, wanted))(known)
-    assert inner_loops(jaxpr.jaxpr) == [1]
+    assert inner_loops(jaxpr.jaxpr) == [1 if projection is None else 2]
 
 
 def test_the_same_inputs_give_the_same_bits():

@@ -1,0 +1,142 @@
+"""Packed batches: several sequences in one row, with a reset where each starts."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Int, Shaped
+
+
+class Packing(NamedTuple):
+    """Where each sequence lies, and what `lstm_scan` is told of it."""
+
+    row: Int[np.ndarray, "sequences"]
+    start: Int[np.ndarray, "sequences"]
+    length: Int[np.ndarray, "sequences"]
+    resets: Bool[np.ndarray, "time rows"]
+    lengths: Int[np.ndarray, "rows"]
+
+
+def plan_packing(lengths: Sequence[int], time: int | None = None) -> Packing:
+    """Put sequences into few rows: the longest first, each where it leaves the least room.
+
+    Best-fit decreasing: at most 11/9 of the fewest rows possible, and 4 more (Johnson 1973). The
+    plan lives on the host: it is made of NumPy arrays.
+
+    Args:
+      lengths: steps of each sequence, 0 or more.
+      time: steps of a row; None is the longest sequence's.
+
+    Returns:
+      A `Packing`; its `resets` and `lengths` are arguments of `lstm_scan` over the packed rows.
+
+    Raises:
+      ValueError: no sequence, a negative length, a sequence longer than a row.
+      TypeError: lengths that are no integers.
+
+    Example:
+      >>> import jlstm
+      >>> packing = jlstm.plan_packing([3, 5, 2])
+      >>> packing.row.tolist(), packing.start.tolist(), packing.lengths.tolist()
+      ([1, 0, 1], [0, 0, 3], [5, 5])
+    """
+    sizes = np.asarray(lengths)
+    if sizes.ndim != 1 or sizes.size == 0:
+        raise ValueError(f"lengths must be those of 1 sequence or more, got shape {sizes.shape}")
+    if not np.issubdtype(sizes.dtype, np.integer):
+        raise TypeError(f"lengths must be integers, got {sizes.dtype}")
+    longest = int(sizes.max())
+    time = longest if time is None else time
+    if sizes.min() < 0 or longest > time:
+        bad = int(sizes.min()) if sizes.min() < 0 else longest
+        raise ValueError(f"lengths must lie in [0, {time}], the steps of a row; got {bad}")
+    row, start = np.zeros_like(sizes), np.zeros_like(sizes)
+    rows: list[tuple[int, int]] = []  # free steps and number of each row, the fullest first
+    for k in np.argsort(-sizes, kind="stable"):
+        size = int(sizes[k])
+        best = bisect_left(rows, (size, -1))
+        free, r = rows.pop(best) if best < len(rows) else (time, len(rows))
+        row[k], start[k] = r, time - free
+        insort(rows, (free - size, r))
+    resets = np.zeros((time, len(rows)), bool)
+    there = sizes > 0
+    resets[start[there], row[there]] = True
+    filled = np.zeros(len(rows), sizes.dtype)
+    np.add.at(filled, row, sizes)
+    return Packing(row, start, sizes, resets, filled)
+
+
+def pack(
+    packing: Packing, sequences: Sequence[Shaped[np.ndarray, "length ..."]]
+) -> Shaped[np.ndarray, "time rows ..."]:
+    """The sequences in their rows; what is left of a row holds zeros.
+
+    Inputs, targets and weights of one batch are packed by the same plan.
+
+    Args:
+      packing: the plan, from `plan_packing`.
+      sequences: one array a sequence, `(length, ...)`, in the order of the plan.
+
+    Returns:
+      A NumPy array `(time, rows, ...)`.
+
+    Raises:
+      ValueError: another number of sequences, another length, features that differ.
+
+    Example:
+      >>> import jax, jlstm, numpy as np
+      >>> sequences = [np.ones((3, 2)), np.ones((5, 2)), np.ones((2, 2))]
+      >>> packing = jlstm.plan_packing([len(s) for s in sequences])
+      >>> params = jlstm.init_params(jax.random.key(0), 2, 4)
+      >>> _, hs = jlstm.lstm_scan(
+      ...     params, None, jlstm.pack(packing, sequences),
+      ...     resets=packing.resets, lengths=packing.lengths)
+      >>> [h.shape for h in jlstm.unpack(packing, hs)]
+      [(3, 4), (5, 4), (2, 4)]
+    """
+    if len(sequences) != len(packing.row):
+        raise ValueError(f"sequences are {len(sequences)}, the packing holds {len(packing.row)}")
+    sequences = [np.asarray(sequence) for sequence in sequences]
+    for k, sequence in enumerate(sequences):
+        if len(sequence) != packing.length[k]:
+            raise ValueError(
+                f"sequences[{k}] has {len(sequence)} steps, the packing has {packing.length[k]}"
+            )
+        if sequence.shape[1:] != sequences[0].shape[1:]:
+            raise ValueError(
+                f"sequences[{k}] has steps of shape {sequence.shape[1:]}, "
+                f"sequences[0] of {sequences[0].shape[1:]}"
+            )
+    dtype = np.result_type(*sequences)
+    packed = np.zeros((*packing.resets.shape, *sequences[0].shape[1:]), dtype)
+    for sequence, row, start in zip(sequences, packing.row, packing.start, strict=True):
+        packed[start : start + len(sequence), row] = sequence
+    return packed
+
+
+def unpack(
+    packing: Packing, ys: Shaped[Array, "time rows ..."]
+) -> list[Shaped[Array, "length ..."]]:
+    """What belongs to each sequence, in the order of the plan.
+
+    Args:
+      packing: the plan.
+      ys: outputs over the packed rows, `(time, rows, ...)`, of NumPy or JAX.
+
+    Returns:
+      One array a sequence, `(length, ...)`.
+
+    Raises:
+      ValueError: another time or number of rows.
+    """
+    if np.shape(ys)[:2] != packing.resets.shape:
+        raise ValueError(
+            f"ys has (time, rows) {np.shape(ys)[:2]}, the packing has {packing.resets.shape}"
+        )
+    places = zip(packing.row, packing.start, packing.length, strict=True)
+    return [ys[start : start + length, row] for row, start, length in places]

@@ -1,0 +1,300 @@
+"""Regularisers of recurrent layers: functions on inputs, weights, steps and outputs.
+
+Each takes its random key explicitly. A rate of 0 changes nothing and draws nothing. What is kept is
+divided by the share that is kept, so that expectations stay what they were.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jlstm.checks import check_lstm
+from jlstm.equations import lstm_equations, output, pre_activations
+from jlstm.layers import check_layer
+from jlstm.types import LSTMState
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+    from jlstm.scan import Step
+
+
+def dropout(key: PRNGKeyArray, xs: Float[Array, "*axes"], rate: float) -> Float[Array, "*axes"]:
+    """Every number dropped by itself (Srivastava et al. 2014).
+
+    Args:
+      key: a JAX random key.
+      xs: any array.
+      rate: the share that is dropped, in [0, 1).
+
+    Raises:
+      ValueError: a rate outside [0, 1). TypeError: a rate that is no number.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jlstm.regularize import dropout
+      >>> sorted(set(dropout(jax.random.key(0), jnp.ones(100), 0.5).tolist()))
+      [0.0, 2.0]
+    """
+    return _drop(key, xs, rate, jnp.shape(xs))
+
+
+def sequence_dropout(
+    key: PRNGKeyArray, xs: Float[Array, "time *batch features"], rate: float
+) -> Float[Array, "time *batch features"]:
+    """One mask for a whole sequence (Gal and Ghahramani 2016): a feature is there, or never.
+
+    Args:
+      key: a JAX random key.
+      xs: a sequence, `(time, *batch, features)`; each sequence of the batch has its own mask.
+      rate: the share of features that is dropped, in [0, 1).
+
+    Raises:
+      ValueError: a rate outside [0, 1). TypeError: a rate that is no number.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jlstm.regularize import sequence_dropout
+      >>> xs = sequence_dropout(jax.random.key(0), jnp.ones((7, 2, 3)), 0.5)
+      >>> bool((xs == xs[0]).all())
+      True
+    """
+    return _drop(key, xs, rate, (1, *jnp.shape(xs)[1:]))
+
+
+def hidden_dropout(step: Step, key: PRNGKeyArray, state: PyTree, rate: float) -> Step:
+    """A step that sees `h` through one mask for the whole sequence (Gal and Ghahramani 2016).
+
+    Keras calls it `recurrent_dropout`. The mask is on what enters the recurrence; what is shown,
+    and the state, are whole.
+
+    Args:
+      step: a step whose state is an array `h`, or has a field `h`.
+      key: a JAX random key.
+      state: a state of the batch; its `h` gives the mask its shape.
+      rate: the share of units that is dropped, in [0, 1).
+
+    Returns:
+      The step, for `scan_cell`, or for `stack_scan(..., steps=...)`.
+
+    Raises:
+      ValueError: a rate outside [0, 1). TypeError: a rate that is no number.
+
+    Example:
+      >>> import jax, jlstm
+      >>> params = jlstm.init_params(jax.random.key(0), 3, 5)
+      >>> state = jlstm.init_state(params, (2,))
+      >>> step = jlstm.regularize.hidden_dropout(jlstm.lstm_step, jax.random.key(1), state, 0.3)
+      >>> state, hs = jlstm.scan_cell(step, params, state, jax.numpy.ones((7, 2, 3)))
+    """
+    rate = check_rate("rate", rate)
+    if not rate:
+        return step
+    mask = _mask(key, rate, jnp.shape(_hidden(state)))
+
+    def masked_step(params: PyTree, state: PyTree, x: PyTree) -> tuple[PyTree, PyTree]:
+        h = _hidden(state)
+        return step(params, _with_hidden(state, jnp.where(mask, h / (1 - rate), 0)), x)
+
+    return masked_step
+
+
+def candidate_dropout(rate: float) -> Step:
+    """An LSTM step that drops what would be stored, and nothing that is (Semeniuta et al. 2016).
+
+        c' = f * c + i * drop(g)
+
+    Args:
+      rate: the share of the candidates that is dropped at a step, in [0, 1).
+
+    Returns:
+      A step `(params, state, (x, key)) -> (state, h)` of the LSTM, projected or not: each step of
+      time takes a key of its own.
+
+    Raises:
+      ValueError: a rate outside [0, 1). TypeError: a rate that is no number.
+
+    Example:
+      >>> import jax, jlstm
+      >>> params = jlstm.init_params(jax.random.key(0), 3, 5)
+      >>> xs, keys = jax.numpy.ones((7, 2, 3)), jax.random.split(jax.random.key(1), 7)
+      >>> step = jlstm.regularize.candidate_dropout(0.3)
+      >>> state, hs = jlstm.scan_cell(step, params, jlstm.init_state(params, (2,)), (xs, keys))
+    """
+    check_rate("rate", rate)
+
+    def step(params: PyTree, state: LSTMState, inputs: tuple) -> tuple[LSTMState, Array]:
+        x, key = inputs
+        check_lstm(params)
+        z = pre_activations(params, state.h, x)
+        i, f, g, o = lstm_equations(z, state.c)[0]
+        c = f * state.c.astype(z.dtype) + i * dropout(key, g, rate)
+        h = output(params, o * jnp.tanh(c), jnp.result_type(x, *params))
+        return LSTMState(h, c), h
+
+    return step
+
+
+def zoneout(step: Step, rates: PyTree) -> Step:
+    """A step after which some units are as they were before it (Krueger et al. 2017, eq. 5).
+
+    Args:
+      step: any step that shows its state's `h`, or its state where that is one array.
+      rates: the share of units that stays, in [0, 1), in the structure of the state:
+        `LSTMState(h=0.05, c=0.5)` is the paper's for text; a number for a GRU.
+
+    Returns:
+      A step `(params, state, (x, key)) -> (state, h)`: each step of time takes a key of its own.
+
+    Raises:
+      ValueError: a rate outside [0, 1). TypeError: a rate that is no number.
+
+    Example:
+      >>> import jax, jlstm
+      >>> params = jlstm.init_params(jax.random.key(0), 3, 5)
+      >>> xs, keys = jax.numpy.ones((7, 2, 3)), jax.random.split(jax.random.key(1), 7)
+      >>> step = jlstm.regularize.zoneout(jlstm.lstm_step, jlstm.LSTMState(h=0.05, c=0.5))
+      >>> state, hs = jlstm.scan_cell(step, params, jlstm.init_state(params, (2,)), (xs, keys))
+    """
+    rates = jax.tree.map(lambda rate: check_rate("rates", rate), rates)
+
+    def zoned_step(params: PyTree, state: PyTree, inputs: tuple) -> tuple[PyTree, Array]:
+        x, key = inputs
+        new, _ = step(params, state, x)
+        structure = jax.tree.structure(new)
+        keys = structure.unflatten(jax.random.split(key, structure.num_leaves))
+
+        def one(rate: float, new: Array, old: Array, key: PRNGKeyArray) -> Array:
+            if not rate:
+                return new
+            stays = jax.random.bernoulli(key, rate, new.shape)
+            return jnp.where(stays, old.astype(new.dtype), new)
+
+        new = jax.tree.map(one, rates, new, state, keys)
+        return new, _hidden(new)
+
+    def plain_step(params: PyTree, state: PyTree, inputs: tuple) -> tuple[PyTree, Array]:
+        return step(params, state, inputs[0])
+
+    return zoned_step if any(jax.tree.leaves(rates)) else plain_step
+
+
+def expected_zoneout(step: Step, rates: PyTree) -> Step:
+    """The step for evaluation: each state moves by its share, as it does on average in training.
+
+        h' = rate * h + (1 - rate) * new h, and likewise c
+
+    Args:
+      step: as in `zoneout`.
+      rates: as in `zoneout`.
+
+    Returns:
+      A step `(params, state, x) -> (state, h)`.
+
+    Raises:
+      ValueError: a rate outside [0, 1). TypeError: a rate that is no number.
+
+    Example:
+      >>> import jax, jlstm
+      >>> params = jlstm.init_params(jax.random.key(0), 3, 5)
+      >>> step = jlstm.regularize.expected_zoneout(jlstm.lstm_step, jlstm.LSTMState(0.05, 0.5))
+      >>> state, h = step(params, jlstm.init_state(params), jax.numpy.ones(3))
+    """
+    rates = jax.tree.map(lambda rate: check_rate("rates", rate), rates)
+
+    def expected_step(params: PyTree, state: PyTree, x: PyTree) -> tuple[PyTree, Array]:
+        new, _ = step(params, state, x)
+
+        def one(rate: float, new: Array, old: Array) -> Array:
+            return rate * old.astype(new.dtype) + (1 - rate) * new if rate else new
+
+        new = jax.tree.map(one, rates, new, state)
+        return new, _hidden(new)
+
+    return expected_step if any(jax.tree.leaves(rates)) else step
+
+
+def weight_drop(key: PRNGKeyArray, params: PyTree, rate: float) -> PyTree:
+    """The weights with some recurrent ones dropped, for all steps alike (Merity et al. 2018).
+
+    DropConnect on `weight_hh`: the recurrence itself, and its fast derivative, stay as they are.
+
+    Args:
+      key: a JAX random key.
+      params: weights of one layer of any kind.
+      rate: the share of the recurrent weights that is dropped, in [0, 1).
+
+    Raises:
+      ValueError: a rate outside [0, 1). TypeError: a rate that is no number, or no such weights.
+
+    Example:
+      >>> import jax, jlstm
+      >>> params = jlstm.init_params(jax.random.key(0), 3, 5)
+      >>> dropped = jlstm.regularize.weight_drop(jax.random.key(1), params, 0.5)
+      >>> state, hs = jlstm.lstm_scan(dropped, None, jax.numpy.ones((7, 2, 3)))
+    """
+    check_layer(params)
+    return params._replace(weight_hh=dropout(key, params.weight_hh, rate))
+
+
+def activation_penalty(hs: Float[Array, "time *batch hidden"]) -> Float[Array, ""]:
+    """The mean of `h**2`: activation regularisation (Merity et al. 2017, AR); weigh it, add it.
+
+    Padded steps hold zeros and count as such.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jlstm.regularize import activation_penalty
+      >>> float(activation_penalty(2 * jnp.ones((7, 2, 3))))
+      4.0
+    """
+    return jnp.mean(jnp.square(hs))
+
+
+def temporal_penalty(hs: Float[Array, "time *batch hidden"]) -> Float[Array, ""]:
+    """The mean of `(h_t - h_{t-1})**2`: temporal activation regularisation (TAR, as above).
+
+    The steps between a sequence and its padding count too; give it whole sequences where that
+    matters. One step alone has none: 0.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jlstm.regularize import temporal_penalty
+      >>> float(temporal_penalty(jnp.arange(5.0)[:, None]))
+      1.0
+    """
+    if hs.shape[0] < 2:
+        return jnp.zeros((), hs.dtype)
+    return jnp.mean(jnp.square(hs[1:] - hs[:-1]))
+
+
+def check_rate(name: str, rate: Any) -> float:
+    """The rate, a number in [0, 1) that is known while tracing."""
+    if isinstance(rate, bool) or not isinstance(rate, int | float | np.number):
+        raise TypeError(f"{name} must be a number, known while tracing; got {type(rate).__name__}")
+    if not 0 <= rate < 1:
+        raise ValueError(f"{name} must lie in [0, 1), got {rate}")
+    return float(rate)
+
+
+def _drop(key: PRNGKeyArray, xs: Array, rate: float, shape: tuple[int, ...]) -> Array:
+    rate = check_rate("rate", rate)
+    if not rate:
+        return xs
+    return jnp.where(_mask(key, rate, shape), xs / (1 - rate), 0)
+
+
+def _mask(key: PRNGKeyArray, rate: float, shape: tuple[int, ...]) -> Array:
+    return jax.random.bernoulli(key, 1 - rate, shape)
+
+
+def _hidden(state: PyTree) -> Array:
+    return state.h if isinstance(state, LSTMState) else state
+
+
+def _with_hidden(state: PyTree, h: Array) -> PyTree:
+    return state._replace(h=h) if isinstance(state, LSTMState) else h

@@ -1,0 +1,115 @@
+"""The LSTM that forgets as much as it stores: one gate for both (CIFG)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jlstm.checks import Shapes, check_params, check_sizes, check_step
+from jlstm.equations import pre_activations
+from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal
+from jlstm.types import LSTMState
+
+if TYPE_CHECKING:
+    from jax.typing import DTypeLike
+    from jaxtyping import Array, Float, PRNGKeyArray
+
+
+class CoupledParams(NamedTuple):
+    """Weights of a layer. The last axis holds the gates side by side in the order i, g, o."""
+
+    weight_ih: Float[Array, "input 3*hidden"]
+    weight_hh: Float[Array, "hidden 3*hidden"]
+    bias: Float[Array, "3*hidden"]
+
+
+SHAPES: Shapes = {
+    "weight_hh": ("hidden", "3*hidden"),
+    "weight_ih": ("input", "3*hidden"),
+    "bias": ("3*hidden",),
+}
+
+
+def init_coupled(
+    key: PRNGKeyArray,
+    input_size: int,
+    hidden_size: int,
+    *,
+    forget_bias: float = 1.0,
+    weight_init: Initializer = glorot_uniform,
+    recurrent_init: Initializer = orthogonal,
+    dtype: DTypeLike = jnp.float32,
+) -> CoupledParams:
+    """Draw the weights of a layer.
+
+    Args: those of `jlstm.init_params`, where
+
+      forget_bias: is taken off the input gate's bias: `f = 1 - i` starts at its sigmoid.
+
+    Raises:
+      ValueError, TypeError: as `jlstm.init_params`.
+
+    Example:
+      >>> import jax
+      >>> from jlstm.variants import init_coupled
+      >>> init_coupled(jax.random.key(0), 3, 2).bias.tolist()
+      [-1.0, -1.0, 0.0, 0.0, 0.0, 0.0]
+    """
+    check_sizes(dtype, input_size=input_size, hidden_size=hidden_size)
+
+    def bias_init(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        del key
+        return jnp.where(jnp.arange(shape[0]) < hidden_size, -forget_bias, 0.0).astype(dtype)
+
+    params = CoupledParams(
+        *draw_weights(
+            key, 3, input_size, hidden_size, hidden_size, weight_init, recurrent_init, bias_init
+        )
+    )
+    check_params(params, CoupledParams, SHAPES)
+    return jax.tree.map(lambda weight: weight.astype(dtype), params)
+
+
+def coupled_step(
+    params: CoupledParams, state: LSTMState, x: Float[Array, "*batch input"]
+) -> tuple[LSTMState, Float[Array, "*batch hidden"]]:
+    """One step of time.
+
+        i  = sigmoid(x W_xi + h W_hi + b_i)
+        g  = tanh   (x W_xg + h W_hg + b_g)
+        o  = sigmoid(x W_xo + h W_ho + b_o)
+        c' = (1 - i) * c + i * g
+        h' = o * tanh(c')
+
+    Greff et al. (2017), section 3, "coupled input and forget gate": `f = 1 - i`, no peepholes.
+
+    Args:
+      params: the layer's weights.
+      state: `h` and `c` before the step, each `(*batch, hidden)`.
+      x: the input, `(*batch, input)`.
+
+    Returns:
+      The state after the step, and its `h` once more as the output; dtypes as `jlstm.lstm_step`.
+
+    Raises:
+      ValueError: sizes or batch axes that differ. TypeError: a wrong type or dtype.
+
+    Example:
+      >>> import jax, jlstm
+      >>> from jlstm.variants import coupled_step, init_coupled
+      >>> params = init_coupled(jax.random.key(0), 3, 5)
+      >>> state, hs = jlstm.scan_cell(
+      ...     coupled_step, params, jlstm.init_state(params), jax.numpy.ones((7, 3)))
+      >>> hs.shape
+      (7, 5)
+    """
+    check_step(params, state, x, CoupledParams, SHAPES)
+    z_i, z_g, z_o = jnp.split(pre_activations(params, state.h, x), 3, axis=-1)
+    i = jax.nn.sigmoid(z_i)
+    g = jnp.tanh(z_g)
+    o = jax.nn.sigmoid(z_o)
+    c = (1 - i) * state.c.astype(z_i.dtype) + i * g
+    h = (o * jnp.tanh(c)).astype(jnp.result_type(x, *params))
+    return LSTMState(h, c), h

@@ -1,0 +1,105 @@
+"""The LSTM with a projected `h` (LSTMP): few outputs of many cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+
+from jlstm.checks import SHAPES, check_lstm, check_sizes, check_step
+from jlstm.equations import lstm_equations, output, pre_activations
+from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal, whole_bias
+from jlstm.types import LSTMState, ProjectedParams
+
+if TYPE_CHECKING:
+    from jax.typing import DTypeLike
+    from jaxtyping import Array, Float, PRNGKeyArray
+
+
+def init_projected(
+    key: PRNGKeyArray,
+    input_size: int,
+    hidden_size: int,
+    *,
+    projection_size: int,
+    forget_bias: float = 1.0,
+    weight_init: Initializer = glorot_uniform,
+    recurrent_init: Initializer = orthogonal,
+    bias_init: Initializer | None = None,
+    dtype: DTypeLike = jnp.float32,
+) -> ProjectedParams:
+    """Draw the weights of a layer of `hidden_size` cells that shows `projection_size` numbers.
+
+    Args: those of `jlstm.init_params`, and
+
+      projection_size: numbers in `h`, from 1 to `hidden_size`. `weight_init` draws the projection.
+
+    Raises:
+      ValueError, TypeError: as `jlstm.init_params`, and for a projection larger than the layer.
+
+    Example:
+      >>> import jax
+      >>> from jlstm.variants import init_projected
+      >>> params = init_projected(jax.random.key(0), 3, 8, projection_size=2)
+      >>> params.weight_hh.shape, params.weight_hr.shape
+      ((2, 32), (8, 2))
+    """
+    sizes = {"input_size": input_size, "hidden_size": hidden_size}
+    check_sizes(dtype, **sizes, projection_size=projection_size)
+    if projection_size > hidden_size:
+        raise ValueError(
+            f"projection_size must be at most hidden_size={hidden_size}, got {projection_size}"
+        )
+    bias_init = whole_bias(forget_bias, bias_init)
+    key, key_hr = jax.random.split(key)
+    params = ProjectedParams(
+        *draw_weights(
+            key, 4, input_size, hidden_size, projection_size, weight_init, recurrent_init, bias_init
+        ),
+        weight_hr=weight_init(key_hr, (hidden_size, projection_size), jnp.float32),
+    )
+    check_lstm(params)
+    return jax.tree.map(lambda weight: weight.astype(dtype), params)
+
+
+def projected_step(
+    params: ProjectedParams, state: LSTMState, x: Float[Array, "*batch input"]
+) -> tuple[LSTMState, Float[Array, "*batch output"]]:
+    """One step of time.
+
+        i  = sigmoid(x W_xi + h W_hi + b_i)
+        f  = sigmoid(x W_xf + h W_hf + b_f)
+        g  = tanh   (x W_xg + h W_hg + b_g)
+        o  = sigmoid(x W_xo + h W_ho + b_o)
+        c' = f * c + i * g
+        h' = (o * tanh(c')) W_hr
+
+    Sak, Senior and Beaufays (2014), section 2, with one recurrent projection, no second one that
+    does not recur, and no peepholes: as `torch.nn.LSTM` with `proj_size`. `jlstm.lstm_scan` takes
+    these weights too, with its fast derivative.
+
+    Args:
+      params: the layer's weights.
+      state: `h`, `(*batch, output)`, and `c`, `(*batch, hidden)`.
+      x: the input, `(*batch, input)`.
+
+    Returns:
+      The state after the step, and its `h` once more as the output; dtypes as `jlstm.lstm_step`.
+
+    Raises:
+      ValueError: sizes or batch axes that differ. TypeError: a wrong type or dtype.
+
+    Example:
+      >>> import jax, jlstm
+      >>> params = jlstm.variants.init_projected(jax.random.key(0), 3, 8, projection_size=2)
+      >>> state = jlstm.init_state(params)
+      >>> state, h = jlstm.variants.projected_step(params, state, jax.numpy.ones(3))
+      >>> h.shape, state.c.shape
+      ((2,), (8,))
+    """
+    check_step(params, state, x, ProjectedParams, SHAPES[ProjectedParams])
+    z = pre_activations(params, state.h, x)
+    _, c, m = lstm_equations(z, state.c)
+    h = output(params, m, jnp.result_type(x, *params))
+    return LSTMState(h, c), h

@@ -1,0 +1,98 @@
+"""The simple recurrent network: no gates and no cell, the baseline that forgets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jlstm.checks import Shapes, check_hidden_step, check_params, check_sizes
+from jlstm.equations import pre_activations
+from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal, zeros
+
+if TYPE_CHECKING:
+    from jax.typing import DTypeLike
+    from jaxtyping import Array, Float, PRNGKeyArray
+
+
+class RNNParams(NamedTuple):
+    """Weights of a layer."""
+
+    weight_ih: Float[Array, "input hidden"]
+    weight_hh: Float[Array, "hidden hidden"]
+    bias: Float[Array, "hidden"]
+
+
+SHAPES: Shapes = {
+    "weight_hh": ("hidden", "hidden"),
+    "weight_ih": ("input", "hidden"),
+    "bias": ("hidden",),
+}
+
+
+def init_rnn(
+    key: PRNGKeyArray,
+    input_size: int,
+    hidden_size: int,
+    *,
+    weight_init: Initializer = glorot_uniform,
+    recurrent_init: Initializer = orthogonal,
+    dtype: DTypeLike = jnp.float32,
+) -> RNNParams:
+    """Draw the weights of a layer; the bias starts at 0.
+
+    Args: those of `jlstm.init_params`.
+
+    Raises:
+      ValueError, TypeError: as `jlstm.init_params`.
+
+    Example:
+      >>> import jax
+      >>> from jlstm.variants import init_rnn
+      >>> init_rnn(jax.random.key(0), 3, 5).weight_hh.shape
+      (5, 5)
+    """
+    check_sizes(dtype, input_size=input_size, hidden_size=hidden_size)
+    params = RNNParams(
+        *draw_weights(
+            key, 1, input_size, hidden_size, hidden_size, weight_init, recurrent_init, zeros
+        )
+    )
+    check_params(params, RNNParams, SHAPES)
+    return jax.tree.map(lambda weight: weight.astype(dtype), params)
+
+
+def rnn_step(
+    params: RNNParams, h: Float[Array, "*batch hidden"], x: Float[Array, "*batch input"]
+) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
+    """One step of time.
+
+        h' = tanh(x W_x + h W_h + b)
+
+    Elman (1990), with tanh. Every step multiplies what comes back by `W_h` and by a slope below 1:
+    the gradient over a long gap vanishes. The state is `h` itself.
+
+    Args:
+      params: the layer's weights.
+      h: the state before the step, `(*batch, hidden)`.
+      x: the input, `(*batch, input)`.
+
+    Returns:
+      The state after the step, and once more as the output, in `result_type(x, params)`.
+
+    Raises:
+      ValueError: sizes or batch axes that differ. TypeError: a wrong type or dtype.
+
+    Example:
+      >>> import jax, jlstm
+      >>> from jlstm.variants import init_rnn, rnn_step
+      >>> params = init_rnn(jax.random.key(0), 3, 5)
+      >>> h, hs = jlstm.scan_cell(
+      ...     rnn_step, params, jlstm.init_state(params), jax.numpy.ones((7, 3)))
+      >>> hs.shape
+      (7, 5)
+    """
+    check_hidden_step(params, h, x, RNNParams, SHAPES)
+    h = jnp.tanh(pre_activations(params, jnp.asarray(h), x)).astype(jnp.result_type(x, *params))
+    return h, h
