@@ -8,15 +8,17 @@ INTERPRETER := $(shell $(PYTHON) -c 'import sys; print(sys.executable, sys.versi
 VENV_READY := $(VENV)/ready-$(INTERPRETER)
 TRAIN_READY := $(VENV)/train-$(INTERPRETER)
 TEST_READY := $(VENV)/test-$(INTERPRETER)
+PEERS_READY := $(VENV)/peers-$(INTERPRETER)
 BENCH_READY := $(VENV)/bench-$(INTERPRETER)
 WORKERS ?= auto
 
-.PHONY: help train test test-slow bench check format clean
+.PHONY: help train test test-slow test-peers bench check format clean
 
 help:
 	@echo "make train      train the character language model, into runs/char_lm"
 	@echo "make test       all quick tests (minutes)"
 	@echo "make test-slow  the longer proofs"
+	@echo "make test-peers the tests against PyTorch and Keras, which it installs"
 	@echo "make bench      jlstm against its peers, 20 minutes; ARGS=\"--only table\" a part of it"
 	@echo "make check      lint and types"
 	@echo "make format     format the code"
@@ -31,6 +33,9 @@ test: $(TEST_READY)
 
 test-slow: $(TEST_READY)
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+
+test-peers: $(PEERS_READY)
+	$(BIN)/python -m pytest -n $(WORKERS) tests/peers
 
 bench: $(BENCH_READY)
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -60,6 +65,10 @@ $(TRAIN_READY): $(VENV_READY) pyproject.toml
 $(TEST_READY): $(VENV_READY) pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $(TRAIN_READY) $@
+
+$(PEERS_READY): $(VENV_READY) pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,peers]'
+	@touch $(TRAIN_READY) $(TEST_READY) $(BENCH_READY) $@
 
 $(BENCH_READY): $(VENV_READY) pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[peers]'

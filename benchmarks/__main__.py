@@ -22,6 +22,12 @@ from benchmarks.shapes import SHAPES, Shape
 RESULTS = Path(__file__).parent / "results"
 JAX_PEERS = ("haiku", "linen", "nnx", "equinox", "keras")
 ALONE = ("torch", "onnxruntime")  # they use all cores by themselves
+KINDS = (
+    "LSTM", "LSTM, by JAX", "LSTM, both directions", "LSTM, both directions, by JAX",
+    "LSTM, both directions in one loop, by JAX", "projected to half",
+    "projected to half, by JAX", "peephole", "coupled", "layer norm", "no forget", "gru", "cho gru",
+    "rnn",
+)  # fmt: skip
 PACKAGES = ("jax", "torch", "onnxruntime", "dm-haiku", "flax", "equinox", "keras", "numpy")
 
 
@@ -134,6 +140,19 @@ def transformed(bench: Bench, shapes: dict[str, Shape]) -> dict:
     return results
 
 
+def kinds(bench: Bench) -> dict[str, float]:
+    """The training step of every kind of layer at shape A, in milliseconds."""
+    print("kinds of layers", flush=True)
+    times: dict[str, float] = {}
+    for _ in range(bench.rounds):
+        for name in KINDS:
+            job = {"shape": SHAPES["A"], "what": name, "seconds": bench.seconds}
+            ms = bench.worker("kinds").ask(**job)["ms"]
+            times[name] = min(times.get(name, ms), ms)
+    print(json.dumps(times, indent=1), flush=True)
+    return times
+
+
 def costs(bench: Bench) -> dict:
     """Seconds to compile and memory of the training step, and errors against float64."""
     a = SHAPES["A"]
@@ -186,7 +205,7 @@ def main() -> None:
     parser.add_argument("--shapes", default="ABCDEF", help="letters of benchmarks/shapes.py")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each implementation")
     parser.add_argument("--seconds", type=float, default=0.4, help="of one turn")
-    parser.add_argument("--only", choices=("table", "sweeps", "stream", "vmap", "costs"))
+    parser.add_argument("--only", choices=("table", "sweeps", "stream", "vmap", "kinds", "costs"))
     parser.add_argument("--out", type=Path, default=RESULTS / "cpu.json", help="results so far")
     options = parser.parse_args()
     shapes = {letter: SHAPES[letter] for letter in options.shapes}
@@ -197,6 +216,7 @@ def main() -> None:
         "sweeps": lambda: sweeps(bench, cores),
         "stream": lambda: streams(bench),
         "vmap": lambda: transformed(bench, {k: SHAPES[k] for k in "AE"}),
+        "kinds": lambda: kinds(bench),
         "costs": lambda: costs(bench),
     }
     results = json.loads(options.out.read_text()) if options.out.exists() else {}

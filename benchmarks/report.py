@@ -9,6 +9,7 @@ from statistics import geometric_mean
 from benchmarks.shapes import Shape
 
 README = Path(__file__).parents[1] / "README.md"
+LAYERS = README.parent / "docs" / "layers.md"
 BEGIN, END = "<!-- benchmark: written by python -m benchmarks -->", "<!-- end of benchmark -->"
 JAX_PEERS = ("haiku", "linen", "nnx", "equinox", "keras")
 LABELS = {
@@ -25,11 +26,23 @@ def write_report(path: Path) -> None:
     short = "\n\n".join(_short_tables(results))
     whole = "\n\n".join([_heading(results), short, *_other_tables(results)])
     path.with_suffix(".md").write_text(whole + "\n")
-    if "table" in results and path.parent == Path(__file__).parent / "results":
-        before, _, rest = README.read_text().partition(BEGIN)
-        README.write_text(f"{before}{BEGIN}\n\n{short}\n\n{END}{rest.partition(END)[2]}")
+    if path.parent == Path(__file__).parent / "results":
+        if "table" in results:
+            _write_between(README, short)
+        if "kinds" in results:
+            _write_between(LAYERS, _kinds_table(results))
     if "table" in results:
         _draw(results, path.with_suffix(".png"))
+
+
+def _write_between(page: Path, text: str) -> None:
+    before, _, rest = page.read_text().partition(BEGIN)
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
+
+
+def _kinds_table(results: dict) -> str:
+    lines = [["training step at A", "ms"]]
+    return _table(lines + [[name, f"{ms:.1f}"] for name, ms in results["kinds"].items()])
 
 
 def one_device(times: dict[str, float]) -> dict[str, float]:
@@ -135,6 +148,8 @@ def _other_tables(results: dict) -> list[str]:
             cells = [f"{1000 * row['step'][name]:.1f}" for name in names]
             lines.append([f"{row['hidden']} units", *cells])
         tables += ["## A stream", _table(lines)]
+    if "kinds" in results:
+        tables += ["## Kinds of layers", _kinds_table(results)]
     if "vmap" in results:
         lines = [["vmap", "data, forward", "data, training", "8 sets, forward", "8 sets, training"]]
         for letter, times in results["vmap"].items():

@@ -52,6 +52,8 @@ def plan_packing(lengths: Sequence[int], time: int | None = None) -> Packing:
         raise TypeError(f"lengths must be integers, got {sizes.dtype}")
     longest = int(sizes.max())
     time = longest if time is None else time
+    if isinstance(time, bool) or not isinstance(time, int | np.integer):
+        raise TypeError(f"time must be an integer, got {time!r}")
     if sizes.min() < 0 or longest > time:
         bad = int(sizes.min()) if sizes.min() < 0 else longest
         raise ValueError(f"lengths must lie in [0, {time}], the steps of a row; got {bad}")

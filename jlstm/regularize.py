@@ -69,8 +69,8 @@ def sequence_dropout(
 def hidden_dropout(step: Step, key: PRNGKeyArray, state: PyTree, rate: float) -> Step:
     """A step that sees `h` through one mask for the whole sequence (Gal and Ghahramani 2016).
 
-    Keras calls it `recurrent_dropout`. The mask is on what enters the recurrence; what is shown,
-    and the state, are whole.
+    The mask is on what enters the recurrence, the same for all gates; what is shown, and the state,
+    are whole. Keras calls it `recurrent_dropout`, and draws a mask for each gate.
 
     Args:
       step: a step whose state is an array `h`, or has a field `h`.

@@ -22,6 +22,11 @@ def test_the_tables_are_those_of_the_results(results):
     assert RESULTS.with_suffix(".png").stat().st_size > 10_000
 
 
+def test_the_kinds_of_layers_are_in_the_docs(results):
+    assert report._kinds_table(results) in report.LAYERS.read_text()
+    assert len(results["kinds"]) == 14
+
+
 def test_every_shape_and_every_peer_was_measured(results):
     assert set(results["table"]) == set(SHAPES)
     for found in results["table"].values():

@@ -65,8 +65,9 @@ print(sorted(m for m in __import__("sys").modules if m in ("flax", "optax", "mat
 
 def test_the_names_of_the_contract():
     for name in (
-        "LSTMParams LSTMState LSTMTrace init_params init_state lstm_step lstm_scan scan_cell "
-        "lstm_trace"
+        "LSTMParams LSTMState LSTMTrace BiLSTMParams BiLSTMState init_params init_state lstm_step "
+        "lstm_scan scan_cell lstm_trace init_stack init_stack_state stack_scan stack_step "
+        "stack_trace variants regularize"
     ).split():
         assert getattr(jlstm, name).__doc__, name
     assert jlstm.LSTMParams._fields == ("weight_ih", "weight_hh", "bias")
@@ -79,7 +80,7 @@ def test_the_tree_in_the_readme_is_true():
     tree = readme.partition("## What is where")[2].partition("\n## ")[0]
     named = {word.strip(",") for word in tree.split() if word.strip(",").endswith(".py")}
     there = {p.name for p in modules("jlstm") + modules("train") if not p.name.startswith("__")}
-    assert named == there | {"reference.py"}
+    assert named == there | {"reference.py", "reference_cells.py"}
 
 
 def test_the_package_is_typed():

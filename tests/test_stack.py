@@ -203,6 +203,20 @@ def test_variants_are_layers(kind, bidirectional):
         assert_close((stepped[0], stepped[1]), (full[0], full[1][0]), 1e-6)
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_sixteen_bits(dtype):
+    """Dtypes as of one layer, through dropout and residual connections; values near float32's."""
+    layers, _, _, xs, _ = draw((6, 6))
+    low, low_xs = jax.tree.map(lambda a: a.astype(dtype), (layers, xs))
+    options = {"dropout_rate": 0.3, "key": jax.random.key(1), "residual": True}
+    states, hs = jlstm.stack_scan(low, None, low_xs, **options)
+    assert hs.dtype == dtype
+    assert {(s.h.dtype, s.c.dtype) for s in states} == {(jnp.dtype(dtype), jnp.dtype("float32"))}
+    high, high_xs = jax.tree.map(lambda a: a.astype(jnp.float32), (low, low_xs))
+    expected = jlstm.stack_scan(high, None, high_xs, **options)[1]
+    assert_close(hs, expected, 20 * float(jnp.finfo(dtype).eps))
+
+
 def test_init_stack_passes_options_on():
     layers = jlstm.init_stack(
         jax.random.key(0), 3, [6, 4], bidirectional=True, forget_bias=2.0, dtype=jnp.bfloat16

@@ -1,0 +1,115 @@
+"""Truncated backpropagation: the values of the whole, gradients that stop at every window."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jlstm
+from jlstm import variants
+from tests.problems import assert_close, tolerance
+
+SCANS = {
+    "lstm": (jlstm.lstm_scan, jlstm.init_params(jax.random.key(0), 3, 5)),
+    "stack": (jlstm.stack_scan, jlstm.init_stack(jax.random.key(0), 3, (5, 4))),
+    "gru": (
+        functools.partial(jlstm.scan_cell, variants.gru_step),
+        variants.init_gru(jax.random.key(0), 3, 5),
+    ),
+}
+
+
+def zero_state(params, batch):
+    if type(params) is tuple:
+        return jlstm.init_stack_state(params, batch)
+    return jlstm.init_state(params, batch)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 5, 11, 12, 100])
+@pytest.mark.parametrize("name", SCANS)
+def test_truncated_values_are_the_whole_sequences(name, steps):
+    scan, params = SCANS[name]
+    xs = jax.random.normal(jax.random.key(1), (12, 4, 3))
+    state = jax.tree.map(lambda a: a + 0.5, zero_state(params, (4,)))
+    ragged = {
+        "lengths": jnp.array([12, 0, 5, 7]),
+        "resets": jax.random.bernoulli(jax.random.key(2), 0.2, (12, 4)),
+    }
+    for masks in ({}, ragged):
+        found = jlstm.truncated(scan, steps)(params, state, xs, **masks)
+        assert_close(found, scan(params, state, xs, **masks), 1e-6)
+        assert_close(jax.jit(jlstm.truncated(scan, steps))(params, state, xs, **masks), found, 1e-6)
+
+
+@pytest.mark.parametrize("steps", [3, 4, 5, 7])
+@pytest.mark.parametrize("name", SCANS)
+def test_the_gradient_stops_at_every_window(name, steps):
+    """It is the gradient of windows run one by one with the states between them held fixed."""
+    scan, params = SCANS[name]
+    xs = jax.random.normal(jax.random.key(1), (12, 2, 3))
+    state = jax.tree.map(lambda a: a + 0.5, zero_state(params, (2,)))
+
+    def by_hand(params, state, xs):
+        loss = 0.0
+        for start in range(0, 12, steps):
+            fixed = state if start == 0 else jax.tree.map(jax.lax.stop_gradient, state)
+            state, hs = scan(params, fixed, xs[start : start + steps])
+            loss += (hs**2).sum()
+        return loss + sum((leaf**2).sum() for leaf in jax.tree.leaves(state))
+
+    def truncated(params, state, xs):
+        state, hs = jlstm.truncated(scan, steps)(params, state, xs)
+        return (hs**2).sum() + sum((leaf**2).sum() for leaf in jax.tree.leaves(state))
+
+    found = jax.grad(truncated, argnums=(0, 1, 2))(params, state, xs)
+    expected = jax.grad(by_hand, argnums=(0, 1, 2))(params, state, xs)
+    assert_close(found, expected, tolerance(jnp.float32, "gradients"))
+    assert all((leaf != 0).any() for leaf in jax.tree.leaves(found[1]))  # a learned initial state
+
+
+def test_truncated_from_no_state_and_with_dropout():
+    layers = jlstm.init_stack(jax.random.key(0), 3, (5, 40))
+    xs = jax.random.normal(jax.random.key(1), (12, 2, 3))
+    scan = jlstm.truncated(jlstm.stack_scan, 4)
+    assert_close(scan(layers, None, xs), jlstm.stack_scan(layers, None, xs), 1e-6)
+    xs = jnp.broadcast_to(xs[:1], xs.shape)
+    states = jlstm.init_stack_state(layers, (2,))
+    _, hs = scan(layers, states, xs, dropout_rate=0.5, key=jax.random.key(2))
+    again = jlstm.truncated(jlstm.stack_scan, 4)(
+        layers, states, xs, dropout_rate=0.5, key=jax.random.key(2)
+    )[1]
+    np.testing.assert_array_equal(hs, again)
+    steps = jnp.abs(hs[0] - hs[4]).max(), jnp.abs(hs[4] - hs[8]).max()
+    assert min(steps) > 1e-3  # windows draw masks of their own
+
+
+def test_truncated_sums_sixteen_bits_in_float32():
+    params = jlstm.init_params(jax.random.key(0), 3, 8, dtype=jnp.bfloat16)
+    xs = jax.random.normal(jax.random.key(1), (2048, 3), jnp.bfloat16)
+
+    def gradient(scan, params, xs):
+        return jax.grad(lambda p: scan(p, None, xs)[1].astype(jnp.float32).sum())(params)
+
+    low = gradient(jlstm.truncated(jlstm.lstm_scan, 8), params, xs)
+    wide = jax.tree.map(lambda a: a.astype(jnp.float32), (params, xs))
+    high = gradient(jlstm.truncated(jlstm.lstm_scan, 8), *wide)
+    for a, b in zip(low, high, strict=True):
+        scale = float(jnp.abs(b).max())
+        np.testing.assert_allclose(a.astype(jnp.float32), b, atol=0.03 * scale)
+
+
+def test_bad_truncation():
+    with pytest.raises(ValueError, match="steps must be 1 or more, got 0"):
+        jlstm.truncated(jlstm.lstm_scan, 0)
+    with pytest.raises(TypeError, match=r"steps must be an integer, got 2\.5"):
+        jlstm.truncated(jlstm.lstm_scan, 2.5)
+    scan, params = jlstm.truncated(jlstm.lstm_scan, 2), SCANS["lstm"][1]
+    xs = jnp.ones((6, 2, 3))
+    with pytest.raises(ValueError, match="truncated runs forward in time, got reverse=True"):
+        scan(params, None, xs, reverse=True)
+    with pytest.raises(ValueError, match=r"lengths must lie in \[0, 6\].*got 7"):
+        scan(params, None, xs, lengths=jnp.array([7, 0]))
+    with pytest.raises(ValueError, match="xs has 4 features, the weights take 3"):
+        scan(params, None, jnp.ones((6, 2, 4)))
