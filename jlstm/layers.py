@@ -2,48 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jlstm import variants
 from jlstm.cell import lstm_step
 from jlstm.checks import SHAPES, Shapes, check_params
+from jlstm.scan import Step
 from jlstm.types import LSTMParams, LSTMState, ProjectedParams, cell_dtype
 from jlstm.variants import coupled, gru, layer_norm, no_forget, peephole, rnn
+from jlstm.variants.projected import projected_step
 
 if TYPE_CHECKING:
     from jaxtyping import PyTree
 
-STEPS: Mapping[type, Callable] = MappingProxyType(
+
+class Kind(NamedTuple):
+    """What the library knows of the layers that have one type of weights."""
+
+    step: Step
+    shapes: Shapes
+    has_cell: bool = True  # whether the state is `LSTMState(h, c)`, or `h` alone
+
+
+KINDS: Mapping[type, Kind] = MappingProxyType(
     {
-        LSTMParams: lstm_step,
-        ProjectedParams: variants.projected_step,
-        variants.PeepholeParams: variants.peephole_step,
-        variants.CoupledParams: variants.coupled_step,
-        variants.LayerNormParams: variants.layer_norm_step,
-        variants.NoForgetParams: variants.no_forget_step,
-        variants.GRUParams: variants.gru_step,
-        variants.ChoGRUParams: variants.cho_gru_step,
-        variants.RNNParams: variants.rnn_step,
+        LSTMParams: Kind(lstm_step, SHAPES[LSTMParams]),
+        ProjectedParams: Kind(projected_step, SHAPES[ProjectedParams]),
+        peephole.PeepholeParams: Kind(peephole.peephole_step, peephole.SHAPES),
+        coupled.CoupledParams: Kind(coupled.coupled_step, coupled.SHAPES),
+        layer_norm.LayerNormParams: Kind(layer_norm.layer_norm_step, layer_norm.SHAPES),
+        no_forget.NoForgetParams: Kind(no_forget.no_forget_step, no_forget.SHAPES),
+        gru.GRUParams: Kind(gru.gru_step, gru.SHAPES, has_cell=False),
+        gru.ChoGRUParams: Kind(gru.cho_gru_step, gru.CHO_SHAPES, has_cell=False),
+        rnn.RNNParams: Kind(rnn.rnn_step, rnn.SHAPES, has_cell=False),
     }
 )
-ALL_SHAPES: Mapping[type, Shapes] = MappingProxyType(
-    {
-        **SHAPES,
-        variants.PeepholeParams: peephole.SHAPES,
-        variants.CoupledParams: coupled.SHAPES,
-        variants.LayerNormParams: layer_norm.SHAPES,
-        variants.NoForgetParams: no_forget.SHAPES,
-        variants.GRUParams: gru.SHAPES,
-        variants.ChoGRUParams: gru.CHO_SHAPES,
-        variants.RNNParams: rnn.SHAPES,
-    }
-)
-WITHOUT_CELL = (variants.GRUParams, variants.ChoGRUParams, variants.RNNParams)
 
 
 def init_state(params: PyTree, batch_shape: tuple[int, ...] = ()) -> PyTree:
@@ -71,7 +68,7 @@ def init_state(params: PyTree, batch_shape: tuple[int, ...] = ()) -> PyTree:
         raise TypeError(f"batch_shape must be a tuple of sizes, got {batch_shape!r}")
     dtype = jnp.result_type(*params)
     h = jnp.zeros((*batch_shape, output_size(params)), dtype)
-    if isinstance(params, WITHOUT_CELL):
+    if not KINDS[type(params)].has_cell:
         return h
     return LSTMState(h, c=jnp.zeros((*batch_shape, sizes["hidden"]), cell_dtype(dtype)))
 
@@ -101,10 +98,10 @@ def broadcast_state(state: PyTree, batch_shape: tuple[int, ...]) -> PyTree:
 
 def check_layer(params: Any) -> dict[str, Any]:
     """`params` are of a kind that is known, and fit each other; their sizes."""
-    if type(params) not in ALL_SHAPES:
-        known = ", ".join(kind.__name__ for kind in ALL_SHAPES)
+    if type(params) not in KINDS:
+        known = ", ".join(kind.__name__ for kind in KINDS)
         raise TypeError(f"params must be one of {known}; got {type(params).__name__}")
-    return check_params(params, type(params), ALL_SHAPES[type(params)])
+    return check_params(params, type(params), KINDS[type(params)].shapes)
 
 
 def output_size(params: Any) -> int:

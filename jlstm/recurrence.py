@@ -18,7 +18,7 @@ from jax import lax
 
 from jlstm.derivative import Inputs, Masks
 from jlstm.fused import fused_scan
-from jlstm.layers import STEPS
+from jlstm.layers import KINDS
 from jlstm.scan import (
     carry_type,
     masked_scan,
@@ -48,7 +48,7 @@ def plain_scan(
 ) -> tuple[LSTMState, Float[Array, "time *batch hidden"]]:
     """`lax.scan` of the step, differentiated by JAX."""
     return masked_scan(
-        STEPS[type(params)], params, state, xs, lengths, resets, reset_state, reverse, save
+        KINDS[type(params)].step, params, state, xs, lengths, resets, reset_state, reverse, save
     )
 
 
@@ -65,7 +65,7 @@ def fused(
     """The loop with a derivative of its own: the gradients are products over many steps."""
     dtype = jnp.result_type(xs, *params)
     params, xs = jax.tree.map(lambda a: a.astype(dtype) if _is_weak(a) else a, (params, xs))
-    like = carry_type(STEPS[type(params)], params, state, xs, lengths, resets, reset_state)
+    like = carry_type(KINDS[type(params)].step, params, state, xs, lengths, resets, reset_state)
     state = jax.tree.map(match, state, like)
     if isinstance(xs.shape[0], int) and xs.shape[0] == 0:
         return state, jnp.zeros((0, *state.h.shape), state.h.dtype)

@@ -12,7 +12,7 @@ import numpy as np
 
 from jlstm.cell import init_params
 from jlstm.checks import check_save
-from jlstm.layers import STEPS, check_layer, init_state, output_size
+from jlstm.layers import KINDS, check_layer, init_state, output_size
 from jlstm.recurrence import choose
 from jlstm.regularize import check_rate, dropout
 from jlstm.sequence import lstm_scan, scan_any
@@ -291,7 +291,7 @@ def _scan_layer(
         )
     step = _step_of(params, step)
     if state is None:
-        if type(params) not in STEPS:
+        if type(params) not in KINDS:
             raise ValueError("a cell of your own needs an entry in states, got None")
         state = init_state(params, np.shape(xs)[1:-1])
     return scan_any(step, params, state, xs if extra is None else (xs, extra), **options)
@@ -302,7 +302,7 @@ def _step_of(params: PyTree, step: Step | None) -> Step:
     if step is not None:
         return step
     check_layer(params)
-    return STEPS[type(params)]
+    return KINDS[type(params)].step
 
 
 def _part(pair: PyTree, k: int) -> PyTree:

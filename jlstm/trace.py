@@ -8,7 +8,7 @@ import numpy as np
 
 from jlstm.checks import check_sequence
 from jlstm.equations import lstm_equations, pre_activations
-from jlstm.layers import STEPS, init_state
+from jlstm.layers import KINDS, init_state
 from jlstm.sequence import scan_cell
 from jlstm.stack import through_layers
 from jlstm.types import BiLSTMTrace, LSTMTrace
@@ -112,5 +112,5 @@ def _traced_step(
 ) -> tuple[LSTMState, tuple[Array, LSTMTrace]]:
     # The equations are written twice here and computed once: the compiler merges equal products.
     gates, c, _ = lstm_equations(pre_activations(params, state.h, x), state.c)
-    state, h = STEPS[type(params)](params, state, x)
+    state, h = KINDS[type(params)].step(params, state, x)
     return state, (h, LSTMTrace(*gates, c))

@@ -184,7 +184,7 @@ def test_variants_are_layers(kind, bidirectional):
 
     between = jlstm.stack_scan((first,), None, xs, **options)[1]
     directions = middle if bidirectional else (middle,)
-    step = jlstm.layers.STEPS[type(directions[0])]
+    step = jlstm.layers.KINDS[type(directions[0])].step
     shown = [
         jlstm.scan_cell(
             step, params, jlstm.init_state(params, (4,)), between, lengths=options["lengths"],
