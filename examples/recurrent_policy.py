@@ -6,20 +6,25 @@ Corridors have random lengths, so that episodes of a batch start at different st
 
 The agent acts with `lstm_step`, one step at a time inside `lax.scan`, over many environments under
 `vmap`. It learns by actor and critic (Mnih et al. 2016), with one `lstm_scan` over what it stored.
+
+It needs optax, as the environment that `make train` makes has it:
+`.venv/bin/python examples/recurrent_policy.py`
 """
 
 from __future__ import annotations
 
 import argparse
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 import jlstm
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 ENVIRONMENTS, STEPS, HIDDEN = 64, 64, 32
 SHORTEST, LONGEST = 5, 30  # corridors, in steps
@@ -103,7 +108,7 @@ def init_agent(key: PRNGKeyArray, policy: Policy) -> Agent:
 def act(policy: Policy, forgets: bool, agent: Agent, key: PRNGKeyArray) -> tuple[Agent, Step]:
     """One step of every environment; one that starts an episode starts with an empty memory."""
     key_action, key_walk = jax.random.split(key)
-    starts = agent.starts | forgets
+    starts = agent.starts | forgets  # without memory, every step is a start
     memory = jax.tree.map(lambda m: jnp.where(starts[:, None], 0, m), agent.memory)
     seen = jax.vmap(see)(agent.maze)
     memory, h = jlstm.lstm_step(policy.memory, memory, seen)

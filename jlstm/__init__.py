@@ -1,6 +1,7 @@
 """The LSTM for JAX: pure functions on pytrees, closed under every JAX transformation."""
 
 from jlstm import initializers as initializers
+from jlstm import interop as interop
 from jlstm import regularize as regularize
 from jlstm import variants as variants
 from jlstm.cell import init_params as init_params

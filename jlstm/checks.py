@@ -49,7 +49,7 @@ def check_params(params: Any, kind: type, shapes: Shapes) -> dict[str, Any]:
     """`params` is of that kind and its arrays fit each other; the sizes of the axes, by name."""
     if not isinstance(params, kind):
         fields = ", ".join(kind._fields)
-        raise TypeError(f"params must be {kind.__name__}({fields}), got {type(params).__name__}")
+        raise TypeError(f"params must be {kind.__name__}({fields}), got {described(params)}")
     sizes: dict[str, Any] = {}
     for name, axes in shapes.items():
         weight = getattr(params, name)
@@ -81,19 +81,26 @@ def _fits(shape: tuple, axes: tuple[str, ...], sizes: dict[str, Any]) -> bool:
 def check_lstm(params: Any) -> dict[str, Any]:
     """`params` are those of the LSTM, with or without a projection."""
     kind = ProjectedParams if isinstance(params, ProjectedParams) else LSTMParams
+    if hasattr(params, "weight_hh") and not isinstance(params, kind):
+        raise TypeError(
+            f"params must be LSTMParams or ProjectedParams, got {described(params)}; "
+            "scan_cell and stack_scan take other cells"
+        )
     return check_params(params, kind, SHAPES[kind])
 
 
 def check_state(sizes: dict[str, Any], state: Any, batch: tuple, *, name: str, beside: str) -> None:
     """`state` is an `LSTMState` with the units of the weights and the batch axes of `beside`."""
     if not isinstance(state, LSTMState):
-        raise TypeError(f"{name} must be LSTMState(h, c), got {type(state).__name__}")
+        raise TypeError(f"{name} must be LSTMState(h, c), got {described(state)}{_hint(state)}")
     check_hidden(sizes.get("output", sizes["hidden"]), state.h, batch, f"{name}.h", beside)
     check_hidden(sizes["hidden"], state.c, batch, f"{name}.c", beside)
 
 
 def check_hidden(size: Any, h: Any, batch: tuple, name: str, beside: str) -> None:
     """One array of a state: `(*batch, size)`."""
+    if h is None or isinstance(h, tuple):
+        raise TypeError(f"{name} must be one array, got {described(h)}{_hint(h)}")
     _check_float(name, _dtype(name, h))
     _check_rank(name, h, len(batch) + 1, f"(*batch, hidden) as {beside}")
     *axes, units = np.shape(h)
@@ -131,6 +138,8 @@ def check_sequence(
 
 def check_cell(state: Any, xs: Any, lengths: Any, resets: Any, reset_state: Any) -> None:
     """The arguments of a sequence of any cell: its arrays lead with the axes of the masks."""
+    if state is None:
+        raise TypeError(f"state must be that of the cell, got None{_hint(state)}")
     leaves = jax.tree.leaves(xs)
     if not leaves:
         raise ValueError("xs has no arrays, so the sequence has no time axis")
@@ -223,6 +232,25 @@ def check_step_result(out: Any, state: Any) -> None:
     given, returned = jax.tree.structure(state), jax.tree.structure(out[0])
     if given != returned:
         raise ValueError(f"the step takes a state of structure {given} and returns {returned}")
+
+
+def check_key(key: Any) -> None:
+    """`key` is one random key of JAX, of either form."""
+    if not hasattr(key, "dtype") or not (
+        is_key(key) or (key.dtype == jnp.uint32 and np.ndim(key) == 1)
+    ):
+        raise TypeError(f"key must be a random key, as jax.random.key(0); got {described(key)}")
+
+
+def described(value: Any) -> str:
+    """What a value is, for an error: its shape if it is an array, else its type."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"an array of shape {np.shape(value)}"
+    return "None" if value is None else type(value).__name__
+
+
+def _hint(state: Any) -> str:
+    return "; jlstm.init_state makes zeros" if state is None else ""
 
 
 def is_key(value: Any) -> bool:

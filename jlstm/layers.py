@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jlstm.cell import lstm_step
-from jlstm.checks import SHAPES, Shapes, check_params
+from jlstm.checks import SHAPES, Shapes, check_params, described
 from jlstm.scan import Step
 from jlstm.types import LSTMParams, LSTMState, ProjectedParams, cell_dtype
 from jlstm.variants import coupled, gru, layer_norm, no_forget, peephole, rnn
@@ -64,8 +64,7 @@ def init_state(params: PyTree, batch_shape: tuple[int, ...] = ()) -> PyTree:
       (8, 5)
     """
     sizes = check_layer(params)
-    if not isinstance(batch_shape, tuple):
-        raise TypeError(f"batch_shape must be a tuple of sizes, got {batch_shape!r}")
+    _check_batch_shape(batch_shape)
     dtype = jnp.result_type(*params)
     h = jnp.zeros((*batch_shape, output_size(params)), dtype)
     if not KINDS[type(params)].has_cell:
@@ -85,6 +84,9 @@ def broadcast_state(state: PyTree, batch_shape: tuple[int, ...]) -> PyTree:
     Returns:
       The state, each array `(*batch_shape, features)`.
 
+    Raises:
+      TypeError: a `batch_shape` that is no tuple.
+
     Example:
       >>> import jax, jlstm
       >>> params = jlstm.init_params(jax.random.key(0), 3, 5)
@@ -93,6 +95,7 @@ def broadcast_state(state: PyTree, batch_shape: tuple[int, ...]) -> PyTree:
       >>> jlstm.lstm_scan(params, state, jax.numpy.ones((7, 8, 3)))[1].shape
       (7, 8, 5)
     """
+    _check_batch_shape(batch_shape)
     return jax.tree.map(lambda a: jnp.broadcast_to(a, (*batch_shape, *jnp.shape(a))), state)
 
 
@@ -100,8 +103,16 @@ def check_layer(params: Any) -> dict[str, Any]:
     """`params` are of a kind that is known, and fit each other; their sizes."""
     if type(params) not in KINDS:
         known = ", ".join(kind.__name__ for kind in KINDS)
-        raise TypeError(f"params must be one of {known}; got {type(params).__name__}")
+        raise TypeError(
+            f"params must be one of {known}; got {described(params)}. A cell of your own has a "
+            "step, and a state that you make"
+        )
     return check_params(params, type(params), KINDS[type(params)].shapes)
+
+
+def _check_batch_shape(batch_shape: Any) -> None:
+    if not isinstance(batch_shape, tuple) or hasattr(batch_shape, "_fields"):
+        raise TypeError(f"batch_shape must be a tuple of sizes, got {batch_shape!r:.80}")
 
 
 def output_size(params: Any) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,7 @@ def plan_packing(lengths: Sequence[int], time: int | None = None) -> Packing:
 
     Returns:
       A `Packing`; its `resets` and `lengths` are arguments of `lstm_scan` over the packed rows.
+      Without the resets a sequence would go on with the memory of the one before it.
 
     Raises:
       ValueError: no sequence, a negative length, a sequence longer than a row.
@@ -45,6 +46,8 @@ def plan_packing(lengths: Sequence[int], time: int | None = None) -> Packing:
       >>> packing.row.tolist(), packing.start.tolist(), packing.lengths.tolist()
       ([1, 0, 1], [0, 0, 3], [5, 5])
     """
+    if any(np.ndim(length) for length in lengths):
+        raise TypeError("lengths must be integers, the steps of each sequence, got arrays")
     sizes = np.asarray(lengths)
     if sizes.ndim != 1 or sizes.size == 0:
         raise ValueError(f"lengths must be those of 1 sequence or more, got shape {sizes.shape}")
@@ -101,6 +104,7 @@ def pack(
       >>> [h.shape for h in jlstm.unpack(packing, hs)]
       [(3, 4), (5, 4), (2, 4)]
     """
+    _check_packing(packing)
     if len(sequences) != len(packing.row):
         raise ValueError(f"sequences are {len(sequences)}, the packing holds {len(packing.row)}")
     sequences = [np.asarray(sequence) for sequence in sequences]
@@ -127,7 +131,7 @@ def unpack(
     """What belongs to each sequence, in the order of the plan.
 
     Args:
-      packing: the plan.
+      packing: the plan, not passed through `jax.jit`: it says what shapes come out.
       ys: outputs over the packed rows, `(time, rows, ...)`, of NumPy or JAX.
 
     Returns:
@@ -136,9 +140,17 @@ def unpack(
     Raises:
       ValueError: another time or number of rows.
     """
+    _check_packing(packing)
     if np.shape(ys)[:2] != packing.resets.shape:
         raise ValueError(
             f"ys has (time, rows) {np.shape(ys)[:2]}, the packing has {packing.resets.shape}"
         )
     places = zip(packing.row, packing.start, packing.length, strict=True)
     return [ys[start : start + length, row] for row, start, length in places]
+
+
+def _check_packing(packing: Any) -> None:
+    if not isinstance(packing, Packing):
+        raise TypeError(
+            f"packing must be a Packing, from plan_packing; got {type(packing).__name__}"
+        )

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm.checks import check_lstm
+from jlstm.checks import check_key, check_lstm, described
 from jlstm.equations import lstm_equations, output, pre_activations
 from jlstm.layers import check_layer
 from jlstm.types import LSTMState
@@ -128,7 +128,7 @@ def candidate_dropout(rate: float) -> Step:
     check_rate("rate", rate)
 
     def step(params: PyTree, state: LSTMState, inputs: tuple) -> tuple[LSTMState, Array]:
-        x, key = inputs
+        x, key = _with_key(inputs)
         check_lstm(params)
         z = pre_activations(params, state.h, x)
         i, f, g, o = lstm_equations(z, state.c)[0]
@@ -145,7 +145,7 @@ def zoneout(step: Step, rates: PyTree) -> Step:
     Args:
       step: any step that shows its state's `h`, or its state where that is one array.
       rates: the share of units that stays, in [0, 1), in the structure of the state:
-        `LSTMState(h=0.05, c=0.5)` is the paper's for text; a number for a GRU.
+        `LSTMState(h=0.05, c=0.5)` is the paper's for text; or one number for all of it.
 
     Returns:
       A step `(params, state, (x, key)) -> (state, h)`: each step of time takes a key of its own.
@@ -163,7 +163,7 @@ def zoneout(step: Step, rates: PyTree) -> Step:
     rates = jax.tree.map(lambda rate: check_rate("rates", rate), rates)
 
     def zoned_step(params: PyTree, state: PyTree, inputs: tuple) -> tuple[PyTree, Array]:
-        x, key = inputs
+        x, key = _with_key(inputs)
         new, _ = step(params, state, x)
         structure = jax.tree.structure(new)
         keys = structure.unflatten(jax.random.split(key, structure.num_leaves))
@@ -174,11 +174,11 @@ def zoneout(step: Step, rates: PyTree) -> Step:
             stays = jax.random.bernoulli(key, rate, new.shape)
             return jnp.where(stays, old.astype(new.dtype), new)
 
-        new = jax.tree.map(one, rates, new, state, keys)
+        new = jax.tree.map(one, _rates_of(new, rates), new, state, keys)
         return new, _hidden(new)
 
     def plain_step(params: PyTree, state: PyTree, inputs: tuple) -> tuple[PyTree, Array]:
-        return step(params, state, inputs[0])
+        return step(params, state, _with_key(inputs)[0])
 
     return zoned_step if any(jax.tree.leaves(rates)) else plain_step
 
@@ -212,7 +212,7 @@ def expected_zoneout(step: Step, rates: PyTree) -> Step:
         def one(rate: float, new: Array, old: Array) -> Array:
             return rate * old.astype(new.dtype) + (1 - rate) * new if rate else new
 
-        new = jax.tree.map(one, rates, new, state)
+        new = jax.tree.map(one, _rates_of(new, rates), new, state)
         return new, _hidden(new)
 
     return expected_step if any(jax.tree.leaves(rates)) else step
@@ -281,6 +281,26 @@ def check_rate(name: str, rate: Any) -> float:
     return float(rate)
 
 
+def _with_key(inputs: Any) -> tuple:
+    if not isinstance(inputs, tuple) or len(inputs) != 2:
+        raise TypeError(
+            f"x must be (x, key), with a key for each step of time, got {described(inputs)}: give "
+            "scan_cell (xs, keys), or stack_scan extras=(keys, ...)"
+        )
+    check_key(inputs[1])
+    return inputs
+
+
+def _rates_of(state: PyTree, rates: PyTree) -> PyTree:
+    """A rate for each array of the state."""
+    if isinstance(rates, float):
+        return jax.tree.map(lambda _: rates, state)
+    wanted, given = jax.tree.structure(state), jax.tree.structure(rates)
+    if given != wanted:
+        raise ValueError(f"rates has the structure {given}, the state has {wanted}")
+    return rates
+
+
 def _drop(key: PRNGKeyArray, xs: Array, rate: float, shape: tuple[int, ...]) -> Array:
     rate = check_rate("rate", rate)
     if not rate:
@@ -289,6 +309,7 @@ def _drop(key: PRNGKeyArray, xs: Array, rate: float, shape: tuple[int, ...]) -> 
 
 
 def _mask(key: PRNGKeyArray, rate: float, shape: tuple[int, ...]) -> Array:
+    check_key(key)
     return jax.random.bernoulli(key, 1 - rate, shape)
 
 

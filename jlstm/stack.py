@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jlstm.cell import init_params
-from jlstm.checks import check_save
+from jlstm.checks import check_key, check_save, described
 from jlstm.layers import KINDS, check_layer, init_state, output_size
 from jlstm.recurrence import choose
 from jlstm.regularize import check_rate, dropout
@@ -58,9 +58,9 @@ def init_stack(
       >>> layers[1].backward.weight_ih.shape
       (16, 16)
     """
-    if not isinstance(hidden_sizes, Sequence) or isinstance(hidden_sizes, str):
+    if np.ndim(hidden_sizes) != 1:
         raise TypeError(f"hidden_sizes must be a sequence of sizes, got {hidden_sizes!r}")
-    if not hidden_sizes:
+    if not len(hidden_sizes):
         raise ValueError("hidden_sizes must name 1 layer or more, got none")
     layers = []
     for layer_key, hidden_size in zip(
@@ -71,6 +71,8 @@ def init_stack(
             layer = BiLSTMParams(*(init(k, input_size, hidden_size, **options) for k in keys))
         else:
             layer = init(layer_key, input_size, hidden_size, **options)
+        for params in layer if bidirectional else (layer,):
+            check_layer(params)
         layers.append(layer)
         input_size = _width(layer)
     return tuple(layers)
@@ -138,7 +140,8 @@ def stack_scan(
       resets: where a new segment starts, as in `lstm_scan`, in every layer.
       reset_states: the states at a reset, in the structure of `states`; None is zeros.
       dropout_rate: the share of numbers that are dropped, at every step anew, after all layers but
-        the last; what is left is divided by the share that is kept.
+        the last; what is left is divided by the share that is kept. A number that is known while
+        tracing.
       key: a JAX random key, needed when `dropout_rate` is above 0. Each layer draws its own mask.
         Under `vmap`, split it for each example.
       residual: whether what a layer reads is added to what it shows, for every layer after the
@@ -172,6 +175,8 @@ def stack_scan(
     dropout_rate = check_rate("dropout_rate", dropout_rate)
     if dropout_rate and key is None:
         raise ValueError(f"dropout_rate={dropout_rate} needs a key")
+    if key is not None:
+        check_key(key)
     keys = None if key is None or not dropout_rate else jax.random.split(key, len(layers))
     steps, extras = _per_layer("steps", steps, layers), _per_layer("extras", extras, layers)
     options = {"lengths": lengths, "resets": resets, "save": check_save(save)}
@@ -182,7 +187,9 @@ def stack_scan(
     ) -> tuple[PyTree, Array]:
         if k > 0 and keys is not None:
             xs = dropout(keys[k], xs, dropout_rate)
-        extra = _part(extras[k], reverse) if isinstance(layers[k], BiLSTMParams) else extras[k]
+        extra = extras[k]
+        if isinstance(layers[k], BiLSTMParams) and extra is not None:
+            extra = _pair("extras", extra, tuple)[int(reverse)]
         return _scan_layer(
             params, state, xs, steps[k], extra, implementation, reset_state=reset_state,
             reverse=reverse, **options,
@@ -255,8 +262,10 @@ def through_layers(
     for k, (layer, state, reset_state) in enumerate(zip(layers, states, reset_states, strict=True)):
         with _named(f"layers[{k}]"):
             if isinstance(layer, BiLSTMParams):
+                states_in = _pair("state", state, BiLSTMState)
+                reset_in = _pair("reset_state", reset_state, BiLSTMState)
                 forward, backward = (
-                    run(k, params, _part(state, d), xs, _part(reset_state, d), bool(d))
+                    run(k, params, states_in[d], xs, reset_in[d], bool(d))
                     for d, params in enumerate(layer)
                 )
                 hs = jnp.concatenate([forward[1], backward[1]], axis=-1)
@@ -294,6 +303,12 @@ def _scan_layer(
         if type(params) not in KINDS:
             raise ValueError("a cell of your own needs an entry in states, got None")
         state = init_state(params, np.shape(xs)[1:-1])
+    for leaf in jax.tree.leaves(extra):
+        if np.shape(leaf)[:1] != np.shape(xs)[:1]:
+            raise ValueError(
+                f"extras hold an array of shape {np.shape(leaf)}, which must lead with the "
+                f"{np.shape(xs)[0]} steps of xs"
+            )
     return scan_any(step, params, state, xs if extra is None else (xs, extra), **options)
 
 
@@ -305,9 +320,16 @@ def _step_of(params: PyTree, step: Step | None) -> Step:
     return KINDS[type(params)].step
 
 
-def _part(pair: PyTree, k: int) -> PyTree:
-    """One direction's; None is None for both."""
-    return None if pair is None else pair[k]
+def _pair(name: str, pair: Any, kind: type) -> tuple:
+    """What a bidirectional layer has two of; None is None for both."""
+    if pair is None:
+        return (None, None)
+    if not isinstance(pair, kind) or len(pair) != 2:
+        wanted = (
+            "BiLSTMState(forward, backward)" if kind is BiLSTMState else "a pair, one a direction"
+        )
+        raise TypeError(f"{name} of a bidirectional layer must be {wanted}, got {described(pair)}")
+    return pair
 
 
 def _width(layer: PyTree) -> int:
@@ -319,7 +341,7 @@ def _width(layer: PyTree) -> int:
 
 def _as_layers(layers: Any) -> tuple[PyTree, ...]:
     if hasattr(layers, "_fields") or not isinstance(layers, Sequence):
-        raise TypeError(f"layers must be a tuple of layers, got {type(layers).__name__}")
+        raise TypeError(f"layers must be a tuple of layers, got {described(layers)}")
     if not layers:
         raise ValueError("layers must hold 1 layer or more, got none")
     return tuple(layers)
@@ -330,9 +352,9 @@ def _per_layer(name: str, values: Any, layers: tuple) -> tuple:
     if values is None:
         return (None,) * len(layers)
     if hasattr(values, "_fields") or not isinstance(values, Sequence):
-        raise TypeError(f"{name} must be a tuple of one entry a layer, got {type(values).__name__}")
+        raise TypeError(f"{name} must be a tuple of one entry a layer, got {described(values)}")
     if len(values) != len(layers):
-        raise ValueError(f"{name} has {len(values)} entries, layers has {len(layers)}")
+        raise ValueError(f"{name} must hold {len(layers)} entries, one a layer; got {len(values)}")
     return tuple(values)
 
 

@@ -12,6 +12,7 @@ from jax import lax
 
 from jlstm.checks import check_masks
 from jlstm.scan import match, sum_gradients_in_float32
+from jlstm.types import BiLSTMParams
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int, PyTree
@@ -30,11 +31,12 @@ def truncated(scan: Callable, steps: int) -> Callable:
       steps: the steps of a window, 1 or more.
 
     Returns:
-      A function with the arguments of `scan`. A random `key` among them gives each window a key of
-      its own. Time does not run in reverse, and bidirectional layers do not continue.
+      A function with the arguments of `scan`; `extras` are cut like `xs`, and a random `key` gives
+      each window a key of its own.
 
     Raises:
-      ValueError: `steps` below 1; `reverse`. TypeError: `steps` that is no integer.
+      ValueError: `steps` below 1; in the call, `reverse` or a bidirectional layer, which do not
+        continue from window to window. TypeError: `steps` that is no integer.
 
     Example:
       >>> import jax, jlstm
@@ -63,11 +65,15 @@ def truncated(scan: Callable, steps: int) -> Callable:
         if options.get("reverse"):
             raise ValueError("truncated runs forward in time, got reverse=True")
         check_masks(xs, lengths, resets)
-        key = options.pop("key", None)
+        if isinstance(params, tuple) and any(isinstance(p, BiLSTMParams) for p in params):
+            raise ValueError("truncated needs layers that continue, and one is bidirectional")
+        key, extras = options.pop("key", None), options.pop("extras", None)
 
         def window(params: PyTree, state: PyTree, inputs: tuple) -> tuple[PyTree, PyTree]:
-            k, xs, resets = inputs
+            k, xs, resets, extras = inputs
             more = dict(options)
+            if extras is not None:
+                more["extras"] = extras
             if key is not None:
                 more["key"] = jax.random.fold_in(key, k)
             if lengths is not None:
@@ -75,7 +81,7 @@ def truncated(scan: Callable, steps: int) -> Callable:
                 more["lengths"] = jnp.clip(lengths - k * steps, 0, span)
             return scan(params, state, xs, resets=resets, **more)
 
-        return _windows(window, params, state, (xs, resets), steps)
+        return _windows(window, params, state, (xs, resets, extras), steps)
 
     return run
 

@@ -108,7 +108,7 @@ def test_scan_alone(arguments, error, message):
     (np.zeros((3, 6)), STATE, ValueError, "x has 6 features, the weights take 4"),
     (np.float64(1), STATE, ValueError, r"x must be \(\*batch, input\), got shape \(\)"),
     (np.zeros((2, 4)), STATE, ValueError, r"state.h has batch axes \(3,\), x has \(2,\)"),
-    (np.zeros((3, 4)), None, TypeError, r"state must be LSTMState\(h, c\), got NoneType"),
+    (np.zeros((3, 4)), None, TypeError, r"state must be LSTMState\(h, c\), got None; jlstm"),
 ])  # fmt: skip
 def test_step(x, state, error, message):
     with pytest.raises(error, match=message):

@@ -68,15 +68,12 @@ RATES = jlstm.LSTMState(0.3, 0.3)
 CASES = {
     **{name: over_cell(getattr(variants, f"{name}_step"), init) for name, init in INITS.items()},
     "projected, fused": over_projected(),
-    "projected, in chunks": over_projected(save=2),
     "stack": over_stack(residual=True),
     "stack, dropout": over_stack(dropout_rate=0.5, key=jax.random.key(8)),
     "stack, bidirectional": over_stack(bidirectional=True, save="states"),
-    "stack of GRU": over_stack(bidirectional=True, init=variants.init_gru),
-    "stack trace": over_stack(jlstm.stack_trace, bidirectional=True),
+    "stack trace": over_stack(jlstm.stack_trace),
     "truncated": over_stack(jlstm.truncated(jlstm.stack_scan, 2)),
     "zoneout": over_cell(regularize.zoneout(jlstm.lstm_step, RATES), jlstm.init_params, True),
-    "candidate dropout": over_cell(regularize.candidate_dropout(0.3), jlstm.init_params, True),
 }
 
 

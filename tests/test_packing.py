@@ -119,6 +119,16 @@ def test_bad_packing():
         jlstm.plan_packing([1.5])
     with pytest.raises(TypeError, match=r"time must be an integer, got 4\.0"):
         jlstm.plan_packing([1], 4.0)
+    with pytest.raises(
+        TypeError, match="lengths must be integers, the steps of each sequence, got"
+    ):
+        jlstm.plan_packing(sequences())
+    with pytest.raises(TypeError, match="packing must be a Packing, from plan_packing; got list"):
+        jlstm.pack(sequences(), jlstm.plan_packing(LENGTHS))
+    with pytest.raises(
+        TypeError, match="packing must be a Packing, from plan_packing; got ndarray"
+    ):
+        jlstm.unpack(np.ones((3, 2)), jlstm.plan_packing([2, 3]))
     packing = jlstm.plan_packing([2, 3])
     with pytest.raises(ValueError, match="sequences are 1, the packing holds 2"):
         jlstm.pack(packing, [np.ones(2)])

@@ -259,6 +259,36 @@ def test_sixteen_bits_stay_sixteen(dtype):
         assert jlstm.scan_cell(step, params, state, xs)[1].dtype == dtype
 
 
+def test_one_rate_for_the_whole_state():
+    both = jlstm.LSTMState(0.3, 0.3)
+    for make, x in (
+        (regularize.zoneout, (XS[0], KEYS[0])),
+        (regularize.expected_zoneout, XS[0]),
+    ):
+        jax.tree.map(
+            np.testing.assert_array_equal,
+            make(jlstm.lstm_step, 0.3)(PARAMS, STATE, x),
+            make(jlstm.lstm_step, both)(PARAMS, STATE, x),
+        )
+
+
+def test_bad_keys_and_structures():
+    with pytest.raises(
+        TypeError, match=r"key must be a random key.*got an array of shape \(6, 4, 3"
+    ):
+        regularize.dropout(XS, KEY, 0.5)
+    with pytest.raises(TypeError, match=r"key must be a random key, .*got int"):
+        regularize.weight_drop(0, PARAMS, 0.5)
+    assert regularize.dropout(jax.random.PRNGKey(0), XS, 0.5).shape == XS.shape
+    for step in (regularize.zoneout(jlstm.lstm_step, 0.1), regularize.candidate_dropout(0.1)):
+        with pytest.raises(
+            TypeError, match=r"x must be \(x, key\), with a key for each step of time"
+        ):
+            step(PARAMS, STATE, XS[0])
+    with pytest.raises(ValueError, match=r"rates has the structure .*, the state has .*LSTMState"):
+        regularize.zoneout(jlstm.lstm_step, (0.1, 0.1))(PARAMS, STATE, (XS[0], KEYS[0]))
+
+
 CALLS = {
     "dropout": lambda rate: regularize.dropout(KEY, XS, rate),
     "sequence_dropout": lambda rate: regularize.sequence_dropout(KEY, XS, rate),

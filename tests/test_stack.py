@@ -374,11 +374,28 @@ BAD = [
      r"layers\[1\]: params must be one of LSTMParams, ProjectedParams, .*; got tuple"),
     ({"layers": LAYERS[::-1]}, ValueError, r"layers\[0\]: xs has 3 features, the weights take 6"),
     ({"states": STATES[0]}, TypeError, "states must be a tuple of one entry a layer, got LSTMSta"),
-    ({"states": STATES[:1]}, ValueError, "states has 1 entries, layers has 2"),
+    ({"states": STATES[:1]}, ValueError, "states must hold 2 entries, one a layer; got 1"),
+    ({"states": jax.tree.map(jnp.asarray, tuple(map(tuple, STATES)))}, TypeError,
+     r"layers\[0\]: state must be LSTMState\(h, c\), got tuple"),
+    ({"key": 0}, TypeError, r"key must be a random key, as jax.random.key\(0\); got int"),
+    ({"layers": jlstm.init_stack(jax.random.key(0), 3, (6, 4), bidirectional=True)}, TypeError,
+     r"layers\[0\]: state of a bidirectional layer must be BiLSTMState\(forward, backward\), "),
+    ({"steps": (jlstm.regularize.zoneout(jlstm.lstm_step, 0.1), None)}, TypeError,
+     r"layers\[0\]: x must be \(x, key\), with a key for each step of time, got an array of shape"),
+    ({"steps": (jlstm.regularize.zoneout(jlstm.lstm_step, 0.1), None),
+      "extras": (jax.random.split(jax.random.key(0), 7), None)}, ValueError,
+     r"layers\[0\]: extras hold an array of shape \(7,\), which must lead with the 8 steps of xs"),
+    ({"steps": (jlstm.regularize.zoneout(jlstm.lstm_step, 0.1), None),
+      "extras": (jax.random.key(0), None)}, ValueError,
+     r"layers\[0\]: extras hold an array of shape \(\), which must lead with the 8 steps of xs"),
+    ({"layers": jlstm.init_stack(jax.random.key(0), 3, (6, 4), bidirectional=True), "states": None,
+      "steps": (jlstm.regularize.zoneout(jlstm.lstm_step, 0.1), None),
+      "extras": (jax.random.split(jax.random.key(0), 8), None)}, TypeError,
+     r"layers\[0\]: extras of a bidirectional layer must be a pair, one a direction, got an array"),
     ({"states": STATES[::-1]}, ValueError,
      r"layers\[0\]: state.h has 4 units, the weights have 6"),
     ({"reset_states": RESET_STATES[:1], "resets": RESETS}, ValueError,
-     "reset_states has 1 entries, layers has 2"),
+     "reset_states must hold 2 entries, one a layer; got 1"),
     ({"dropout_rate": 0.5}, ValueError, "dropout_rate=0.5 needs a key"),
     ({"dropout_rate": 1.0}, ValueError, r"dropout_rate must lie in \[0, 1\), got 1.0"),
     ({"dropout_rate": -0.1}, ValueError, r"dropout_rate must lie in \[0, 1\), got -0.1"),
@@ -386,7 +403,7 @@ BAD = [
     ({"dropout_rate": jnp.ones(())}, TypeError, "dropout_rate must be a number, known"),
     ({"implementation": "fast"}, ValueError, "implementation must be None or one of"),
     ({"save": 0}, ValueError, "save must be 1 step between checkpoints or more, got 0"),
-    ({"steps": (None,)}, ValueError, "steps has 1 entries, layers has 2"),
+    ({"steps": (None,)}, ValueError, "steps must hold 2 entries, one a layer; got 1"),
     ({"extras": (None, jnp.ones(8))}, ValueError,
      r"layers\[1\]: extras are for a step of your own, and steps has none here"),
     ({"layers": (LAYERS[0], jnp.ones(4)), "steps": (None, jlstm.lstm_step), "states": None},
@@ -408,14 +425,32 @@ def test_other_bad_arguments():
     both = jlstm.init_stack(jax.random.key(0), 3, (6,), bidirectional=True)
     with pytest.raises(ValueError, match="layers hold a bidirectional one, which has no single"):
         jlstm.stack_step(both, jlstm.init_stack_state(both), jnp.ones(3))
-    with pytest.raises(TypeError, match=r"layers\[0\]: state must be LSTMState\(h, c\), got None"):
+    with pytest.raises(
+        TypeError, match=r"layers\[0\]: state must be LSTMState\(h, c\), got None; jlstm.init_state"
+    ):
         jlstm.stack_step(LAYERS, None, XS[0])
+    gru = jlstm.init_stack(jax.random.key(0), 3, (6,), init=variants.init_gru)
+    for state, got in ((None, "None; jlstm.init_state makes zeros"), (STATES[0], "LSTMState")):
+        with pytest.raises(TypeError, match=rf"layers\[0\]: state must be one array, got {got}"):
+            jlstm.stack_step(gru, (state,), XS[0])
+    with pytest.raises(
+        TypeError, match=r"state must be that of the cell, got None; jlstm.init_state"
+    ):
+        jlstm.scan_cell(variants.gru_step, gru[0], None, XS)
+    with pytest.raises(
+        TypeError, match=r"params must be one of LSTMParams.*got tuple. A cell of your"
+    ):
+        jlstm.init_stack(jax.random.key(0), 3, (6,), init=lambda *_: (jnp.ones(3),))
+    with pytest.raises(TypeError, match="batch_shape must be a tuple of sizes, got 4"):
+        jlstm.broadcast_state(STATES[0], 4)
+    assert len(jlstm.init_stack(jax.random.key(0), 3, np.array([6, 4]))) == 2
     with pytest.raises(TypeError, match="hidden_sizes must be a sequence of sizes, got 6"):
         jlstm.init_stack(jax.random.key(0), 3, 6)
     with pytest.raises(ValueError, match="hidden_sizes must name 1 layer or more, got none"):
         jlstm.init_stack(jax.random.key(0), 3, ())
     with pytest.raises(TypeError, match=r"layers\[0\]: params must be one of LSTMParams.*got int"):
         jlstm.init_stack_state((3,))
-    gru = jlstm.init_stack(jax.random.key(0), 3, (6,), init=variants.init_gru)
-    with pytest.raises(TypeError, match=r"layers\[0\]: params must be LSTMParams.*got GRUParams"):
+    with pytest.raises(
+        TypeError, match=r"layers\[0\]: params must be LSTMParams or ProjectedParams, got GRUParams"
+    ):
         jlstm.stack_trace(gru, None, XS)

@@ -11,6 +11,7 @@ import jlstm
 from jlstm import variants
 from tests.problems import assert_close, tolerance
 
+KEY = jax.random.key(5)
 SCANS = {
     "lstm": (jlstm.lstm_scan, jlstm.init_params(jax.random.key(0), 3, 5)),
     "stack": (jlstm.stack_scan, jlstm.init_stack(jax.random.key(0), 3, (5, 4))),
@@ -85,6 +86,17 @@ def test_truncated_from_no_state_and_with_dropout():
     assert min(steps) > 1e-3  # windows draw masks of their own
 
 
+@pytest.mark.parametrize("steps", [4, 5, 20])
+def test_truncated_cuts_extras(steps):
+    """Zoneout in a stack: the keys of the steps go with them."""
+    layers = jlstm.init_stack(jax.random.key(0), 3, (5, 4))
+    xs, keys = jax.random.normal(jax.random.key(1), (12, 2, 3)), jax.random.split(KEY, 12)
+    zoned = jlstm.regularize.zoneout(jlstm.lstm_step, 0.3)
+    options = {"steps": (zoned, None), "extras": (keys, None)}
+    found = jlstm.truncated(jlstm.stack_scan, steps)(layers, None, xs, **options)
+    assert_close(found, jlstm.stack_scan(layers, None, xs, **options), 1e-6)
+
+
 def test_truncated_sums_sixteen_bits_in_float32():
     params = jlstm.init_params(jax.random.key(0), 3, 8, dtype=jnp.bfloat16)
     xs = jax.random.normal(jax.random.key(1), (2048, 3), jnp.bfloat16)
@@ -111,5 +123,8 @@ def test_bad_truncation():
         scan(params, None, xs, reverse=True)
     with pytest.raises(ValueError, match=r"lengths must lie in \[0, 6\].*got 7"):
         scan(params, None, xs, lengths=jnp.array([7, 0]))
+    both = jlstm.init_stack(jax.random.key(0), 3, (5,), bidirectional=True)
+    with pytest.raises(ValueError, match="needs layers that continue, and one is bidirectional"):
+        jlstm.truncated(jlstm.stack_scan, 2)(both, None, xs)
     with pytest.raises(ValueError, match="xs has 4 features, the weights take 3"):
         scan(params, None, jnp.ones((6, 2, 4)))

@@ -297,5 +297,5 @@ def test_a_projection_larger_than_the_layer():
 
 def test_lstm_scan_takes_no_other_cell():
     params = INITS["gru"](jax.random.key(0), 4, 5)
-    with pytest.raises(TypeError, match=r"params must be LSTMParams\(.*got GRUParams"):
+    with pytest.raises(TypeError, match="or ProjectedParams, got GRUParams; scan_cell and"):
         jlstm.lstm_scan(params, None, jnp.ones((7, 3, 4)))

@@ -1,0 +1,20 @@
+"""Weights from other libraries, and to them.
+
+Every `from_*` returns a stack, a tuple of layers for `jlstm.stack_scan`; every `to_*` takes one.
+Where only the layout differs the way there and back is exact; where a number has to be added, it is
+exact to one rounding, and the function says so. What the other side has no place for is refused.
+"""
+
+from jlstm.interop.cudnn import from_cudnn as from_cudnn
+from jlstm.interop.cudnn import to_cudnn as to_cudnn
+from jlstm.interop.equinox import from_equinox as from_equinox
+from jlstm.interop.equinox import to_equinox as to_equinox
+from jlstm.interop.flax import from_flax as from_flax
+from jlstm.interop.flax import to_flax as to_flax
+from jlstm.interop.flax import to_nnx as to_nnx
+from jlstm.interop.haiku import from_haiku as from_haiku
+from jlstm.interop.haiku import to_haiku as to_haiku
+from jlstm.interop.keras import from_keras as from_keras
+from jlstm.interop.keras import to_keras as to_keras
+from jlstm.interop.torch import from_torch as from_torch
+from jlstm.interop.torch import to_torch as to_torch

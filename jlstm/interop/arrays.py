@@ -1,0 +1,84 @@
+"""Arrays of any library as JAX arrays, layers as lists of directions: what all converters share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jlstm.layers import check_layer
+from jlstm.types import BiLSTMParams, LSTMParams
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, PyTree
+
+
+def as_array(name: str, value: Any) -> Array:
+    """The same numbers as a JAX array of the same dtype; PyTorch's tensors are read without it."""
+    if hasattr(value, "detach"):  # a tensor: off its graph, to the host
+        tensor = value.detach().cpu().contiguous()  # NumPy has no bfloat16, DLPack has
+        value = jnp.from_dlpack(tensor) if "bfloat16" in str(tensor.dtype) else tensor.numpy()
+    elif hasattr(value, "get_value"):  # a variable of Flax
+        value = value.get_value()
+    array = value if isinstance(value, jax.Array) else np.asarray(value)
+    if not jnp.issubdtype(array.dtype, jnp.floating) or jnp.finfo(array.dtype).bits < 16:
+        raise TypeError(f"{name} must be floating point of 16 bits or more, got {array.dtype}")
+    if array.dtype == np.float64 and not jax.config.read("jax_enable_x64"):
+        raise TypeError(
+            f"{name} is float64, which JAX would round: enable jax_enable_x64, or cast it first"
+        )
+    return jnp.asarray(array)
+
+
+def directions(
+    layers: Any, to: str, kinds: tuple[type, ...] = (LSTMParams,)
+) -> Iterator[tuple[int, tuple[PyTree, ...]]]:
+    """The directions of each layer, one or two; a kind that `to` has no place for is refused."""
+    if hasattr(layers, "_fields") or not isinstance(layers, Sequence) or not layers:
+        raise TypeError(f"layers must be a tuple of layers, got {type(layers).__name__}")
+    for k, layer in enumerate(layers):
+        found = tuple(layer) if isinstance(layer, BiLSTMParams) else (layer,)
+        for params in found:
+            if not isinstance(params, kinds):
+                raise TypeError(f"layers[{k}]: {to} has no place for {type(params).__name__}")
+            check_layer(params)
+        yield k, found
+
+
+def one_direction(layers: Any, to: str) -> Iterator[tuple[int, LSTMParams]]:
+    """As `directions`, for those who have no bidirectional layer."""
+    for k, found in directions(layers, to):
+        if len(found) == 2:
+            raise TypeError(
+                f"layers[{k}]: {to} has no place for BiLSTMParams; convert its two parts"
+            )
+        yield k, found[0]
+
+
+def as_layer(found: Sequence[PyTree]) -> PyTree:
+    """One layer of its directions."""
+    for params in found:
+        check_layer(params)
+    return BiLSTMParams(*found) if len(found) == 2 else found[0]
+
+
+def reorder(a: Array, order: Sequence[int], axis: int = -1) -> Array:
+    """The gates side by side on that axis in another order."""
+    parts = jnp.split(a, len(order), axis)
+    return jnp.concatenate([parts[k] for k in order], axis)
+
+
+def zero_bias(weight_hh: Array) -> Array:
+    """The bias of a layer that was trained without one."""
+    return jnp.zeros(weight_hh.shape[-1], weight_hh.dtype)
+
+
+def refuse_bias(k: int, params: LSTMParams) -> None:
+    """The other side has no bias: only a bias of zeros can go there."""
+    if bool((params.bias != 0).any()):
+        raise ValueError(
+            f"layers[{k}] has a bias that is not zero, which would be lost without one"
+        )

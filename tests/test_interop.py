@@ -1,0 +1,156 @@
+"""What converters refuse, and cuDNN's layout as JAX packs it; the other libraries are in peers/."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jlstm
+from jlstm import interop, variants
+from tests.problems import assert_close, tolerance
+
+LAYERS = jax.tree.map(
+    lambda a: jnp.sin(jnp.arange(a.size, dtype=jnp.float32)).reshape(a.shape),
+    jlstm.init_stack(jax.random.key(0), 3, (5, 5)),
+)
+BOTH = jlstm.init_stack(jax.random.key(0), 3, (5, 5), bidirectional=True)
+XS = np.random.default_rng(0).normal(size=(7, 4, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("layers", [1, 3])
+def test_cudnn(layers, bidirectional):
+    """Unpacked and computed by `jax.experimental.rnn`, with its two biases, on CPU."""
+    from jax.experimental import rnn
+
+    sizes = {
+        "input_size": 3, "hidden_size": 5, "num_layers": layers, "bidirectional": bidirectional,
+    }  # fmt: skip
+    weights = rnn.init_lstm_weight(jax.random.key(0), **sizes)
+    stack = interop.from_cudnn(weights, **sizes)
+    ways = 2 if bidirectional else 1
+    zeros = jnp.zeros((layers * ways, 4, 5))
+    lengths = jnp.array([7, 2, 5, 1])
+    matrices = rnn.unpack_lstm_weights(weights, **sizes)
+    xs = jnp.asarray(XS).swapaxes(0, 1)
+    hs, _, _ = rnn.lstm_ref(xs, zeros, zeros, *matrices, seq_lengths=lengths, **sizes, dropout=0.0)
+    close = tolerance(jnp.float32)
+    found = jlstm.stack_scan(stack, None, XS, lengths=lengths)[1]
+    assert_close(found, hs.swapaxes(0, 1), close)
+    there = interop.to_cudnn(stack)
+    assert there.shape == weights.shape
+    again = interop.from_cudnn(there, **sizes)
+    jax.tree.map(np.testing.assert_array_equal, again, stack)
+    unpacked = rnn.unpack_lstm_weights(there, **sizes)
+    hs, _, _ = rnn.lstm_ref(xs, zeros, zeros, *unpacked, seq_lengths=lengths, **sizes, dropout=0.0)
+    assert_close(hs.swapaxes(0, 1), found, close)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32])
+def test_there_and_back_in_every_dtype(dtype):
+    for stack in (LAYERS, BOTH):
+        stack = jax.tree.map(lambda a: a.astype(dtype), stack)
+        pairs = [
+            interop.from_torch(interop.to_torch(stack)),
+            interop.from_flax(interop.to_flax(stack)),
+            interop.from_flax(interop.to_nnx(stack)),
+            interop.from_keras(interop.to_keras(stack)),
+        ]
+        for back in pairs:
+            jax.tree.map(np.testing.assert_array_equal, back, stack)
+            assert {a.dtype for a in jax.tree.leaves(back)} == {jnp.dtype(dtype)}
+
+
+def test_float64_is_not_rounded_in_silence(x64):
+    stack = jax.tree.map(lambda a: a.astype(jnp.float64) / 3, LAYERS)
+    state_dict = interop.to_torch(stack)
+    back = interop.from_torch(state_dict)
+    jax.tree.map(np.testing.assert_array_equal, back, stack)
+    with (
+        jax.enable_x64(False),
+        pytest.raises(TypeError, match="weight_ih_l0 is float64, which JAX would round"),
+    ):
+        interop.from_torch(state_dict)
+
+
+STATE_DICT = interop.to_torch(LAYERS)
+
+
+def without(name):
+    return {key: value for key, value in STATE_DICT.items() if key != name}
+
+
+REFUSED = [
+    (lambda: interop.from_torch(without("weight_hh_l1")), ValueError,
+     "state_dict has no weight_hh_l1"),
+    (lambda: interop.from_torch(without("bias_hh_l0")), ValueError, "state_dict has no bias_hh_l0"),
+    (lambda: interop.from_torch({**STATE_DICT, "weight_hh_l3": STATE_DICT["weight_hh_l0"]}),
+     ValueError, "state_dict has no weight_hh_l2"),
+    (lambda: interop.from_torch(STATE_DICT, "lstm."), ValueError,
+     r"state_dict has no lstm\.weight_ih_l0; it holds bias_hh_l0, bias_hh_l1, "),
+    (lambda: interop.from_torch({**STATE_DICT, "weight_ch_l0": np.zeros(3)}), ValueError,
+     "state_dict has 'weight_ch_l0', which is no weight of an LSTM"),
+    (lambda: interop.from_torch(list(STATE_DICT)), TypeError,
+     "state_dict must map names to arrays, got list"),
+    (lambda: interop.from_torch({**STATE_DICT, "bias_ih_l0": np.zeros(20, int)}), TypeError,
+     "bias_ih_l0 must be floating point of 16 bits or more, got int64"),
+    (lambda: interop.from_torch({**STATE_DICT, "weight_ih_l0": np.zeros((16, 3), np.float32)}),
+     ValueError, r"params.weight_ih must be \(input, 4\*hidden\) with hidden=5"),
+    (lambda: interop.from_torch(
+        {"weight_ih_l0": np.zeros((5, 3), np.float32), "weight_hh_l0": np.zeros((5, 5), np.float32)}
+     ), ValueError, r"weight_hh_l0 is that of torch.nn.RNN, which may use tanh or relu"),
+    (lambda: interop.to_torch(LAYERS, bias=False), ValueError,
+     r"layers\[0\] has a bias that is not zero, which would be lost without one"),
+    (lambda: interop.to_torch(jlstm.init_stack(jax.random.key(0), 3, (5, 4))), ValueError,
+     r"layers\[1\] is of another kind or size than layers\[0\]"),
+    (lambda: interop.to_torch((BOTH[0], LAYERS[1])), ValueError,
+     r"layers\[1\] is of another kind or size"),
+    (lambda: interop.to_torch(LAYERS[0]), TypeError,
+     "layers must be a tuple of layers, got LSTMParams"),
+    (lambda: interop.to_cudnn((BOTH[0], LAYERS[1])), ValueError,
+     r"layers\[1\] has other directions than layers\[0\]"),
+    (lambda: interop.to_cudnn(jlstm.init_stack(jax.random.key(0), 3, (5, 4))), ValueError,
+     r"layers\[1\] has 4 units, layers\[0\] has 5; cuDNN holds equal ones"),
+    (lambda: interop.from_cudnn(np.zeros(7, np.float32), 3, 5), ValueError,
+     r"weights must be \(200,\) for input_size=3, hidden_size=5, .*got shape \(7,\)"),
+    (lambda: interop.to_haiku(BOTH), TypeError,
+     r"layers\[0\]: Haiku has no place for BiLSTMParams; convert its two parts"),
+    (lambda: interop.to_equinox(BOTH, [None, None]), TypeError,
+     r"layers\[0\]: Equinox has no place for BiLSTMParams"),
+    (lambda: interop.from_equinox(np.zeros(3)), TypeError,
+     r"cells\[0\] must be an eqx.nn.LSTMCell, got ndarray"),
+    (lambda: interop.from_haiku({"linear": {}}), ValueError,
+     "params has no lstm/linear; it holds linear"),
+    (lambda: interop.from_haiku({"lstm/linear": {"w": np.zeros((8, 20), np.float32)}}), ValueError,
+     r"params\['lstm/linear'\] has no 'b'"),
+    (lambda: interop.from_haiku(
+        {"a/lstm/linear": {}, "b/lstm/linear": {}}), ValueError,
+     "params has 'a/lstm/linear' and 'b/lstm/linear': say which by a prefix"),
+    (lambda: interop.from_haiku(
+        {"lstm/linear": {"w": np.zeros((4, 20), np.float32), "b": np.zeros(20, np.float32)}}),
+     ValueError, r"must hold w \(input \+ hidden, 4\*hidden\) and b \(4\*hidden,\), got \(4, 20\)"),
+    (lambda: interop.from_flax({"ii": {}}), ValueError,
+     r"params\[0\]\['ii'\] has no 'kernel'; it holds "),
+    (lambda: interop.from_flax(3), TypeError, "params must be a dict of a cell, or a list of them"),
+    (lambda: interop.from_flax([3]), TypeError, r"params\[0\] must be a dict of a cell, got int"),
+    (lambda: interop.from_flax({"dense_i": {"kernel": np.zeros((3, 20), np.float32)}}), ValueError,
+     r"params\[0\] has no 'ii'; it holds dense_i"),
+    (lambda: interop.from_keras([[np.zeros((3, 15), np.float32)] * 5]), ValueError,
+     r"weights\[0\] holds 5 arrays; an LSTM has 3, or 2 without bias"),
+    (lambda: interop.from_keras([[np.zeros((3, 15), np.float32), np.zeros((5, 15), np.float32),
+                                  np.zeros((2, 15), np.float32)]]), ValueError,
+     r"params.weight_hh must be \(hidden, 4\*hidden\), got shape \(5, 15\)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "error", "message"), REFUSED)
+def test_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+@pytest.mark.parametrize("to", ["torch", "flax", "nnx", "haiku", "keras", "cudnn"])
+def test_variants_are_refused_where_there_is_no_place(to):
+    peephole = variants.init_peephole(jax.random.key(0), 3, 5)
+    with pytest.raises(TypeError, match=r"layers\[1\]: \w+ has no place for PeepholeParams"):
+        getattr(interop, f"to_{to}")((LAYERS[0], peephole))
