@@ -25,20 +25,21 @@ class Kind(NamedTuple):
 
     step: Step
     shapes: Shapes
+    gates: str  # in the order in which they lie side by side
     has_cell: bool = True  # whether the state is `LSTMState(h, c)`, or `h` alone
 
 
 KINDS: Mapping[type, Kind] = MappingProxyType(
     {
-        LSTMParams: Kind(lstm_step, SHAPES[LSTMParams]),
-        ProjectedParams: Kind(projected_step, SHAPES[ProjectedParams]),
-        peephole.PeepholeParams: Kind(peephole.peephole_step, peephole.SHAPES),
-        coupled.CoupledParams: Kind(coupled.coupled_step, coupled.SHAPES),
-        layer_norm.LayerNormParams: Kind(layer_norm.layer_norm_step, layer_norm.SHAPES),
-        no_forget.NoForgetParams: Kind(no_forget.no_forget_step, no_forget.SHAPES),
-        gru.GRUParams: Kind(gru.gru_step, gru.SHAPES, has_cell=False),
-        gru.ChoGRUParams: Kind(gru.cho_gru_step, gru.CHO_SHAPES, has_cell=False),
-        rnn.RNNParams: Kind(rnn.rnn_step, rnn.SHAPES, has_cell=False),
+        LSTMParams: Kind(lstm_step, SHAPES[LSTMParams], "ifgo"),
+        ProjectedParams: Kind(projected_step, SHAPES[ProjectedParams], "ifgo"),
+        peephole.PeepholeParams: Kind(peephole.peephole_step, peephole.SHAPES, "ifgo"),
+        coupled.CoupledParams: Kind(coupled.coupled_step, coupled.SHAPES, "igo"),
+        layer_norm.LayerNormParams: Kind(layer_norm.layer_norm_step, layer_norm.SHAPES, "ifgo"),
+        no_forget.NoForgetParams: Kind(no_forget.no_forget_step, no_forget.SHAPES, "igo"),
+        gru.GRUParams: Kind(gru.gru_step, gru.SHAPES, "rzn", has_cell=False),
+        gru.ChoGRUParams: Kind(gru.cho_gru_step, gru.CHO_SHAPES, "rzn", has_cell=False),
+        rnn.RNNParams: Kind(rnn.rnn_step, rnn.SHAPES, "", has_cell=False),
     }
 )
 

@@ -1,9 +1,14 @@
 """What converters refuse, and cuDNN's layout as JAX packs it; the other libraries are in peers/."""
 
+import json
+import os
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import jlstm
 from jlstm import interop, variants
@@ -147,6 +152,168 @@ REFUSED = [
 def test_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+# Files.
+
+KINDS = {
+    "LSTM": jlstm.init_params(jax.random.key(0), 3, 5),
+    "projected": variants.init_projected(jax.random.key(0), 3, 5, projection_size=2),
+    **{
+        name: getattr(variants, f"init_{name}")(jax.random.key(0), 3, 5)
+        for name in ("peephole", "coupled", "layer_norm", "no_forget", "gru", "cho_gru", "rnn")
+    },
+    "stack": LAYERS,
+    "stack of one": LAYERS[:1],
+    "both directions": BOTH,
+    "one bidirectional layer": BOTH[0],
+    "mixed": (BOTH[0], variants.init_gru(jax.random.key(0), 10, 4)),
+}
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32])
+@pytest.mark.parametrize("name", KINDS)
+def test_files_there_and_back(name, dtype, tmp_path):
+    layers = jax.tree.map(lambda a: a.astype(dtype), KINDS[name])
+    path = tmp_path / "layers.safetensors"
+    interop.save_safetensors(path, layers)
+    back = interop.load_safetensors(path)
+    assert jax.tree.structure(back) == jax.tree.structure(layers)
+    jax.tree.map(np.testing.assert_array_equal, back, layers)
+    assert {a.dtype for a in jax.tree.leaves(back)} == {jnp.dtype(dtype)}
+    first = path.read_bytes()
+    interop.save_safetensors(path, back)
+    assert path.read_bytes() == first
+    assert [p.name for p in tmp_path.iterdir()] == ["layers.safetensors"]
+
+
+def test_a_file_of_torch_is_read_by_from_torch(tmp_path):
+    path = tmp_path / "model.safetensors"
+    safetensors.numpy.save_file({f"lstm.{k}": v for k, v in STATE_DICT.items()}, path)
+    stack = interop.from_torch(safetensors.numpy.load_file(path), "lstm.")
+    jax.tree.map(np.testing.assert_array_equal, stack, LAYERS)
+    with pytest.raises(
+        ValueError, match=r"not written by save_safetensors \(it holds lstm.bias_hh"
+    ):
+        interop.load_safetensors(path)
+
+
+@pytest.fixture
+def whole(tmp_path):
+    path = tmp_path / "layers.safetensors"
+    interop.save_safetensors(path, LAYERS)
+    return path
+
+
+def test_files_that_are_cut_short(whole):
+    data = whole.read_bytes()
+    for size in (0, 1, 7, 8, 9, 100, len(data) // 2, len(data) - 1):
+        whole.write_bytes(data[:size])
+        with pytest.raises(ValueError, match=r"layers.safetensors is no whole safetensors file"):
+            interop.load_safetensors(whole)
+    whole.write_bytes(data + b"more")
+    with pytest.raises(ValueError, match="is no whole safetensors file"):
+        interop.load_safetensors(whole)
+    with pytest.raises(OSError, match="nowhere"):
+        interop.load_safetensors(whole.with_name("nowhere"))
+
+
+def header_of(data):
+    size = int.from_bytes(data[:8], "little")
+    return json.loads(data[8 : 8 + size]), data[8 + size :]
+
+
+def with_header(header, rest):
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + rest
+
+
+def spoil_sizes(header):
+    header["0.weight_ih"]["shape"] = [2**60, 2**60]
+
+
+def spoil_offsets(header):
+    header["0.weight_ih"]["data_offsets"] = [0, 2**62]
+
+
+def spoil_about(**changes):
+    def spoil(header):
+        about = json.loads(header["__metadata__"]["jlstm"])
+        about.update(changes)
+        header["__metadata__"]["jlstm"] = json.dumps(about)
+
+    return spoil
+
+
+def spoil_layer(**changes):
+    def spoil(header):
+        about = json.loads(header["__metadata__"]["jlstm"])
+        about["layers"][1][""].update(changes)
+        header["__metadata__"]["jlstm"] = json.dumps(about)
+
+    return spoil
+
+
+def set_about(text):
+    def spoil(header):
+        header["__metadata__"]["jlstm"] = text
+
+    return spoil
+
+
+HOSTILE = [
+    (spoil_sizes, "is no whole safetensors file"),
+    (spoil_offsets, "is no whole safetensors file"),
+    (lambda header: header.update({"0.weight_ih": {"dtype": "PICKLE", "shape": [1],
+                                                   "data_offsets": [0, 4]}}),
+     "is no whole safetensors file"),
+    (lambda header: header.update({"0.other": header.pop("0.bias")}), "has no array 0.bias"),
+    (spoil_about(format=2), "has format 2, this version of jlstm reads up to 1"),
+    (spoil_about(format=[]), "its metadata is not that of layers"),
+    (spoil_about(layers="os.system"), "its metadata is not that of layers"),
+    (spoil_about(layers=[]), "holds arrays of no layer: 0.bias, 0.weight_hh, 0.weight_ih, 1.bias"),
+    (spoil_about(layers=[[]]), "its metadata is not that of layers"),
+    (spoil_about(single=True), "its metadata says 2 layers"),
+    (spoil_about(layers=[{"sideways": {"kind": "LSTMParams"}}]), "layer 0 has the directions"),
+    (spoil_layer(kind="subprocess.Popen"), "its metadata is not that of layers: KeyError"),
+    (spoil_layer(kind="PeepholeParams"), "has no array 1.peephole"),
+    (spoil_layer(kind="CoupledParams"), r"layer 1: params.weight_hh must be \(hidden, 3\*hidden\)"),
+    (spoil_layer(gates="ifog"), "layer 1 has gates 'ifog', LSTMParams has 'ifgo'"),
+    (spoil_layer(hidden=6), "layer 1 says hidden=6, its arrays 5"),
+    (set_about("{"), "its metadata is not JSON"),
+    (set_about("[1]"), "its metadata is not that of layers"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spoil", "message"), HOSTILE)
+def test_hostile_files(whole, spoil, message):
+    header, rest = header_of(whole.read_bytes())
+    spoil(header)
+    whole.write_bytes(with_header(header, rest))
+    with pytest.raises(ValueError, match=message):
+        interop.load_safetensors(whole)
+
+
+def test_huge_headers_and_pickles(whole):
+    for data in (b"\xff" * 64, pickle.dumps(LAYERS[0].bias.tolist()), b"PK\x03\x04" + b"0" * 99):
+        whole.write_bytes(data)
+        with pytest.raises(ValueError, match="is no whole safetensors file"):
+            interop.load_safetensors(whole)
+
+
+def test_what_cannot_be_written_leaves_the_old_file(whole, monkeypatch):
+    before = whole.read_bytes()
+    with pytest.raises(TypeError, match="params must be one of LSTMParams"):
+        interop.save_safetensors(whole, (LAYERS[0], jnp.ones(3)))
+
+    def fail(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        interop.save_safetensors(whole, BOTH)
+    assert whole.read_bytes() == before
+    assert len(list(whole.parent.iterdir())) == 1
 
 
 @pytest.mark.parametrize("to", ["torch", "flax", "nnx", "haiku", "keras", "cudnn"])
