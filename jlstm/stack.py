@@ -102,7 +102,7 @@ def init_stack_state(
 
     def zeros(layer: PyTree) -> PyTree:
         if isinstance(layer, BiLSTMParams):
-            return BiLSTMState(*(init_state(params, batch_shape) for params in layer))
+            return BiLSTMState(*(p and init_state(p, batch_shape) for p in layer))
         return init_state(layer, batch_shape)
 
     states = []
@@ -253,7 +253,8 @@ def through_layers(
     """`(states, hs, ...)` of a stack, from those of each layer in turn.
 
     These are what `run(k, params, state, xs, reset_state, reverse)` gives. A bidirectional layer is
-    run in one direction and then in the other; what they show is joined, the rest is paired.
+    run in one direction and then in the other, if it has both; what they show is joined, the rest
+    is paired.
     """
     layers = _as_layers(layers)
     states = _per_layer("states", states, layers)
@@ -264,13 +265,16 @@ def through_layers(
             if isinstance(layer, BiLSTMParams):
                 states_in = _pair("state", state, BiLSTMState)
                 reset_in = _pair("reset_state", reset_state, BiLSTMState)
-                forward, backward = (
-                    run(k, params, states_in[d], xs, reset_in[d], bool(d))
+                ways = [
+                    params and run(k, params, states_in[d], xs, reset_in[d], bool(d))
                     for d, params in enumerate(layer)
-                )
-                hs = jnp.concatenate([forward[1], backward[1]], axis=-1)
-                pairs = zip(forward[2:], backward[2:], strict=True)
-                state, *more = BiLSTMState(forward[0], backward[0]), *pairs
+                ]
+                there = [way for way in ways if way]
+                if not there:
+                    raise ValueError("a bidirectional layer has neither direction")
+                hs = jnp.concatenate([way[1] for way in there], axis=-1)
+                state = BiLSTMState(*(way and way[0] for way in ways))
+                more = [tuple(way and way[n] for way in ways) for n in range(2, len(there[0]))]
             else:
                 state, hs, *more = run(k, layer, state, xs, reset_state, False)
         found.append((state, *more))
@@ -335,7 +339,7 @@ def _pair(name: str, pair: Any, kind: type) -> tuple:
 def _width(layer: PyTree) -> int:
     """Numbers that a layer shows."""
     if isinstance(layer, BiLSTMParams):
-        return sum(map(output_size, layer))
+        return sum(output_size(params) for params in layer if params is not None)
     return output_size(layer)
 
 

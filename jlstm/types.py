@@ -88,7 +88,10 @@ class LSTMTrace(NamedTuple):
 
 
 class BiLSTMParams(NamedTuple):
-    """A layer that reads in both directions: each has weights of its own, of any kind of layer."""
+    """A layer that reads in both directions: each has weights of its own, of any kind of layer.
+
+    None is a direction that is not there: `BiLSTMParams(None, backward)` reads backward alone.
+    """
 
     forward: PyTree
     backward: PyTree

@@ -38,7 +38,9 @@ def imports(path):
 def test_the_core_imports_jax_and_numpy_only():
     allowed = {"jax", "numpy", "jlstm"} | set(sys.stdlib_module_names)
     for path in modules("jlstm"):
-        more = {"safetensors"} if path.parent.name == "interop" else set()  # imported on use
+        more = (
+            {"safetensors", "onnx"} if path.parent.name == "interop" else set()
+        )  # imported on use
         assert {name.split(".")[0] for name in imports(path)} <= allowed | more, path
 
 
@@ -55,7 +57,7 @@ import jlstm
 assert dict(jax.config.values) == before
 assert not jax.live_arrays()
 from jax.extend import backend
-heavy = ("flax", "optax", "matplotlib", "train", "safetensors")
+heavy = ("flax", "optax", "matplotlib", "train", "safetensors", "onnx")
 print(sorted(m for m in __import__("sys").modules if m in heavy))
 """
     result = subprocess.run(

@@ -217,6 +217,28 @@ def test_sixteen_bits(dtype):
     assert_close(hs, expected, 20 * float(jnp.finfo(dtype).eps))
 
 
+def test_a_layer_that_reads_backward_alone():
+    layers, states, _, xs, _ = draw((5, 4), bidirectional=True)
+    lengths = jnp.array(RAGGED)
+    backward = [tree[0]._replace(forward=None) for tree in (layers, states)]
+    last = jlstm.init_params(jax.random.key(1), 5, 4)
+    ends, hs = jlstm.stack_scan((backward[0], last), None, xs, lengths=lengths)
+    end, between = jlstm.lstm_scan(layers[0].backward, None, xs, lengths=lengths, reverse=True)
+    assert_close(ends[0], jlstm.BiLSTMState(None, end), 1e-6)
+    assert_close((ends[1], hs), jlstm.lstm_scan(last, None, between, lengths=lengths), 1e-6)
+    given, _ = jlstm.stack_scan(backward[:1], (backward[1],), xs)
+    expected, _ = jlstm.lstm_scan(layers[0].backward, states[0].backward, xs, reverse=True)
+    assert_close(given[0].backward, expected, 1e-6)
+    traces = jlstm.stack_trace(backward[:1], None, xs)[2]
+    assert traces[0].forward is None
+    assert traces[0].backward.f.shape == (8, 4, 5)
+    zeros = jlstm.init_stack_state(backward[:1], (4,))
+    assert zeros[0].forward is None
+    assert zeros[0].backward.h.shape == (4, 5)
+    with pytest.raises(ValueError, match=r"layers\[0\]: a bidirectional layer has neither"):
+        jlstm.stack_scan((jlstm.BiLSTMParams(None, None),), None, xs)
+
+
 def test_init_stack_passes_options_on():
     layers = jlstm.init_stack(
         jax.random.key(0), 3, [6, 4], bidirectional=True, forget_bias=2.0, dtype=jnp.bfloat16

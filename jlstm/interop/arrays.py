@@ -42,6 +42,10 @@ def directions(
     for k, layer in enumerate(layers):
         found = tuple(layer) if isinstance(layer, BiLSTMParams) else (layer,)
         for params in found:
+            if params is None:
+                raise TypeError(
+                    f"layers[{k}]: {to} has no place for a layer in one direction of two"
+                )
             if not isinstance(params, kinds):
                 raise TypeError(f"layers[{k}]: {to} has no place for {type(params).__name__}")
             check_layer(params)

@@ -49,8 +49,8 @@ def save_safetensors(path: str | os.PathLike, layers: PyTree) -> None:
     single = hasattr(layers, "_fields") or not isinstance(layers, Sequence)
     tensors, kinds = {}, []
     for k, layer in enumerate([layers] if single else layers):
-        parts = zip(DIRECTIONS, layer, strict=True)
-        parts = dict(parts) if isinstance(layer, BiLSTMParams) else {"": layer}
+        both = layer._asdict() if isinstance(layer, BiLSTMParams) else {"": layer}
+        parts = {direction: params for direction, params in both.items() if params is not None}
         kinds.append({})
         for direction, params in parts.items():
             sizes = check_layer(params)
@@ -94,10 +94,10 @@ def load_safetensors(path: str | os.PathLike) -> PyTree:
         raise ValueError(f"{path} has format {newest}, this version of jlstm reads up to {FORMAT}")
     found = []
     for k, layer in enumerate(layers):
-        if tuple(layer) not in (("",), DIRECTIONS):
+        if not layer or not ({*layer} <= {*DIRECTIONS} or {*layer} == {""}):
             raise ValueError(f"{path}: layer {k} has the directions {tuple(layer)}")
-        parts = [_params(path, tensors, k, *item) for item in layer.items()]
-        found.append(BiLSTMParams(*parts) if len(parts) == 2 else parts[0])
+        parts = {way: _params(path, tensors, k, way, said) for way, said in layer.items()}
+        found.append(parts[""] if "" in parts else BiLSTMParams(*map(parts.get, DIRECTIONS)))
     if tensors:
         raise ValueError(f"{path} holds arrays of no layer: {', '.join(sorted(tensors)[:4])}")
     if not found or (single and len(found) != 1):

@@ -1,0 +1,216 @@
+"""ONNX: what ONNX Runtime computes with our models, and ours with ONNX's own test cases."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jlstm
+from jlstm import interop, variants
+from tests.peers.conftest import library
+from tests.problems import assert_close, tolerance
+
+XS = np.random.default_rng(0).normal(size=(9, 5, 4)).astype(np.float32)
+LENGTHS = np.array([9, 1, 4, 7, 2], np.int32)
+
+
+@pytest.fixture(scope="module")
+def onnx():
+    return library("onnx")
+
+
+@pytest.fixture(scope="module")
+def run():
+    runtime = library("onnxruntime")
+
+    def run(model, **inputs):
+        session = runtime.InferenceSession(
+            model.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        return dict(
+            zip([o.name for o in session.get_outputs()], session.run(None, inputs), strict=True)
+        )
+
+    return run
+
+
+def draw(init=jlstm.init_params, sizes=(6, 5), bidirectional=False, dtype=jnp.float32):
+    stack = jlstm.init_stack(jax.random.key(0), 4, sizes, bidirectional=bidirectional, init=init)
+    rng = np.random.default_rng(1)
+    return jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape, scale=0.5), dtype), stack)
+
+
+def same_bits(found, expected):
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("init", ["params", "peephole", "coupled"])
+def test_what_onnx_runtime_computes(run, init, bidirectional, ragged):
+    init = jlstm.init_params if init == "params" else getattr(variants, f"init_{init}")
+    stack = draw(init, bidirectional=bidirectional)
+    model = interop.to_onnx(stack, lengths=ragged)
+    inputs = {"xs": XS, "lengths": LENGTHS} if ragged else {"xs": XS}
+    found = run(model, **inputs)
+    states, hs = jlstm.stack_scan(stack, None, XS, lengths=LENGTHS if ragged else None)
+    close = tolerance(jnp.float32)
+    assert_close(found["hs"], hs, close)
+    for k, state in enumerate(states):
+        parts = {"": state.forward, "_reverse": state.backward} if bidirectional else {"": state}
+        for suffix, part in parts.items():
+            assert_close((found[f"h_{k}{suffix}"], found[f"c_{k}{suffix}"]), tuple(part), close)
+    assert len(found) == 1 + 2 * len(jax.tree.leaves(states)) // 2
+    other = XS[:3, :2]  # any time and batch
+    inputs = {"xs": other, "lengths": np.array([3, 1], np.int32)} if ragged else {"xs": other}
+    lengths = inputs.get("lengths")
+    assert_close(
+        run(model, **inputs)["hs"], jlstm.stack_scan(stack, None, other, lengths=lengths)[1], close
+    )
+    same_bits(interop.from_onnx(model), stack)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.float64])
+def test_other_dtypes(onnx, dtype, x64):
+    stack = draw(dtype=dtype)
+    same_bits(interop.from_onnx(interop.to_onnx(stack)), stack)
+
+
+def test_a_model_on_disk(onnx, tmp_path):
+    stack = draw(bidirectional=True)
+    onnx.save(interop.to_onnx(stack), tmp_path / "model.onnx")
+    same_bits(interop.from_onnx(tmp_path / "model.onnx"), stack)
+
+
+def cases():
+    import warnings
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from onnx.backend.test.case.node import collect_testcases
+
+            return {case.name: case for case in collect_testcases("LSTM")}
+    except ImportError:
+        return {}
+
+
+CASES = cases()
+
+
+def with_constants(onnx, case):
+    """The case's model with all inputs but X as constants, and X and the outputs expected."""
+    model = onnx.ModelProto()
+    model.CopyFrom(case.model)
+    inputs, outputs = case.data_sets[0]
+    values = dict(zip([i.name for i in model.graph.input], inputs, strict=True))
+    lengths = values.pop("sequence_lens", None)
+    for name in [name for name in values if name != "X"]:
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values[name], name))
+    names = [o.name for o in model.graph.output]
+    return model, values["X"], lengths, dict(zip(names, outputs, strict=True))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_case_of_onnx(onnx, name):
+    model, xs, lengths, expected = with_constants(onnx, CASES[name])
+    layers, states = interop.from_onnx(model), interop.onnx_states(model)
+    (node,) = model.graph.node
+    batch_first = any(a.name == "layout" and a.i for a in node.attribute)
+    xs = xs.swapaxes(0, 1) if batch_first else xs
+    if lengths is not None:
+        lengths = lengths.astype(np.int32)
+    ends, hs = jlstm.stack_scan(layers, states, xs, lengths=lengths)
+    parts = [s for s in ends[0] if s] if isinstance(ends[0], jlstm.BiLSTMState) else [ends[0]]
+    time, batch = hs.shape[:2]
+    found = {
+        "Y": np.moveaxis(np.asarray(hs).reshape(time, batch, len(parts), -1), 2, 1),
+        "Y_h": np.stack([s.h for s in parts]),
+        "Y_c": np.stack([s.c for s in parts]),
+    }
+    if batch_first:
+        found = {"Y": found["Y"].transpose(2, 0, 1, 3), "Y_h": found["Y_h"].swapaxes(0, 1)}
+    assert expected
+    for output, value in expected.items():
+        assert_close(found[output], value, tolerance(jnp.float32))
+
+
+def test_the_cases_are_those_we_know():
+    library("onnx")
+    assert set(CASES) >= {
+        "test_lstm_defaults", "test_lstm_with_initial_bias", "test_lstm_with_peepholes",
+        "test_lstm_batchwise", "test_lstm_reverse", "test_lstm_bidirectional",
+    }  # fmt: skip
+
+
+def change(onnx, model, **attributes):
+    """The model with other attributes of its first LSTM node."""
+    node = next(node for node in model.graph.node if node.op_type == "LSTM")
+    kept = [a for a in node.attribute if a.name not in attributes]
+    del node.attribute[:]
+    node.attribute.extend(kept)
+    node.attribute.extend(onnx.helper.make_attribute(k, v) for k, v in attributes.items())
+    return model
+
+
+@pytest.mark.parametrize(("attributes", "message"), [
+    ({"activations": ["Sigmoid", "Relu", "Tanh"]}, "layer_0: has the activations Sigmoid, Relu,"),
+    ({"clip": 3.0}, r"layer_0: has clip=3.0, which no layer here has"),
+    ({"direction": "bidirectional"}, "layer_0: is bidirectional, but W holds 1 directions"),
+])  # fmt: skip
+def test_equations_that_are_not_ours_are_refused(onnx, attributes, message):
+    with pytest.raises(ValueError, match=message):
+        interop.from_onnx(change(onnx, interop.to_onnx(draw()), **attributes))
+
+
+def test_models_that_are_no_stack_are_refused(onnx):
+    model = interop.to_onnx(draw())
+    second = [node for node in model.graph.node if node.op_type == "LSTM"][1]
+    read = second.input[0]
+    between = onnx.helper.make_node("Relu", [read], ["changed"])
+    model.graph.node.insert(3, between)
+    second.input[0] = "changed"
+    with pytest.raises(ValueError, match="layer_1: reads a node Relu, not what the LSTM before it"):
+        interop.from_onnx(model)
+    second.input[0] = "xs"
+    with pytest.raises(ValueError, match="layer_1: reads an input of the model, not what the LSTM"):
+        interop.from_onnx(model)
+    empty = onnx.helper.make_model(onnx.helper.make_graph([between], "g", [], []))
+    with pytest.raises(ValueError, match="model has no LSTM node; it holds Relu"):
+        interop.from_onnx(empty)
+    model = interop.to_onnx(draw())
+    for name in ("W_0", "B_0"):
+        broken = onnx.ModelProto()
+        broken.CopyFrom(model)
+        kept = [c for c in model.graph.initializer if c.name != name]
+        del broken.graph.initializer[:]
+        broken.graph.initializer.extend(kept)
+        with pytest.raises(ValueError, match=r"layer_0: its .* constant"):
+            interop.from_onnx(broken)
+
+
+def test_states_given_as_constants(onnx):
+    model = interop.to_onnx(draw(sizes=(6,), bidirectional=True))
+    assert interop.onnx_states(model) == (None,)
+    h, c = np.random.default_rng(2).normal(size=(2, 2, 5, 6)).astype(np.float32)
+    node = model.graph.node[0]
+    for name, value, place in (("h", h, 5), ("c", c, 6)):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+        node.input[place] = name
+    (state,) = interop.onnx_states(model)
+    same_bits(state, jlstm.BiLSTMState(jlstm.LSTMState(h[0], c[0]), jlstm.LSTMState(h[1], c[1])))
+    node.input[6] = ""
+    with pytest.raises(ValueError, match="layer_0: initial_h is a constant, initial_c is not"):
+        interop.onnx_states(model)
+
+
+def test_what_onnx_has_no_place_for(onnx):
+    for init in (variants.init_gru, variants.init_layer_norm):
+        with pytest.raises(TypeError, match=r"layers\[0\]: ONNX has no place for \w+Params"):
+            interop.to_onnx(draw(init))
+    with pytest.raises(TypeError, match="layers are of bfloat16, ONNX's LSTM takes float32"):
+        interop.to_onnx(draw(dtype=jnp.bfloat16))
+    backward = (jlstm.BiLSTMParams(None, draw()[0]),)
+    with pytest.raises(TypeError, match="ONNX has no place for a layer in one direction of two"):
+        interop.to_onnx(backward)
