@@ -140,16 +140,8 @@ def check_cell(state: Any, xs: Any, lengths: Any, resets: Any, reset_state: Any)
     """The arguments of a sequence of any cell: its arrays lead with the axes of the masks."""
     if state is None:
         raise TypeError(f"state must be that of the cell, got None{_hint(state)}")
+    check_times(xs)
     leaves = jax.tree.leaves(xs)
-    if not leaves:
-        raise ValueError("xs has no arrays, so the sequence has no time axis")
-    for leaf in leaves:
-        if np.ndim(leaf) < 1:
-            raise ValueError("xs must lead with the time axis, got a scalar")
-        if np.shape(leaf)[0] != np.shape(leaves[0])[0]:
-            raise ValueError(
-                f"xs holds arrays of {np.shape(leaves[0])[0]} and of {np.shape(leaf)[0]} steps"
-            )
     for name, batch in check_masks(xs, lengths, resets).items():
         rank = len(batch)
         for leaf in jax.tree.leaves(state):
@@ -169,6 +161,20 @@ def check_cell(state: Any, xs: Any, lengths: Any, resets: Any, reset_state: Any)
             raise ValueError(
                 f"reset_state has an array of shape {np.shape(value)}, state has {np.shape(like)}; "
                 "they must be equal, nothing broadcasts"
+            )
+
+
+def check_times(xs: Any) -> None:
+    """All arrays of `xs` lead with the same time axis."""
+    leaves = jax.tree.leaves(xs)
+    if not leaves:
+        raise ValueError("xs has no arrays, so the sequence has no time axis")
+    for leaf in leaves:
+        if np.ndim(leaf) < 1:
+            raise ValueError("xs must lead with the time axis, got a scalar")
+        if np.shape(leaf)[0] != np.shape(leaves[0])[0]:
+            raise ValueError(
+                f"xs holds arrays of {np.shape(leaves[0])[0]} and of {np.shape(leaf)[0]} steps"
             )
 
 

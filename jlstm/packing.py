@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from jax import lax
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int, Shaped
@@ -49,6 +50,8 @@ def plan_packing(lengths: Sequence[int], time: int | None = None) -> Packing:
     if any(np.ndim(length) for length in lengths):
         raise TypeError("lengths must be integers, the steps of each sequence, got arrays")
     sizes = np.asarray(lengths)
+    if np.issubdtype(sizes.dtype, np.integer):
+        sizes = sizes.astype(np.int64)  # sums of them fit
     if sizes.ndim != 1 or sizes.size == 0:
         raise ValueError(f"lengths must be those of 1 sequence or more, got shape {sizes.shape}")
     if not np.issubdtype(sizes.dtype, np.integer):
@@ -109,6 +112,8 @@ def pack(
         raise ValueError(f"sequences are {len(sequences)}, the packing holds {len(packing.row)}")
     sequences = [np.asarray(sequence) for sequence in sequences]
     for k, sequence in enumerate(sequences):
+        if not sequence.ndim:
+            raise ValueError(f"sequences[{k}] must lead with the time axis, got a scalar")
         if len(sequence) != packing.length[k]:
             raise ValueError(
                 f"sequences[{k}] has {len(sequence)} steps, the packing has {packing.length[k]}"
@@ -145,8 +150,19 @@ def unpack(
         raise ValueError(
             f"ys has (time, rows) {np.shape(ys)[:2]}, the packing has {packing.resets.shape}"
         )
-    places = zip(packing.row, packing.start, packing.length, strict=True)
-    return [ys[start : start + length, row] for row, start, length in places]
+
+    def own(row: int, start: int, length: int) -> Any:
+        if isinstance(ys, np.ndarray):
+            return ys[start : start + length, row]
+        # Compiled for each length, not for each place.
+        return lax.dynamic_slice_in_dim(
+            lax.dynamic_index_in_dim(ys, row, axis=1, keepdims=False), start, length
+        )
+
+    return [
+        own(*place)
+        for place in zip(packing.row, packing.start, packing.length.tolist(), strict=True)
+    ]
 
 
 def _check_packing(packing: Any) -> None:

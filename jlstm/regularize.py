@@ -1,7 +1,7 @@
 """Regularisers of recurrent layers: functions on inputs, weights, steps and outputs.
 
-Each takes its random key explicitly. A rate of 0 changes nothing and draws nothing. What is kept is
-divided by the share that is kept, so that expectations stay what they were.
+Each takes its random key explicitly. A rate of 0 changes nothing and draws no number. What is kept
+is divided by the share that is kept, so that expectations stay what they were.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm.checks import check_key, check_lstm, described
+from jlstm.checks import SHAPES, check_key, check_lstm, check_step, described
 from jlstm.equations import lstm_equations, output, pre_activations
 from jlstm.layers import check_layer
+from jlstm.scan import match
 from jlstm.types import LSTMState
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def dropout(key: PRNGKeyArray, xs: Float[Array, "*axes"], rate: float) -> Float[
       >>> sorted(set(dropout(jax.random.key(0), jnp.ones(100), 0.5).tolist()))
       [0.0, 2.0]
     """
-    return _drop(key, xs, rate, jnp.shape(xs))
+    return _drop(key, xs, rate, np.shape(xs))
 
 
 def sequence_dropout(
@@ -63,7 +64,7 @@ def sequence_dropout(
       >>> bool((xs == xs[0]).all())
       True
     """
-    return _drop(key, xs, rate, (1, *jnp.shape(xs)[1:]))
+    return _drop(key, xs, rate, (1, *np.shape(xs)[1:]))
 
 
 def hidden_dropout(step: Step, key: PRNGKeyArray, state: PyTree, rate: float) -> Step:
@@ -73,7 +74,7 @@ def hidden_dropout(step: Step, key: PRNGKeyArray, state: PyTree, rate: float) ->
     are whole. Keras calls it `recurrent_dropout`, and draws a mask for each gate.
 
     Args:
-      step: a step whose state is an array `h`, or has a field `h`.
+      step: a step whose state is an array `h`, or a NamedTuple with a field `h`.
       key: a JAX random key.
       state: a state of the batch; its `h` gives the mask its shape.
       rate: the share of units that is dropped, in [0, 1).
@@ -98,6 +99,11 @@ def hidden_dropout(step: Step, key: PRNGKeyArray, state: PyTree, rate: float) ->
 
     def masked_step(params: PyTree, state: PyTree, x: PyTree) -> tuple[PyTree, PyTree]:
         h = _hidden(state)
+        if h.shape != mask.shape:
+            raise ValueError(
+                f"state has h of shape {h.shape}, the mask was drawn for {mask.shape}; "
+                "they must be equal, nothing broadcasts"
+            )
         return step(params, _with_hidden(state, jnp.where(mask, h / (1 - rate), 0)), x)
 
     return masked_step
@@ -130,6 +136,7 @@ def candidate_dropout(rate: float) -> Step:
     def step(params: PyTree, state: LSTMState, inputs: tuple) -> tuple[LSTMState, Array]:
         x, key = _with_key(inputs)
         check_lstm(params)
+        check_step(params, state, x, type(params), SHAPES[type(params)])
         z = pre_activations(params, state.h, x)
         i, f, g, o = lstm_equations(z, state.c)[0]
         c = f * state.c.astype(z.dtype) + i * dropout(key, g, rate)
@@ -160,7 +167,7 @@ def zoneout(step: Step, rates: PyTree) -> Step:
       >>> step = jlstm.regularize.zoneout(jlstm.lstm_step, jlstm.LSTMState(h=0.05, c=0.5))
       >>> state, hs = jlstm.scan_cell(step, params, jlstm.init_state(params, (2,)), (xs, keys))
     """
-    rates = jax.tree.map(lambda rate: check_rate("rates", rate), rates)
+    rates = _checked(rates)
 
     def zoned_step(params: PyTree, state: PyTree, inputs: tuple) -> tuple[PyTree, Array]:
         x, key = _with_key(inputs)
@@ -171,8 +178,9 @@ def zoneout(step: Step, rates: PyTree) -> Step:
         def one(rate: float, new: Array, old: Array, key: PRNGKeyArray) -> Array:
             if not rate:
                 return new
-            stays = jax.random.bernoulli(key, rate, new.shape)
-            return jnp.where(stays, old.astype(new.dtype), new)
+            # Both are given the sharding of what they are mixed with.
+            stays = match(_mask(key, 1 - rate, new.shape), new) != 0
+            return jnp.where(stays, match(old, new), new)
 
         new = jax.tree.map(one, _rates_of(new, rates), new, state, keys)
         return new, _hidden(new)
@@ -204,7 +212,7 @@ def expected_zoneout(step: Step, rates: PyTree) -> Step:
       >>> step = jlstm.regularize.expected_zoneout(jlstm.lstm_step, jlstm.LSTMState(0.05, 0.5))
       >>> state, h = step(params, jlstm.init_state(params), jax.numpy.ones(3))
     """
-    rates = jax.tree.map(lambda rate: check_rate("rates", rate), rates)
+    rates = _checked(rates)
 
     def expected_step(params: PyTree, state: PyTree, x: PyTree) -> tuple[PyTree, Array]:
         new, _ = step(params, state, x)
@@ -274,7 +282,7 @@ def temporal_penalty(hs: Float[Array, "time *batch hidden"]) -> Float[Array, ""]
 
 def check_rate(name: str, rate: Any) -> float:
     """The rate, a number in [0, 1) that is known while tracing."""
-    if isinstance(rate, bool) or not isinstance(rate, int | float | np.number):
+    if isinstance(rate, bool) or not isinstance(rate, int | float | np.integer | np.floating):
         raise TypeError(f"{name} must be a number, known while tracing; got {type(rate).__name__}")
     if not 0 <= rate < 1:
         raise ValueError(f"{name} must lie in [0, 1), got {rate}")
@@ -291,6 +299,14 @@ def _with_key(inputs: Any) -> tuple:
     return inputs
 
 
+def _checked(rates: PyTree) -> PyTree:
+    if not jax.tree.leaves(rates):
+        raise TypeError(
+            f"rates must be a number, or one for each array of the state; got {rates!r}"
+        )
+    return jax.tree.map(lambda rate: check_rate("rates", rate), rates)
+
+
 def _rates_of(state: PyTree, rates: PyTree) -> PyTree:
     """A rate for each array of the state."""
     if isinstance(rates, float):
@@ -303,6 +319,8 @@ def _rates_of(state: PyTree, rates: PyTree) -> PyTree:
 
 def _drop(key: PRNGKeyArray, xs: Array, rate: float, shape: tuple[int, ...]) -> Array:
     rate = check_rate("rate", rate)
+    if not hasattr(xs, "dtype"):
+        raise TypeError(f"xs must be an array, got {described(xs)}")
     if not rate:
         return xs
     return jnp.where(_mask(key, rate, shape), xs / (1 - rate), 0)
@@ -314,8 +332,8 @@ def _mask(key: PRNGKeyArray, rate: float, shape: tuple[int, ...]) -> Array:
 
 
 def _hidden(state: PyTree) -> Array:
-    return state.h if isinstance(state, LSTMState) else state
+    return state.h if hasattr(state, "h") else state
 
 
 def _with_hidden(state: PyTree, h: Array) -> PyTree:
-    return state._replace(h=h) if isinstance(state, LSTMState) else h
+    return state._replace(h=h) if hasattr(state, "h") else h

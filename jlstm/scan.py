@@ -158,7 +158,7 @@ def carry_type(step: Step, params: PyTree, state: PyTree, xs: PyTree, *others: P
     return jax.eval_shape(one_step, state, xs, others)
 
 
-def match(state: Array, like: jax.ShapeDtypeStruct) -> Array:
+def match(state: Array, like: jax.ShapeDtypeStruct | Array) -> Array:
     """One array of a state with the dtype, sharding and varying axes of the carry."""
     if is_key(state) or state.shape != like.shape:  # the second is lax.scan's to report
         return state

@@ -149,7 +149,8 @@ def stack_scan(
       save: what is kept for the backward pass, as in `lstm_scan`, in every layer.
       implementation: of the LSTM layers, as in `lstm_scan`; variants know "scan" alone.
       steps: for cells of your own, one entry a layer: a step `(params, state, x) -> (state, y)`,
-        or None for that of the layer's kind. Such a layer needs an entry in `states`.
+        or None for that of the layer's kind. Weights of no kind that is known need an entry in
+        `states`.
       extras: what such a step takes beside what the layer reads, one entry a layer: None, or a
         pytree of arrays (or random keys) `(time, ...)`, and the step is given `(x, extra)`; of a
         bidirectional layer, a pair of them.
@@ -205,6 +206,7 @@ def stack_step(
     *,
     residual: bool = False,
     steps: Sequence[Step | None] | None = None,
+    extras: Sequence[PyTree] | None = None,
 ) -> tuple[tuple[PyTree, ...], Float[Array, "*batch output"]]:
     """One step of time of several layers; `functools.partial(stack_step, layers)` can be scanned.
 
@@ -214,6 +216,7 @@ def stack_step(
       x: the input, `(*batch, input)`.
       residual: as in `stack_scan`.
       steps: as in `stack_scan`.
+      extras: as in `stack_scan`, of this step alone.
 
     Returns:
       `(states, h)`: the states after the step, and what the last layer shows.
@@ -234,10 +237,11 @@ def stack_step(
         raise ValueError(
             "layers hold a bidirectional one, which has no single step: use stack_scan"
         )
-    steps = _per_layer("steps", steps, layers)
+    steps, extras = _per_layer("steps", steps, layers), _per_layer("extras", extras, layers)
 
     def run(k: int, params: PyTree, state: PyTree, x: Array, *_: Any) -> tuple[PyTree, Array]:
-        return _step_of(params, steps[k])(params, state, x)
+        read = x if extras[k] is None else (x, extras[k])
+        return _step_of(params, steps[k])(params, state, read)
 
     return through_layers(run, layers, states, x, None, residual)
 
@@ -299,9 +303,8 @@ def _scan_layer(
         if isinstance(params, LSTMParams | ProjectedParams):
             return lstm_scan(params, state, xs, implementation=implementation, **options)
     if implementation not in (None, "scan"):
-        raise ValueError(
-            f"implementation={implementation!r} is of LSTM layers, not of {type(params).__name__}"
-        )
+        kind = type(params).__name__ if step is None else "a step of your own"
+        raise ValueError(f"implementation={implementation!r} is of LSTM layers, not of {kind}")
     step = _step_of(params, step)
     if state is None:
         if type(params) not in KINDS:

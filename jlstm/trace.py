@@ -78,7 +78,7 @@ def stack_trace(
 ) -> tuple[tuple[PyTree, ...], Float[Array, "time *batch output"], tuple[PyTree, ...]]:
     """`stack_scan`, with the gates and the cell of every layer at every step beside its results.
 
-    Args: those of `stack_scan`; all layers are of the LSTM, projected or not.
+    Args: those of `stack_scan` that are here; all layers are of the LSTM, projected or not.
 
     Returns:
       `(states, hs, traces)`: one trace a layer, an `LSTMTrace` or, of a bidirectional layer,

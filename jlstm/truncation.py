@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jlstm.checks import check_masks
-from jlstm.scan import match, sum_gradients_in_float32
+from jlstm.checks import check_masks, check_times
+from jlstm.scan import sum_gradients_in_float32
 from jlstm.types import BiLSTMParams
 
 if TYPE_CHECKING:
@@ -32,11 +32,12 @@ def truncated(scan: Callable, steps: int) -> Callable:
 
     Returns:
       A function with the arguments of `scan`; `extras` are cut like `xs`, and a random `key` gives
-      each window a key of its own.
+      each window a key of its own. Call it under `jax.jit`: outside, its loop is compiled at each
+      call, as that of `jax.lax.scan`.
 
     Raises:
       ValueError: `steps` below 1; in the call, `reverse` or a bidirectional layer, which do not
-        continue from window to window. TypeError: `steps` that is no integer.
+        continue from window to window, and a symbolic time. TypeError: `steps` that is no integer.
 
     Example:
       >>> import jax, jlstm
@@ -64,9 +65,10 @@ def truncated(scan: Callable, steps: int) -> Callable:
     ) -> tuple[PyTree, PyTree]:
         if options.get("reverse"):
             raise ValueError("truncated runs forward in time, got reverse=True")
-        check_masks(xs, lengths, resets)
         if isinstance(params, tuple) and any(isinstance(p, BiLSTMParams) for p in params):
             raise ValueError("truncated needs layers that continue, and one is bidirectional")
+        check_times(xs)
+        check_masks(xs, lengths, resets)
         key, extras = options.pop("key", None), options.pop("extras", None)
 
         def window(params: PyTree, state: PyTree, inputs: tuple) -> tuple[PyTree, PyTree]:
@@ -78,8 +80,11 @@ def truncated(scan: Callable, steps: int) -> Callable:
                 more["key"] = jax.random.fold_in(key, k)
             if lengths is not None:
                 span = jax.tree.leaves(xs)[0].shape[0]
-                more["lengths"] = jnp.clip(lengths - k * steps, 0, span)
-            return scan(params, state, xs, resets=resets, **more)
+                more["lengths"] = jnp.clip(jnp.asarray(lengths, jnp.int32) - k * steps, 0, span)
+            out = scan(params, state, xs, resets=resets, **more)
+            if not isinstance(out, tuple) or len(out) != 2:
+                raise TypeError(f"scan must return (state, ys), got {len(out)} results")
+            return out
 
         return _windows(window, params, state, (xs, resets, extras), steps)
 
@@ -89,34 +94,32 @@ def truncated(scan: Callable, steps: int) -> Callable:
 def _windows(
     window: Callable, params: PyTree, state: PyTree, inputs: PyTree, steps: int
 ) -> tuple[PyTree, PyTree]:
-    """All full windows in one loop, and what is left after them."""
+    """The first window, the other full ones in one loop, and what is left after them."""
     time = jax.tree.leaves(inputs)[0].shape[0]
-    full = time // steps
-    if full == 0:
-        return window(params, state, (0, *inputs))
+    if not isinstance(time, int):
+        raise ValueError(f"truncated needs a time that is known while tracing, got {time}")
 
     def part(start: int, stop: int) -> PyTree:
         return jax.tree.map(lambda a: a[start:stop], inputs)
 
-    if full == 1:
-        state, ys = window(params, state, (0, *part(0, steps)))
-        parts = [ys]
-    else:
-        like = jax.eval_shape(window, params, state, (0, *part(0, steps)))[0]
-        state = jax.tree.map(jnp.zeros_like, like) if state is None else state
-        state = jax.tree.map(match, state, like)
+    def fixed(state: PyTree) -> PyTree:
+        return jax.tree.map(lax.stop_gradient, state)
+
+    state, ys = window(params, state, (0, *part(0, steps)))
+    parts = [ys]
+    full = time // steps
+    if full > 1:
         one_window, wide = sum_gradients_in_float32(window, params)
-
-        def body(state: PyTree, inputs: tuple) -> tuple[PyTree, PyTree]:
-            k = inputs[0]
-            cut = jax.tree.map(lambda a: jnp.where(k == 0, a, lax.stop_gradient(a)), state)
-            return one_window(wide, cut, inputs)
-
-        folded = jax.tree.map(lambda a: a.reshape(full, steps, *a.shape[1:]), part(0, full * steps))
-        state, ys = lax.scan(body, state, (jnp.arange(full), *folded))
-        parts = [jax.tree.map(lambda a: a.reshape(full * steps, *a.shape[2:]), ys)]
-    if time % steps:
-        state = jax.tree.map(lax.stop_gradient, state)
-        state, ys = window(params, state, (full, *part(full * steps, time)))
+        folded = jax.tree.map(
+            lambda a: a.reshape(full - 1, steps, *a.shape[1:]), part(steps, full * steps)
+        )
+        state, ys = lax.scan(
+            lambda state, inputs: one_window(wide, fixed(state), inputs),
+            state,
+            (jnp.arange(1, full), *folded),
+        )
+        parts.append(jax.tree.map(lambda a: a.reshape((full - 1) * steps, *a.shape[2:]), ys))
+    if full and time % steps:
+        state, ys = window(params, fixed(state), (full, *part(full * steps, time)))
         parts.append(ys)
     return state, jax.tree.map(lambda *a: jnp.concatenate(a), *parts)

@@ -17,6 +17,13 @@ settings.register_profile("slow", max_examples=400, **COMMON)
 settings.load_profile("quick")
 
 
+def quick(names, chosen):
+    """Parameters of a test: the chosen ones in the quick run, all of them in the slow one."""
+    return [
+        name if name in chosen else pytest.param(name, marks=pytest.mark.slow) for name in names
+    ]
+
+
 @pytest.fixture
 def x64():
     """Float64 for one test."""

@@ -321,7 +321,7 @@ TRANSFORMATIONS = (
     jit, vmap_data, vmap_weights, vmap_both, grad_of_vmap, value_and_grad_with_aux,
     jvp_and_linearize, jacobians, hessians, checkpoint, control_flow, export, meshes, shard_map,
 )  # fmt: skip
-QUICK_CASES = {"projected, fused", "stack, bidirectional"}
+QUICK_CASES = {"projected, fused"}
 QUICK_TRANSFORMATIONS = {jvp_and_linearize}
 
 
@@ -341,6 +341,8 @@ def pairs():
 
 @pytest.mark.parametrize(("name", "transformation"), list(pairs()))
 def test_every_transformation_of_every_kind(name, transformation):
+    if (name, transformation) == ("truncated", export):
+        pytest.skip("it needs a time that is known, and says so")
     transformation(Case(name))
 
 

@@ -35,6 +35,14 @@ def test_a_plan_holds_every_sequence_once(lengths, room):
     assert rows <= 11 / 9 * fewest + 4 or rows <= sum(2 * length > time for length in lengths) + 1
 
 
+def test_narrow_integers_do_not_overflow():
+    plan = jlstm.plan_packing(np.array([30000, 30000], np.int16), 70000)
+    assert plan.lengths.tolist() == [60000]
+    plan = jlstm.plan_packing(np.array([200, 100, 55, 200, 56], np.uint8), 400)
+    assert sorted(plan.lengths.tolist()) == [211, 400]
+    assert len(jlstm.plan_packing(np.full(300, 3, np.int8)).lengths) == 300
+
+
 def test_a_large_plan_is_quick_and_tight():
     lengths = np.random.default_rng(0).integers(1, 500, 50_000)
     packing = jlstm.plan_packing(lengths, 512)
@@ -129,6 +137,10 @@ def test_bad_packing():
         TypeError, match="packing must be a Packing, from plan_packing; got ndarray"
     ):
         jlstm.unpack(np.ones((3, 2)), jlstm.plan_packing([2, 3]))
+    with pytest.raises(
+        ValueError, match=r"sequences\[0\] must lead with the time axis, got a scalar"
+    ):
+        jlstm.pack(jlstm.plan_packing([1, 1]), [1, 2])
     packing = jlstm.plan_packing([2, 3])
     with pytest.raises(ValueError, match="sequences are 1, the packing holds 2"):
         jlstm.pack(packing, [np.ones(2)])

@@ -1,5 +1,7 @@
 """Regularisers: rates of 0, expectations by statistics, equations of the papers, gradients."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ from jax.test_util import check_grads
 
 import jlstm
 from jlstm import regularize, variants
+from tests.conftest import quick
 from tests.problems import assert_close
 from tests.reference import sigmoid
 
@@ -233,7 +236,7 @@ LOSSES = {
 }
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", quick(LOSSES, {"hidden_dropout", "candidate_dropout", "zoneout"}))
 def test_gradients(name, x64):
     arrays = jax.tree.map(lambda a: a.astype(jnp.float64), (PARAMS, STATE, XS))
 
@@ -272,6 +275,54 @@ def test_one_rate_for_the_whole_state():
         )
 
 
+def test_zoneout_over_sharded_sequences():
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
+    step = regularize.zoneout(jlstm.lstm_step, RATES)
+
+    def run(xs):
+        return jlstm.stack_scan((PARAMS,), None, xs, steps=(step,), extras=(KEYS,))[1]
+
+    expected = run(XS)
+    with jax.set_mesh(mesh):
+        xs = jax.device_put(XS, jax.NamedSharding(mesh, jax.P(None, "data")))
+        assert_close(jax.jit(run)(xs), expected, 1e-6)
+
+
+def test_a_state_of_ones_own_with_h():
+    class State(NamedTuple):
+        h: jax.Array
+        count: jax.Array
+
+    def step(params, state, x):
+        return State(state.h + x, state.count + 1), state.h + x
+
+    state = State(jnp.zeros((4, 3)), jnp.zeros(4))
+    zoned = regularize.zoneout(step, State(0.5, 0.0))
+    last, hs = jlstm.scan_cell(zoned, None, state, (XS, KEYS))
+    np.testing.assert_array_equal(hs[-1], last.h)
+    assert (last.count == 6).all()
+    masked = regularize.hidden_dropout(step, KEY, state, 0.5)
+    mask = regularize.dropout(KEY, jnp.ones((4, 3)), 0.5)
+    shown = masked(None, state._replace(h=XS[0]), XS[1])[1]
+    assert_close(shown, XS[0] * mask + XS[1], 1e-6)
+
+
+def test_nothing_broadcasts():
+    for other in (jlstm.init_state(PARAMS), jlstm.init_state(PARAMS, (1,))):
+        step = regularize.hidden_dropout(jlstm.lstm_step, KEY, other, 0.5)
+        with pytest.raises(
+            ValueError, match=r"state has h of shape \(4, 5\), the mask was drawn for"
+        ):
+            step(PARAMS, STATE, XS[0])
+    step = regularize.candidate_dropout(0.3)
+    with pytest.raises(ValueError, match=r"state.h must be \(\*batch, hidden\) as x"):
+        step(PARAMS, STATE, (XS[0, 0], KEY))
+    with pytest.raises(ValueError, match="x has 2 features, the weights take 3"):
+        step(PARAMS, STATE, (XS[0, :, :2], KEY))
+    with pytest.raises(TypeError, match=r"state must be LSTMState\(h, c\), got tuple"):
+        step(PARAMS, tuple(STATE), (XS[0], KEY))
+
+
 def test_bad_keys_and_structures():
     with pytest.raises(
         TypeError, match=r"key must be a random key.*got an array of shape \(6, 4, 3"
@@ -287,6 +338,13 @@ def test_bad_keys_and_structures():
             step(PARAMS, STATE, XS[0])
     with pytest.raises(ValueError, match=r"rates has the structure .*, the state has .*LSTMState"):
         regularize.zoneout(jlstm.lstm_step, (0.1, 0.1))(PARAMS, STATE, (XS[0], KEYS[0]))
+    for nothing in (None, {}):
+        with pytest.raises(TypeError, match="rates must be a number, or one for each array"):
+            regularize.zoneout(jlstm.lstm_step, nothing)
+    with pytest.raises(TypeError, match="xs must be an array, got list"):
+        regularize.dropout(KEY, [1.0, 2.0], 0.5)
+    with pytest.raises(TypeError, match="rate must be a number"):
+        regularize.dropout(KEY, XS, np.complex64(0.5))
 
 
 CALLS = {

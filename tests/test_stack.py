@@ -10,6 +10,7 @@ from jax.test_util import check_grads
 
 import jlstm
 from jlstm import variants
+from tests.conftest import quick
 from tests.problems import assert_close, tolerance
 from tests.reference import lstm
 
@@ -165,7 +166,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("bidirectional", quick([False, True], {False}))
 @pytest.mark.parametrize("kind", KINDS)
 def test_variants_are_layers(kind, bidirectional):
     """Between two LSTM layers, and what one reads is as wide as what the other shows."""
@@ -353,6 +354,11 @@ def test_extras_reach_the_step(bidirectional):
     keys = jax.random.split(jax.random.key(0), 8), jax.random.split(jax.random.key(1), 8)
     extra = keys if bidirectional else keys[0]
     _, hs = jlstm.stack_scan(layers, states, xs, steps=(None, step), extras=(None, extra))
+    if not bidirectional:
+        _, h = jlstm.stack_step(
+            layers, states, xs[0], steps=(None, step), extras=(None, keys[0][0])
+        )
+        assert_close(h, hs[0], 1e-6)
     between = jlstm.stack_scan(layers[:1], states[:1], xs)[1]
     directions = range(2 if bidirectional else 1)
     expected = [
@@ -433,6 +439,8 @@ BAD = [
     ({"layers": (variants.init_gru(jax.random.key(0), 3, 4),), "states": None,
       "implementation": "fused"}, ValueError,
      r"layers\[0\]: implementation='fused' is of LSTM layers, not of GRUParams"),
+    ({"steps": (jlstm.lstm_step, None), "implementation": "fused"}, ValueError,
+     r"layers\[0\]: implementation='fused' is of LSTM layers, not of a step of your own"),
     ({"lengths": jnp.array([9, 0, 0, 0])}, ValueError, r"lengths must lie in \[0, 8\].*got 9"),
 ]  # fmt: skip
 

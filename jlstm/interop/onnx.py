@@ -86,7 +86,7 @@ def to_onnx(layers: Sequence[PyTree], lengths: bool = False) -> Any:
         if isinstance(found[0], PeepholeParams):
             peepholes = [reorder(params.peephole, PEEPHOLES).astype(dtype) for params in found]
             weights.append(constant(f"P_{k}", np.stack(peepholes)))
-        options = {"input_forget": 1} if isinstance(found[0], CoupledParams) else {}
+        options: Any = {"input_forget": 1} if isinstance(found[0], CoupledParams) else {}
         nodes.append(
             helper.make_node(
                 "LSTM", [read, *weights], [f"Y_{k}", f"Y_h_{k}", f"Y_c_{k}"], f"layer_{k}",
