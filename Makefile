@@ -29,13 +29,13 @@ train: $(TRAIN_READY)
 	$(BIN)/python -m train configs/char_lm.toml
 
 test: $(TEST_READY)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 test-slow: $(TEST_READY)
-	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
 
 test-peers: $(PEERS_READY)
-	$(BIN)/python -m pytest -n $(WORKERS) tests/peers
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/peers docs/coming-from.md
 
 bench: $(BENCH_READY)
 	$(BIN)/python -m benchmarks $(ARGS)

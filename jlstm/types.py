@@ -12,7 +12,7 @@ One name an axis, the same in every signature and docstring:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Float, PyTree
 
 
+@runtime_checkable
 class RecurrentParams(Protocol):
     """What the weights of every kind of layer have: `x W_x + h W_h + b`."""
 

@@ -24,6 +24,13 @@ def quick(names, chosen):
     ]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forget_compiled_programs():
+    """Thousands of them in one process reach the system's limit of memory maps."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def x64():
     """Float64 for one test."""

@@ -8,6 +8,7 @@ import pytest
 import jlstm
 from jlstm.equations import lstm_cotangents, lstm_equations, lstm_tangents
 from jlstm.types import LSTMGates
+from tests.conftest import quick
 from tests.problems import assert_close, make_problem, tolerance, vjp
 from tests.reference import lstm_vjp
 
@@ -25,7 +26,7 @@ SIZES = {
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("masks", [False, True])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", quick(SIZES, {"blocks of 4", "a prime time"}))
 def test_every_cut_agrees_with_the_plain_scan(size, masks, reverse, x64):
     time, batch, hidden = SIZES[size]
     problem = make_problem(

@@ -297,14 +297,14 @@ def test_dropout_keeps_what_it_feeds_residuals():
 def test_dropout_is_the_same_under_jit_and_checkpoint():
     layers, states, _, xs, _ = draw((6, 5, 4))
 
-    def loss(layers, key):
+    def eager(layers, key):
         return (jlstm.stack_scan(layers, states, xs, dropout_rate=0.5, key=key)[1] ** 2).sum()
 
-    key = jax.random.key(5)
-    gradient = jax.grad(loss)(layers, key)
-    assert_close(jax.jit(jax.grad(loss))(layers, key), gradient, 1e-6)
-    assert_close(jax.grad(jax.checkpoint(loss))(layers, key), gradient, 1e-6)
-    assert_close(loss(layers, key), jax.jit(loss)(layers, key), 1e-6)
+    key, loss = jax.random.key(5), jax.jit(eager)
+    gradient = jax.jit(jax.grad(eager))(layers, key)
+    again = jax.jit(jax.grad(jax.checkpoint(eager)))(layers, key)
+    assert_close(again, gradient, 1e-6)
+    assert_close(eager(layers, key), loss(layers, key), 1e-6)
     assert abs(loss(layers, key) - loss(layers, jax.random.key(6))) > 1e-3
     many = jax.vmap(loss, (None, 0))(layers, jax.random.split(key, 3))
     assert_close(many[1], loss(layers, jax.random.split(key, 3)[1]), 1e-6)

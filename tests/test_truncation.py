@@ -29,7 +29,7 @@ def zero_state(params, batch):
     return jlstm.init_state(params, batch)
 
 
-@pytest.mark.parametrize("steps", quick([1, 4, 5, 11, 12, 100], {1, 5}))
+@pytest.mark.parametrize("steps", quick([1, 4, 5, 11, 12, 100], {5}))
 @pytest.mark.parametrize("name", SCANS)
 def test_truncated_values_are_the_whole_sequences(name, steps):
     scan, params = SCANS[name]
@@ -45,7 +45,7 @@ def test_truncated_values_are_the_whole_sequences(name, steps):
         assert_close(jax.jit(jlstm.truncated(scan, steps))(params, state, xs, **masks), found, 1e-6)
 
 
-@pytest.mark.parametrize("steps", quick([3, 4, 5, 7], {3, 5}))
+@pytest.mark.parametrize("steps", quick([3, 4, 5, 7], {5}))
 @pytest.mark.parametrize("name", SCANS)
 def test_the_gradient_stops_at_every_window(name, steps):
     """It is the gradient of windows run one by one with the states between them held fixed."""

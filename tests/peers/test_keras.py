@@ -9,8 +9,6 @@ import jlstm
 from jlstm import regularize, variants
 from tests.problems import assert_close, tolerance
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")
-
 FEATURES, UNITS, BATCH, TIME = 4, 6, 5, 9
 LENGTHS = np.array([9, 0, 4, 7, 2])
 XS = np.random.default_rng(0).normal(size=(TIME, BATCH, FEATURES)).astype(np.float32)
