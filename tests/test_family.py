@@ -341,6 +341,8 @@ def pairs():
 def test_every_transformation_of_every_kind(name, transformation):
     if (name, transformation) == ("truncated", export):
         pytest.skip("it needs a time that is known, and says so")
+    if (name, transformation) == ("zoneout", export):
+        pytest.skip("this case draws its keys for a time that is known")
     transformation(Case(name))
 
 
