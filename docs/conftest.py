@@ -5,5 +5,6 @@ from importlib.util import find_spec
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
-LIBRARIES = ("torch", "flax", "haiku", "equinox", "keras", "onnx", "onnxruntime")
+LIBRARIES = ("torch", "flax", "haiku", "equinox", "keras", "onnx", "onnxruntime",
+             "safetensors")  # fmt: skip
 collect_ignore = [] if all(map(find_spec, LIBRARIES)) else ["coming-from.md"]
