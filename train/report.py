@@ -8,10 +8,11 @@ from typing import Any
 import jax
 from matplotlib.figure import Figure
 
+from jlstm.interop.files import write_bytes
 from train import metrics
 from train.config import Config
 from train.data import Text, unigram_bits
-from train.files import write_bytes, write_text
+from train.files import write_text
 from train.model import CharLM
 from train.step import evaluate
 from train.weights import save_weights

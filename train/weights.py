@@ -10,9 +10,9 @@ import pydantic
 import safetensors
 import safetensors.numpy
 
+from jlstm.interop.files import write_bytes
 from train.config import Count, Model
 from train.errors import InputError
-from train.files import write_bytes
 from train.model import CharLM, init_model
 
 

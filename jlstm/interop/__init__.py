@@ -5,6 +5,7 @@ Where only the layout differs the way there and back is exact; where a number ha
 exact to one rounding, and the function says so. What the other side has no place for is refused.
 """
 
+from jlstm.interop import export as export
 from jlstm.interop.cudnn import from_cudnn as from_cudnn
 from jlstm.interop.cudnn import to_cudnn as to_cudnn
 from jlstm.interop.equinox import from_equinox as from_equinox

@@ -211,15 +211,27 @@ def onnx_states(model: Any) -> tuple[PyTree, ...]:
     return tuple(states)
 
 
+def load_model(model: Any) -> Any:
+    """A model as it is, or read from its path."""
+    import onnx
+
+    if isinstance(model, onnx.ModelProto):
+        return model
+    try:
+        return onnx.load(model)
+    except OSError:
+        raise
+    except Exception as error:  # of protobuf, which is not imported here
+        raise ValueError(f"{model} is no whole model of ONNX: {error}") from None
+
+
 class _Graph:
     """The `LSTM` nodes of a model in order, and where what they read comes from."""
 
     def __init__(self, model: Any):
-        import onnx
         from onnx import numpy_helper
 
-        if not isinstance(model, onnx.ModelProto):
-            model = onnx.load(model)
+        model = load_model(model)
         self.array = numpy_helper.to_array
         self.constants = {value.name: value for value in model.graph.initializer}
         self.makers = {}

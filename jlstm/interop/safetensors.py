@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jlstm.interop.arrays import as_array
+from jlstm.interop.files import write_bytes
 from jlstm.layers import KINDS, check_layer
 from jlstm.types import BiLSTMParams
 
@@ -61,7 +61,7 @@ def save_safetensors(path: str | os.PathLike, layers: PyTree) -> None:
             }  # fmt: skip
     about = {"format": FORMAT, "single": single, "layers": kinds}
     metadata = {"jlstm": json.dumps(about, separators=(",", ":"))}
-    _write(Path(path), safetensors.numpy.save(tensors, metadata))
+    write_bytes(path, safetensors.numpy.save(tensors, metadata))
 
 
 def load_safetensors(path: str | os.PathLike) -> PyTree:
@@ -129,16 +129,21 @@ def _params(path: Any, tensors: dict, k: int, direction: str, said: tuple[type, 
     return params
 
 
-def _read(path: Any) -> tuple[dict, dict]:
-    """The metadata of this library, and all arrays by name."""
+def read_tensors(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """The metadata and all arrays of any safetensors file, by name."""
     import safetensors
 
     try:
         with safetensors.safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
+            return file.metadata() or {}, tensors
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is no whole safetensors file: {error}") from None
+
+
+def _read(path: Any) -> tuple[dict, dict]:
+    """The metadata of this library, and all arrays by name."""
+    metadata, tensors = read_tensors(path)
     if "jlstm" not in metadata:
         names = ", ".join(sorted(tensors)[:4])
         raise ValueError(
@@ -152,17 +157,3 @@ def _read(path: Any) -> tuple[dict, dict]:
     if not isinstance(about, dict) or not isinstance(about.get("layers"), list):
         raise ValueError(f"{path}: its metadata is not that of layers")
     return about, tensors
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Under another name first: a kill or a full disk leaves the old file as it was."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

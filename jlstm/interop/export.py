@@ -1,0 +1,256 @@
+"""Programs for other processes and machines: scans and steps exported by `jax.export`.
+
+An exported program is StableHLO for several platforms at once, for any time and batch. It holds no
+Python: who loads it needs jax and this library's types, not your code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+
+from jlstm.checks import described
+from jlstm.interop.files import write_bytes
+from jlstm.layers import KINDS
+from jlstm.stack import init_stack_state, stack_scan, stack_step
+from jlstm.types import (
+    BiLSTMParams,
+    BiLSTMState,
+    BiLSTMTrace,
+    LSTMGates,
+    LSTMState,
+    LSTMTrace,
+)
+
+if TYPE_CHECKING:
+    from jax.typing import DTypeLike
+    from jaxtyping import PyTree
+
+SEAL = b"jlstm export 1 "  # and a SHA-256 of all before it; `jax.export.deserialize` does not mind
+PLATFORMS = ("cpu", "cuda", "tpu")
+# Files name these types, so that whoever imports this library can load them.
+for _kind in (*KINDS, LSTMState, LSTMTrace, LSTMGates, BiLSTMParams, BiLSTMState, BiLSTMTrace):
+    jax.export.register_namedtuple_serialization(_kind, serialized_name=f"jlstm.{_kind.__name__}")
+
+
+def scan(
+    layers: PyTree,
+    *,
+    lengths: bool = False,
+    resets: bool = False,
+    residual: bool = False,
+    time: int | str = "time",
+    batch_shape: tuple[int | str, ...] = ("batch",),
+    dtype: DTypeLike | None = None,
+    freeze: bool = False,
+    platforms: Sequence[str] = PLATFORMS,
+) -> jax.export.Exported:
+    """Export a layer or a stack over a sequence.
+
+    Its `call(layers, states, xs)` gives `(states, hs)`, as `jlstm.stack_scan` does, of a single
+    layer as `jlstm.lstm_scan`. The states are always given (`jlstm.init_stack_state` makes zeros),
+    so that a long sequence can be read in pieces.
+
+    Args:
+      layers: a layer of any kind that the library knows, or a tuple of them; of its arrays only
+        shapes and dtypes matter, unless `freeze`.
+      lengths: whether the program takes `lengths=`, integers of 32 bits.
+      resets: whether the program takes `resets=`; the state after one is zeros.
+      residual: as in `jlstm.stack_scan`.
+      time: the number of steps, or a name: then any number of 1 or more.
+      batch_shape: the batch axes, each a number or a name; `()` for one sequence alone.
+      dtype: of `xs`; None is that of the weights.
+      freeze: whether the weights are part of the program: then it is `call(states, xs)`, and one
+        file holds everything.
+      platforms: where it can run: of "cpu", "cuda", "rocm" and "tpu".
+
+    Returns:
+      A `jax.export.Exported`, for `save`. It can be called as it is, under `jit` too.
+
+    Raises:
+      TypeError, ValueError: as `jlstm.stack_scan`.
+
+    Example:
+      >>> import jax, jlstm
+      >>> from jlstm.interop import export
+      >>> layers = jlstm.init_stack(jax.random.key(0), 3, (8, 4))
+      >>> program = export.scan(layers, platforms=("cpu",))
+      >>> states, xs = jlstm.init_stack_state(layers, (2,)), jax.numpy.ones((20, 2, 3))
+      >>> program.call(layers, states, xs)[1].shape
+      (20, 2, 4)
+    """
+    stack, single = _as_stack(layers)
+    xs, states = _arguments(stack, (time, *batch_shape), batch_shape, dtype)
+    more: dict[str, jax.ShapeDtypeStruct] = {}
+    if lengths:
+        more["lengths"] = jax.ShapeDtypeStruct(xs.shape[1:-1], jnp.int32)
+    if resets:
+        more["resets"] = jax.ShapeDtypeStruct(xs.shape[:-1], jnp.bool_)
+
+    def run(layers: PyTree, states: PyTree, xs: Any, **given: Any) -> tuple[PyTree, Any]:
+        return stack_scan(layers, states, xs, residual=residual, **given)
+
+    return _export(run, stack, states, xs, more, single, freeze, platforms)
+
+
+def step(
+    layers: PyTree,
+    *,
+    residual: bool = False,
+    batch_shape: tuple[int | str, ...] = ("batch",),
+    dtype: DTypeLike | None = None,
+    freeze: bool = False,
+    platforms: Sequence[str] = PLATFORMS,
+) -> jax.export.Exported:
+    """Export one step of time, for live streams: `call(layers, states, x)` gives `(states, h)`.
+
+    Args:
+      layers: as for `scan`, none of them bidirectional.
+      residual: as for `scan`.
+      batch_shape: as for `scan`.
+      dtype: of `x`; None is that of the weights.
+      freeze: as for `scan`.
+      platforms: as for `scan`.
+
+    Returns:
+      A `jax.export.Exported`.
+
+    Raises:
+      TypeError, ValueError: as `jlstm.stack_step`.
+
+    Example:
+      >>> import jax, jlstm
+      >>> from jlstm.interop import export
+      >>> params = jlstm.init_params(jax.random.key(0), 3, 8)
+      >>> program = export.step(params, batch_shape=(), freeze=True, platforms=("cpu",))
+      >>> state, h = program.call(jlstm.init_state(params), jax.numpy.ones(3))
+      >>> state, h = program.call(state, jax.numpy.ones(3))
+      >>> h.shape
+      (8,)
+    """
+    stack, single = _as_stack(layers)
+    x, states = _arguments(stack, batch_shape, batch_shape, dtype)
+
+    def run(layers: PyTree, states: PyTree, x: Any) -> tuple[PyTree, Any]:
+        return stack_step(layers, states, x, residual=residual)
+
+    return _export(run, stack, states, x, {}, single, freeze, platforms)
+
+
+def save(path: str | os.PathLike, exported: jax.export.Exported, *, vjp_order: int = 0) -> None:
+    """Write an exported program; the file is whole or not there. Needs flatbuffers.
+
+    JAX promises that what it exported can be run for 6 months by newer versions of it, and by
+    versions that are up to 3 weeks older (https://docs.jax.dev/en/latest/export/export.html); the
+    programs of this module hold nothing that the promise leaves out. To keep a model for longer,
+    keep its weights, by `save_safetensors`, and export anew.
+
+    Args:
+      path: of the file; one that is there is replaced.
+      exported: what `scan` or `step` gave, or `jax.export.export` itself.
+      vjp_order: how many times what is loaded can be differentiated, by reverse mode. Each order
+        makes the file larger. Forward mode and `vmap` are not possible after loading.
+
+    Raises:
+      TypeError: something else than an exported program. OSError: the file cannot be written.
+
+    Example:
+      >>> import jax, jlstm, os, tempfile
+      >>> from jlstm.interop import export
+      >>> params = jlstm.init_params(jax.random.key(0), 3, 8)
+      >>> path = os.path.join(tempfile.mkdtemp(), "lstm.jax")
+      >>> export.save(path, export.scan(params, platforms=("cpu",)), vjp_order=1)
+      >>> lstm = export.load(path).call
+      >>> state, xs = jlstm.init_state(params, (2,)), jax.numpy.ones((20, 2, 3))
+      >>> jax.grad(lambda params: lstm(params, state, xs)[1].sum())(params).bias.shape
+      (32,)
+    """
+    if not isinstance(exported, jax.export.Exported):
+        raise TypeError(f"exported must be a jax.export.Exported, got {described(exported)}")
+    data = bytes(exported.serialize(vjp_order=vjp_order))
+    write_bytes(path, data + _seal(data))
+
+
+def load(path: str | os.PathLike) -> jax.export.Exported:
+    """Read an exported program; its `call` runs it.
+
+    A program is code: load what you trust.
+
+    Args:
+      path: of a file of `save`.
+
+    Raises:
+      ValueError: a file that is not what `save` wrote, to the bit, or that this version of JAX is
+        too old or too new for. OSError: the file cannot be read.
+    """
+    found = Path(path).read_bytes()
+    size = len(_seal(b""))
+    data, seal = found[:-size], found[-size:]
+    if seal != _seal(data):
+        raise ValueError(f"{path} is not what jlstm.interop.export.save wrote, or not all of it")
+    try:
+        return jax.export.deserialize(bytearray(data))
+    except Exception as error:  # JAX asserts, too
+        raise ValueError(f"{path} cannot be read by JAX {jax.__version__}: {error}") from error
+
+
+def _seal(data: bytes) -> bytes:
+    return SEAL + hashlib.sha256(data).digest()
+
+
+def _as_stack(layers: PyTree) -> tuple[tuple[PyTree, ...], bool]:
+    single = hasattr(layers, "_fields") or not isinstance(layers, Sequence)
+    return ((layers,) if single else tuple(layers)), single
+
+
+def _arguments(
+    stack: tuple, shape: tuple, batch_shape: tuple, dtype: DTypeLike | None
+) -> tuple[jax.ShapeDtypeStruct, PyTree]:
+    """The shapes of the input and of the states; axes of one name are one size."""
+    scope = jax.export.SymbolicScope()
+
+    def sizes(axes: tuple) -> tuple:
+        named = ", ".join(map(str, axes))
+        return tuple(jax.export.symbolic_shape(f"({named},)" if axes else "()", scope=scope))
+
+    states = jax.eval_shape(lambda: init_stack_state(stack, sizes(batch_shape)))
+    first = stack[0]
+    if isinstance(first, BiLSTMParams):
+        first = first.backward if first.forward is None else first.forward
+    dtype = jnp.result_type(*jax.tree.leaves(stack)) if dtype is None else jnp.dtype(dtype)
+    width = jnp.shape(first.weight_ih)[0]
+    return jax.ShapeDtypeStruct((*sizes(shape), width), dtype), states
+
+
+def _export(
+    run: Any,
+    stack: tuple,
+    states: tuple,
+    xs: jax.ShapeDtypeStruct,
+    more: Mapping[str, jax.ShapeDtypeStruct],
+    single: bool,
+    freeze: bool,
+    platforms: Sequence[str],
+) -> jax.export.Exported:
+    def whole(layers: PyTree, states: PyTree, xs: Any, **more: Any) -> tuple[PyTree, Any]:
+        if not single:
+            return run(layers, states, xs, **more)
+        (state,), hs = run((layers,), (states,), xs, **more)
+        return state, hs
+
+    def frozen(states: PyTree, xs: Any, **more: Any) -> tuple[PyTree, Any]:
+        return whole(stack[0] if single else stack, states, xs, **more)
+
+    states = states[0] if single else states
+    if freeze:
+        return jax.export.export(jax.jit(frozen), platforms=tuple(platforms))(states, xs, **more)
+    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(jnp.shape(a), a.dtype), stack)
+    shapes = shapes[0] if single else shapes
+    return jax.export.export(jax.jit(whole), platforms=tuple(platforms))(shapes, states, xs, **more)

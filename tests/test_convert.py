@@ -1,0 +1,191 @@
+"""`python -m jlstm.convert`: what it reads, writes, prints and refuses."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import onnx
+import pytest
+import safetensors.numpy
+
+import jlstm
+from jlstm import convert, interop, variants
+
+
+def draw(*sizes, dtype=jnp.float32, **options):
+    layers = jlstm.init_stack(jax.random.key(0), sizes[0], sizes[1:], **options)
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape), dtype), layers)
+
+
+LAYERS = draw(3, 5, 5, bidirectional=True)
+
+
+def same_bits(found, expected):
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    assert [a.dtype for a in jax.tree.leaves(found)] == [a.dtype for a in jax.tree.leaves(expected)]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A file of each format with the same layers, and one of a larger model."""
+    state_dict = interop.to_torch(LAYERS)
+    others = {"head.weight": np.ones((2, 5), np.float32)}
+    decoder = interop.to_torch(draw(4, 6))
+    whole = {"enc." + name: a for name, a in state_dict.items()} | others
+    safetensors.numpy.save_file(state_dict, tmp_path / "torch.safetensors")
+    safetensors.numpy.save_file(whole, tmp_path / "model.safetensors")
+    two = whole | {"dec." + name: a for name, a in decoder.items()}
+    safetensors.numpy.save_file(two, tmp_path / "two.safetensors")
+    interop.save_safetensors(tmp_path / "jlstm.safetensors", LAYERS)
+    onnx.save(interop.to_onnx(LAYERS), tmp_path / "model.onnx")
+    return tmp_path
+
+
+def run(*arguments):
+    return convert.main([str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("source", ["torch.safetensors", "jlstm.safetensors", "model.onnx"])
+@pytest.mark.parametrize("to", ["torch", "jlstm", "onnx"])
+def test_every_pair_of_formats(files, source, to):
+    target = files / ("out.onnx" if to == "onnx" else "out.safetensors")
+    assert run(files / source, target, "--to", to) == 0
+    found = {
+        "torch": lambda: interop.from_torch(safetensors.numpy.load_file(target)),
+        "jlstm": lambda: interop.load_safetensors(target),
+        "onnx": lambda: interop.from_onnx(target),
+    }[to]()
+    same_bits(found, LAYERS)
+    assert {path.name for path in files.iterdir()} == {
+        "torch.safetensors", "model.safetensors", "two.safetensors", "jlstm.safetensors",
+        "model.onnx", target.name,
+    }  # fmt: skip
+
+
+def test_what_it_prints(files, capsys):
+    assert run(files / "model.safetensors", files / "out.onnx", "--lengths") == 0
+    lines = capsys.readouterr().out.splitlines()
+    size = (files / "out.onnx").stat().st_size
+    rows = "LSTMParams, {} -> 2 x 5, forward and backward, gates i f g o, {} numbers, float32"
+    assert lines == [
+        f"read {files}/model.safetensors: safetensors of PyTorch",
+        f"  layer 0: {rows.format(3, 360)}",
+        f"  layer 1: {rows.format(10, 640)}",
+        "  prefix: enc.",
+        "  its two biases are added, which rounds once",
+        "  left out, 1 arrays that are not of this module: head.weight",
+        f"wrote {files}/out.onnx: ONNX, {size:,} bytes",
+    ]
+    inputs = [value.name for value in onnx.load(files / "out.onnx").graph.input]
+    assert inputs == ["xs", "lengths"]
+
+
+def test_the_other_format_is_the_default(files):
+    assert run(files / "torch.safetensors", files / "a.safetensors") == 0
+    same_bits(interop.load_safetensors(files / "a.safetensors"), LAYERS)
+    assert run(files / "a.safetensors", files / "b.safetensors", "--prefix", "lstm.") == 0
+    arrays = safetensors.numpy.load_file(files / "b.safetensors")
+    assert set(arrays) == {"lstm." + name for name in interop.to_torch(LAYERS)}
+    same_bits(interop.from_torch(arrays, "lstm."), LAYERS)
+
+
+def test_show(files, capsys):
+    for name in ("torch.safetensors", "jlstm.safetensors", "model.onnx"):
+        assert run("--show", files / name) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[1].startswith("  layer 0: LSTMParams, 3 -> 2 x 5, forward and backward")
+        assert not any("left out" in line for line in lines)
+    assert run("--show", files / "two.safetensors") == 0
+    out = capsys.readouterr().out
+    assert "prefix: enc." in out
+    assert "layer 0: LSTMParams, 4 -> 6, gates i f g o, 264 numbers, float32" in out
+    layers = (*LAYERS, *draw(10, 4, init=variants.init_gru), draw(4, 3)[0])
+    interop.save_safetensors(files / "mixed.safetensors", layers)
+    assert run("--show", files / "mixed.safetensors") == 0
+    assert "layer 2: GRUParams, 10 -> 4, gates r z n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float64])
+def test_other_dtypes(tmp_path, dtype):
+    with jax.enable_x64(True):
+        layers = draw(3, 5, dtype=dtype)
+        interop.save_safetensors(tmp_path / "a.safetensors", layers)
+        assert run(tmp_path / "a.safetensors", tmp_path / "b.safetensors") == 0
+        assert run(tmp_path / "b.safetensors", tmp_path / "c.safetensors") == 0
+        same_bits(interop.load_safetensors(tmp_path / "c.safetensors"), layers)
+
+
+def test_what_is_left_out_of_a_model_is_said(files, capsys):
+    model = interop.to_onnx(draw(3, 5))
+    state = np.ones((1, 2, 5), np.float32)
+    for place, name in ((5, "start_h"), (6, "start_c")):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(state, name))
+        model.graph.node[0].input[place] = name
+    model.graph.node.append(onnx.helper.make_node("Relu", ["hs"], ["shown"]))
+    model.producer_name = "another"
+    onnx.save(model, files / "more.onnx")
+    assert run(files / "more.onnx", files / "out.safetensors") == 0
+    out = capsys.readouterr().out
+    assert "left out, nodes that are no LSTM: 1 Relu, 2 Gather" in out
+    assert "left out, its initial states: read them with jlstm.interop.onnx_states" in out
+
+
+def refused(capsys, *arguments):
+    assert run(*arguments) == 2
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    return line
+
+
+def test_what_it_refuses(files, capsys):
+    out = files / "out.onnx"
+    (files / "half.safetensors").write_bytes((files / "torch.safetensors").read_bytes()[:200])
+    (files / "half.onnx").write_bytes((files / "model.onnx").read_bytes()[:200])
+    gru = files / "gru.safetensors"
+    interop.save_safetensors(gru, draw(3, 5, init=variants.init_gru))
+    safetensors.numpy.save_file({"a": np.ones(3, np.float32)}, files / "none.safetensors")
+    half = files / "half.safetensors"
+    torch, ours = files / "torch.safetensors", files / "jlstm.safetensors"
+    for arguments, message in (
+        ((files / "two.safetensors", out), "holds 2 modules, choose one by --prefix: dec., enc."),
+        ((torch, out, "--prefix", "x."), "state_dict has no x.weight_ih_l0; it holds"),
+        ((files / "none.safetensors", out), "holds no LSTM or GRU: a"),
+        ((files / "nowhere.onnx", out), "nowhere.onnx"),
+        ((half, out), "half.safetensors is no whole safetensors file"),
+        ((files / "half.onnx", files / "a.safetensors"), "half.onnx is no whole model of ONNX"),
+        ((gru, out), "layers[0]: ONNX has no place for GRUParams"),
+        ((files / "model.pt", out), "looks like a pickle, which can run code; in PyTorch, write"),
+        ((torch, files / "out.npz"), "out.npz must end in .safetensors or .onnx"),
+        ((torch, torch), "OUT is IN"),
+        ((torch, out, "--to", "jlstm"), "--to jlstm does not go with OUT"),
+        ((torch, out, "--no-bias"), "--no-bias is of torch, and OUT is onnx"),
+        ((torch, files / "a.safetensors", "--lengths"), "--lengths is of onnx, and OUT is jlstm"),
+        ((ours, out, "--prefix", "a."), "--prefix is of torch, and IN is jlstm, OUT is onnx"),
+        ((ours, files / "a.safetensors", "--no-bias"), "layers[0] has a bias that is not zero"),
+    ):  # fmt: skip
+        line = refused(capsys, *arguments)
+        assert line.startswith("error: ")
+        assert message in line
+    assert not out.exists()
+    assert not (files / "a.safetensors").exists()
+    for arguments in ((torch,), ("--show", torch, out), ()):
+        with pytest.raises(SystemExit):
+            run(*arguments)
+
+
+def test_as_a_command(files):
+    command = [sys.executable, "-W", "error", "-m", "jlstm.convert"]
+    options = {"capture_output": True, "text": True, "cwd": Path(__file__).parents[1]}
+    done = subprocess.run([*command, "--help"], **options, check=True)
+    assert "--show" in done.stdout
+    target = files / "out.safetensors"
+    subprocess.run([*command, files / "model.onnx", target], **options, check=True)
+    same_bits(interop.load_safetensors(target), LAYERS)
+    done = subprocess.run([*command, files / "x.onnx", target], **options, check=False)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
