@@ -28,6 +28,7 @@ KINDS = (
     "projected to half, by JAX", "peephole", "coupled", "layer norm", "no forget", "gru", "cho gru",
     "rnn",
 )  # fmt: skip
+PARTS = ("table", "sweeps", "stream", "vmap", "kinds", "modules", "costs")
 PACKAGES = ("jax", "torch", "onnxruntime", "dm-haiku", "flax", "equinox", "keras", "numpy")
 
 
@@ -153,6 +154,16 @@ def kinds(bench: Bench) -> dict[str, float]:
     return times
 
 
+def modules(bench: Bench, shapes: dict[str, Shape]) -> dict:
+    """Flax NNX modules, trained by NNX's own transformations and optimiser, batch first."""
+    print("modules of Flax NNX", flush=True)
+    names, both = ["nnx_lstm", "nnx_rnn"], ("train", "forward")
+    return {
+        letter: {what: bench.best(names, shape, what) for what in both}
+        for letter, shape in shapes.items()
+    }
+
+
 def costs(bench: Bench) -> dict:
     """Seconds to compile and memory of the training step, and errors against float64."""
     a = SHAPES["A"]
@@ -205,7 +216,7 @@ def main() -> None:
     parser.add_argument("--shapes", default="ABCDEF", help="letters of benchmarks/shapes.py")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each implementation")
     parser.add_argument("--seconds", type=float, default=0.4, help="of one turn")
-    parser.add_argument("--only", choices=("table", "sweeps", "stream", "vmap", "kinds", "costs"))
+    parser.add_argument("--only", choices=PARTS, help="one part of it")
     parser.add_argument("--out", type=Path, default=RESULTS / "cpu.json", help="results so far")
     options = parser.parse_args()
     shapes = {letter: SHAPES[letter] for letter in options.shapes}
@@ -217,6 +228,7 @@ def main() -> None:
         "stream": lambda: streams(bench),
         "vmap": lambda: transformed(bench, {k: SHAPES[k] for k in "AE"}),
         "kinds": lambda: kinds(bench),
+        "modules": lambda: modules(bench, shapes),
         "costs": lambda: costs(bench),
     }
     results = json.loads(options.out.read_text()) if options.out.exists() else {}

@@ -10,6 +10,7 @@ from benchmarks.shapes import Shape
 
 README = Path(__file__).parents[1] / "README.md"
 LAYERS = README.parent / "docs" / "layers.md"
+COMING_FROM = README.parent / "docs" / "coming-from.md"
 BEGIN, END = "<!-- benchmark: written by python -m benchmarks -->", "<!-- end of benchmark -->"
 JAX_PEERS = ("haiku", "linen", "nnx", "equinox", "keras")
 LABELS = {
@@ -17,6 +18,7 @@ LABELS = {
     "keras": "Keras", "torch": "PyTorch", "onnxruntime": "ONNX Runtime", "jlstm": "jlstm",
     "scan": "jlstm, plain scan",
 }  # fmt: skip
+MODULES = {"nnx_lstm": "jlstm.nnx.LSTM", "nnx_rnn": "nnx.RNN"}
 INK, GRID, COLOURS = "#3b4252", "#c9ced8", ("#0072b2", "#e69f00", "#009e73", "#cc79a7")
 
 
@@ -31,6 +33,8 @@ def write_report(path: Path) -> None:
             _write_between(README, short)
         if "kinds" in results:
             _write_between(LAYERS, _kinds_table(results))
+        if "modules" in results:
+            _write_between(COMING_FROM, _modules_table(results))
     if "table" in results:
         _draw(results, path.with_suffix(".png"))
 
@@ -43,6 +47,15 @@ def _write_between(page: Path, text: str) -> None:
 def _kinds_table(results: dict) -> str:
     lines = [["training step at A", "ms"]]
     return _table(lines + [[name, f"{ms:.1f}"] for name, ms in results["kinds"].items()])
+
+
+def _modules_table(results: dict) -> str:
+    names = MODULES.values()
+    lines = [["ms", *(f"{what}, `{name}`" for what in ("training", "forward") for name in names)]]
+    for letter, found in results["modules"].items():
+        cells = [f"{found[what][name]:.1f}" for what in ("train", "forward") for name in MODULES]
+        lines.append([_sizes(letter), *cells])
+    return _table(lines)
 
 
 def one_device(times: dict[str, float]) -> dict[str, float]:
@@ -96,9 +109,8 @@ def _short_tables(results: dict) -> list[str]:
             ratios = {letter: ratio(row) for letter, row in rows.items()}
             lines = [[heading, *map(LABELS.get, names), "jlstm against the fastest other"]]
             for letter, row in rows.items():
-                sizes = "x".join(map(str, _shape(letter)))
                 cells = [f"{row[n]:.1f}" if n in row else "" for n in names]
-                lines.append([f"{letter} ({sizes})", *cells, f"{ratios[letter]:.2f}"])
+                lines.append([_sizes(letter), *cells, f"{ratios[letter]:.2f}"])
             mean = f"**{geometric_mean(ratios.values()):.2f}**"
             lines.append(["geometric mean", *[""] * len(names), mean])
             tables.append(_table(lines))
@@ -150,6 +162,8 @@ def _other_tables(results: dict) -> list[str]:
         tables += ["## A stream", _table(lines)]
     if "kinds" in results:
         tables += ["## Kinds of layers", _kinds_table(results)]
+    if "modules" in results:
+        tables += ["## Modules of Flax NNX", _modules_table(results)]
     if "vmap" in results:
         lines = [["vmap", "data, forward", "data, training", "8 sets, forward", "8 sets, training"]]
         for letter, times in results["vmap"].items():
@@ -168,6 +182,10 @@ def _other_tables(results: dict) -> list[str]:
             lines.append(["x".join(map(str, row["shape"])), *cells])
         tables.append(_table(lines))
     return tables
+
+
+def _sizes(letter: str) -> str:
+    return f"{letter} ({'x'.join(map(str, _shape(letter)))})"
 
 
 def _shape(letter: str) -> Shape:

@@ -77,9 +77,8 @@ def read(path: Path, prefix: str | None = None) -> Content:
         if not prefixes:
             raise ValueError(f"{path} holds no LSTM or GRU: {_some(tensors)}")
         if len(prefixes) > 1:
-            raise ValueError(
-                f"{path} holds {len(prefixes)} modules, choose one by --prefix: {_some(prefixes)}"
-            )
+            found = _some(map(repr, prefixes))
+            raise ValueError(f"{path} holds {len(prefixes)} modules, choose by --prefix: {found}")
         (prefix,) = prefixes
     layers = from_torch(tensors, prefix)
     notes = [f"prefix: {prefix}"] if prefix else []

@@ -27,6 +27,11 @@ def test_the_kinds_of_layers_are_in_the_docs(results):
     assert len(results["kinds"]) == 14
 
 
+def test_the_modules_are_in_the_docs(results):
+    assert report._modules_table(results) in report.COMING_FROM.read_text()
+    assert set(results["modules"]) == set(SHAPES)
+
+
 def test_every_shape_and_every_peer_was_measured(results):
     assert set(results["table"]) == set(SHAPES)
     for found in results["table"].values():

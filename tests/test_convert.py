@@ -152,7 +152,7 @@ def test_what_it_refuses(files, capsys):
     half = files / "half.safetensors"
     torch, ours = files / "torch.safetensors", files / "jlstm.safetensors"
     for arguments, message in (
-        ((files / "two.safetensors", out), "holds 2 modules, choose one by --prefix: dec., enc."),
+        ((files / "two.safetensors", out), "holds 2 modules, choose by --prefix: 'dec.', 'enc.'"),
         ((torch, out, "--prefix", "x."), "state_dict has no x.weight_ih_l0; it holds"),
         ((files / "none.safetensors", out), "holds no LSTM or GRU: a"),
         ((files / "nowhere.onnx", out), "nowhere.onnx"),

@@ -174,6 +174,39 @@ def test_nnx(cell, bidirectional):
         close(hs_of(jax.tree.map(lambda a: 2 * a, stack)), xs)
 
 
+# Haiku and Equinox, who know no lengths: there each sequence runs alone, at its own length.
+
+
+def each_alone(run):
+    """`run(xs)` of a batch of one, for each sequence of the batch, padded with zeros."""
+    hs = [run(jnp.asarray(XS[:n, b : b + 1])) for b, n in enumerate(LENGTHS)]
+    return jnp.concatenate([jnp.pad(h, ((0, TIME - len(h)), (0, 0), (0, 0))) for h in hs], axis=1)
+
+
+def test_haiku_both_directions_and_ragged():
+    hk = library("haiku")
+
+    def network(xs):
+        for _ in range(2):
+            ways = [hk.LSTM(UNITS), hk.LSTM(UNITS)]
+            xs = jnp.concatenate(
+                [
+                    hk.dynamic_unroll(core, xs, core.initial_state(xs.shape[1]), reverse=way)[0]
+                    for core, way in zip(ways, (False, True), strict=True)
+                ],
+                axis=-1,
+            )
+        return xs
+
+    run = hk.without_apply_rng(hk.transform(network))
+    params = run.init(jax.random.key(0), XS)
+    rng = np.random.default_rng(2)
+    params = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape), jnp.float32), params)
+    cells = [interop.from_haiku({name: params[name]})[0] for name in params]
+    stack = (jlstm.BiLSTMParams(*cells[:2]), jlstm.BiLSTMParams(*cells[2:]))
+    close(hs_of(stack, LENGTHS), each_alone(lambda xs: run.apply(params, xs)))
+
+
 # Haiku.
 
 
@@ -203,6 +236,31 @@ def test_haiku():
 
 
 # Equinox.
+
+
+def test_equinox_both_directions_and_ragged():
+    equinox = library("equinox")
+    sizes = (FEATURES, FEATURES, 2 * UNITS, 2 * UNITS)
+    keys = jax.random.split(jax.random.key(0), 4)
+    cells = [equinox.nn.LSTMCell(n, UNITS, key=k) for n, k in zip(sizes, keys, strict=True)]
+
+    def run(xs):
+        def over(cell, xs, reverse):
+            def step(state, x):
+                state = cell(x, state)
+                return state, state[0]
+
+            zeros = (jnp.zeros(UNITS), jnp.zeros(UNITS))
+            return jax.lax.scan(step, zeros, xs, reverse=reverse)[1]
+
+        xs = xs[:, 0]
+        for forward, backward in (cells[:2], cells[2:]):
+            xs = jnp.concatenate([over(forward, xs, False), over(backward, xs, True)], axis=-1)
+        return xs[:, None]
+
+    layers = interop.from_equinox(cells)
+    stack = (jlstm.BiLSTMParams(*layers[:2]), jlstm.BiLSTMParams(*layers[2:]))
+    close(hs_of(stack, LENGTHS), each_alone(run))
 
 
 @pytest.mark.parametrize("bias", [True, False])
