@@ -17,14 +17,20 @@ import jax
 import numpy as np
 
 from jlstm.interop.files import write_bytes
-from jlstm.interop.onnx import RESHAPES, from_onnx, load_model, onnx_states, to_onnx
-from jlstm.interop.safetensors import load_safetensors, read_tensors, save_safetensors
+from jlstm.interop.onnx import to_onnx
+from jlstm.interop.onnx_reader import RESHAPES, from_onnx, load_model, onnx_states
+from jlstm.interop.safetensors import (
+    load_safetensors,
+    read_tensors,
+    save_safetensors,
+    write_tensors,
+)
 from jlstm.interop.torch import from_torch, to_torch
 from jlstm.layers import KINDS, output_size
 from jlstm.types import BiLSTMParams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from jaxtyping import PyTree
 
@@ -32,7 +38,7 @@ TITLES = {
     "torch": "safetensors of PyTorch", "jlstm": "safetensors of jlstm", "onnx": "ONNX",
 }  # fmt: skip
 TWO_BIASES = "its two biases are added, which rounds once"
-FIRST = re.compile(r"(.*?)weight_ih_l0")
+FIRST = re.compile(r"(.*?)weight_ih(_l0)?")
 PICKLES = (".pt", ".pth", ".bin", ".pkl", ".ckpt")
 EXAMPLES = """
 examples:
@@ -67,12 +73,15 @@ def read(path: Path, prefix: str | None = None) -> Content:
     """
     if _form(path) == "onnx":
         return _read_onnx(path)
-    metadata, tensors = read_tensors(path)
+    metadata, tensors = read_tensors(path, needed=_may_be_lstm)
     if "jlstm" in metadata:
         layers = load_safetensors(path)
         single = hasattr(layers, "_fields")
         return Content("jlstm", (layers,) if single else layers, [])
     prefixes = prefixes_of(tensors)
+    if prefix is not None and prefix not in prefixes:
+        there = _some(map(repr, prefixes)) or "none"
+        raise ValueError(f"{path} holds no LSTM or GRU under --prefix {prefix!r}, but: {there}")
     if prefix is None:
         if not prefixes:
             raise ValueError(f"{path} holds no LSTM or GRU: {_some(tensors)}")
@@ -80,7 +89,10 @@ def read(path: Path, prefix: str | None = None) -> Content:
             found = _some(map(repr, prefixes))
             raise ValueError(f"{path} holds {len(prefixes)} modules, choose by --prefix: {found}")
         (prefix,) = prefixes
-    layers = from_torch(tensors, prefix)
+    try:
+        layers = from_torch(tensors, prefix)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None
     notes = [f"prefix: {prefix}"] if prefix else []
     rest = [name for name in tensors if not _is_of(name, prefix)]
     if any("bias_hh" in name for name in tensors.keys() - set(rest)):
@@ -90,9 +102,14 @@ def read(path: Path, prefix: str | None = None) -> Content:
     return Content("torch", layers, notes)
 
 
-def prefixes_of(names: Any) -> list[str]:
+def prefixes_of(tensors: Mapping[str, np.ndarray]) -> list[str]:
     """What stands before the names of each LSTM or GRU of PyTorch among these."""
-    return sorted(match[1] for match in map(FIRST.fullmatch, names) if match)
+    found = []
+    for match in filter(None, map(FIRST.fullmatch, tensors)):
+        recurrent = tensors.get(match[0].replace("weight_ih", "weight_hh"))
+        if recurrent is None or len(set(recurrent.shape)) != 1:  # that of a simple RNN is square
+            found.append(match[1])
+    return sorted(found)
 
 
 def write(
@@ -123,11 +140,9 @@ def write(
     elif form == "onnx":
         write_bytes(path, to_onnx(layers, lengths=lengths).SerializeToString())
     else:
-        import safetensors.numpy
-
         arrays = to_torch(layers, bias=bias)
-        tensors = {prefix + name: np.ascontiguousarray(a) for name, a in arrays.items()}
-        write_bytes(path, safetensors.numpy.save(tensors, {"format": "pt"}))
+        tensors = {prefix + name: array for name, array in arrays.items()}
+        write_tensors(path, tensors, {"format": "pt"})
 
 
 def described(layers: Sequence[PyTree]) -> Iterator[str]:
@@ -165,6 +180,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="the format of OUT; else by its name; .safetensors is jlstm, or torch if IN is jlstm",
     )  # fmt: skip
     parser.add_argument("--prefix", help="what stands before PyTorch's names: encoder.lstm.")
+    parser.add_argument(
+        "--dtype", choices=("float16", "bfloat16", "float32", "float64"), help="round to this one"
+    )
     parser.add_argument("--no-bias", action="store_true", help="torch: a module without biases")
     parser.add_argument("--lengths", action="store_true", help="onnx: a model that takes lengths")
     options = parser.parse_args(arguments)
@@ -183,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _show(options: argparse.Namespace) -> None:
     path, prefixes = options.source, [options.prefix]
     if options.prefix is None and _form(path) != "onnx":
-        metadata, tensors = read_tensors(path)
+        metadata, tensors = read_tensors(path, needed=_may_be_lstm)
         prefixes = [None] if "jlstm" in metadata else prefixes_of(tensors) or [None]
     for prefix in prefixes:
         _say("", path, read(path, prefix))
@@ -194,6 +212,9 @@ def _convert(options: argparse.Namespace) -> None:
     if target.exists() and source.exists() and target.samefile(source):
         raise ValueError(f"OUT is IN, {source}: it would be lost")
     suffix = _form(target)  # which refuses others before anything is read
+    if target.is_dir() or not target.parent.is_dir():
+        fault = "is a folder" if target.is_dir() else f"is in no folder: make {target.parent} first"
+        raise ValueError(f"OUT, {target}, {fault}")
     content = read(source, options.prefix)
     form = options.to or (suffix if suffix == "onnx" else "jlstm")
     if not options.to and form == content.form == "jlstm":
@@ -209,11 +230,18 @@ def _convert(options: argparse.Namespace) -> None:
         raise ValueError(f"--prefix is of torch, and IN is {content.form}, OUT is {form}")
     _say("read ", source, content)
     prefix = options.prefix if options.prefix and content.form != "torch" else ""
+    layers = content.layers
+    if options.dtype:
+        layers = jax.tree.map(lambda a: a.astype(options.dtype), layers)
     write(
-        target, form, content.layers, prefix=prefix, bias=not options.no_bias,
+        target, form, layers, prefix=prefix, bias=not options.no_bias,
         lengths=options.lengths,
     )  # fmt: skip
     print(f"wrote {target}: {TITLES[form]}, {target.stat().st_size:,} bytes")
+    if form == "onnx":
+        graph = load_model(target).graph
+        for name, values in (("inputs", graph.input), ("outputs", graph.output)):
+            print(f"  {name}: {', '.join(value.name for value in values)}")
 
 
 def _say(verb: str, path: Path, content: Content) -> None:
@@ -234,13 +262,15 @@ def _form(path: Path) -> str:
 
 
 def _read_onnx(path: Path) -> Content:
-    model = load_model(path)
-    notes = []
-    if any(
-        node.op_type == "LSTM" and len(node.input) > 3 and node.input[3]
-        for node in model.graph.node
-    ):
-        notes.append(TWO_BIASES)
+    from onnx.numpy_helper import to_array
+
+    model, notes = load_model(path), []
+    biases = {node.input[3] for node in model.graph.node
+              if node.op_type == "LSTM" and len(node.input) > 3}  # fmt: skip
+    for value in model.graph.initializer:
+        if value.name in biases and np.split(to_array(value), 2, axis=1)[1].any():
+            notes.append(TWO_BIASES)
+            break
     known = ("LSTM", "Constant", *RESHAPES) + ("Gather",) * (model.producer_name == "jlstm")
     others = Counter(node.op_type for node in model.graph.node if node.op_type not in known)
     if others:
@@ -258,6 +288,11 @@ def _is_of(name: str, prefix: str) -> bool:
         name.startswith(prefix)
         and re.fullmatch(r"(weight|bias)_(ih|hh|hr)_l\d+(_reverse)?", rest) is not None
     )
+
+
+def _may_be_lstm(name: str) -> bool:
+    """Only these arrays are read: the rest of a model may be large, and of dtypes unknown here."""
+    return "weight_" in name or "bias_" in name
 
 
 def _some(names: Any) -> str:

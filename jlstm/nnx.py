@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jlstm.cell import init_params
+from jlstm.checks import described
 from jlstm.regularize import check_rate
 from jlstm.stack import init_stack, init_stack_state, stack_scan, stack_step
 
@@ -33,7 +35,8 @@ class Stack(nnx.Module):
 
     Its weights lie in `layers`, in the types of this library with an `nnx.Param` for each array, so
     that their paths read `layers, 0, weight_hh`; `params` gives them as arrays, for the functions
-    of this library.
+    of this library. Other weights of the same sizes are put in by
+    `nnx.update(module, nnx.state(jlstm.nnx.Stack(layers)))`.
     """
 
     def __init__(
@@ -53,7 +56,8 @@ class Stack(nnx.Module):
         """Hold the layers.
 
         Args:
-          layers: a tuple of layers, as for `jlstm.stack_scan`.
+          layers: a tuple of layers, as for `jlstm.stack_scan`; their arrays get Params of their
+            own, also where they come out of another module.
           dropout_rate: as for `jlstm.stack_scan`, between the layers.
           residual: as for `jlstm.stack_scan`.
           time_major: whether time is the first axis of inputs and outputs, and not the one before
@@ -74,8 +78,9 @@ class Stack(nnx.Module):
           >>> jlstm.nnx.Stack(layers)(jax.numpy.ones((2, 20, 3))).shape
           (2, 20, 8)
         """
+        layers = _arrays(tuple(layers))
         init_stack_state(layers)  # which checks them
-        self.layers = nnx.data(jax.tree.map(nnx.Param, tuple(layers)))
+        self.layers = nnx.data(jax.tree.map(nnx.Param, layers))
         self.dropout_rate = check_rate("dropout_rate", dropout_rate)
         self.residual = residual
         self.time_major = time_major
@@ -84,6 +89,8 @@ class Stack(nnx.Module):
         self.dtype = dtype
         self.save = save
         self.rng_collection = rng_collection
+        if not isinstance(rngs, nnx.Rngs | nnx.RngStream | None):
+            raise TypeError(f"rngs must be nnx.Rngs or nnx.RngStream, got {described(rngs)}")
         if rngs is None or not self.dropout_rate:
             self.rngs = nnx.data(None)
         else:
@@ -92,11 +99,7 @@ class Stack(nnx.Module):
     @property
     def params(self) -> tuple[PyTree, ...]:
         """The weights as arrays, for `jlstm.stack_scan` and the converters of `jlstm.interop`."""
-        return jax.tree.map(
-            lambda param: param.get_value(),
-            self.layers,
-            is_leaf=lambda node: isinstance(node, nnx.Variable),
-        )
+        return _arrays(self.layers)
 
     def __call__(
         self,
@@ -113,10 +116,11 @@ class Stack(nnx.Module):
     ) -> Any:
         """Read a batch of sequences.
 
-        Three things differ from `nnx.RNN`. The carry is that of `jlstm.stack_scan`, a tuple of one
+        Four things differ from `nnx.RNN`. The carry is that of `jlstm.stack_scan`, a tuple of one
         `LSTMState(h, c)` a layer, where a cell of Flax has `(c, h)`. Outputs past the length are
-        zeros, and a length of 0 is allowed. There is no `reverse`: the backward half of
-        `bidirectional=True` keeps its outputs beside its inputs.
+        zeros, and a length of 0 is allowed. There is no `reverse`, and no place in an
+        `nnx.Bidirectional`: `bidirectional=True` reads both ways, with outputs beside their inputs.
+        With `dtype`, outputs are of that dtype.
 
         Args:
           inputs: `(*batch, time, input)`, or with `time_major` `(time, *batch, input)`.
@@ -139,6 +143,18 @@ class Stack(nnx.Module):
         deterministic = _or(deterministic, self.deterministic)
         if jnp.ndim(inputs) < 2:
             raise ValueError(f"inputs must have axes time and features, got {jnp.shape(inputs)}")
+        self._check(initial_carry, "initial_carry")
+        self._check(reset_carry, "reset_carry")
+        time_axis = 0 if time_major else jnp.ndim(inputs) - 2
+        batch = tuple(np.delete(jnp.shape(inputs)[:-1], time_axis).tolist())
+        for name, array, axes in (
+            ("resets", resets, jnp.shape(inputs)[:-1]), ("seq_lengths", seq_lengths, batch),
+        ):  # fmt: skip
+            if array is not None and jnp.shape(array) != axes:
+                raise ValueError(
+                    f"{name} must have the shape {axes} for inputs {jnp.shape(inputs)} with time "
+                    f"on axis {time_axis}, got {jnp.shape(array)}"
+                )
         key = None
         if self.dropout_rate and not deterministic:
             key = self._key(self.rngs if rngs is None else rngs)
@@ -180,7 +196,10 @@ class Stack(nnx.Module):
         self, input_shape: tuple[int, ...], rngs: nnx.Rngs | None = None
     ) -> tuple[PyTree, ...]:
         """The zero states for one step's input of that shape, `(*batch, input)`; no key is used."""
-        return init_stack_state(self.params, tuple(input_shape[:-1]))
+        layers = self.params
+        if self.dtype is not None:
+            layers = jax.tree.map(lambda a: a.astype(self.dtype), layers)
+        return init_stack_state(layers, tuple(input_shape[:-1]))
 
     def set_view(self, deterministic: bool | None = None) -> None:
         """Change what `nnx.view` changes.
@@ -191,10 +210,33 @@ class Stack(nnx.Module):
         if deterministic is not None:
             self.deterministic = deterministic
 
+    def _check(self, carry: Any, name: str) -> None:
+        """A carry of another structure, `(c, h)` of Flax for instance, is refused by name."""
+        if carry is None:
+            return
+        zeros = init_stack_state(self.params)
+        several = isinstance(carry, Sequence) and not hasattr(carry, "_fields")
+        if (
+            not several
+            or len(carry) != len(zeros)
+            or any(
+                hasattr(a, "shape") > hasattr(b, "shape") for a, b in zip(carry, zeros, strict=True)
+            )
+        ):
+            raise TypeError(
+                f"{name} must be a tuple of {len(zeros)}, the state of each layer, such as "
+                f"{type(zeros[0]).__name__}; got {described(carry)}. A carry of Flax is (c, h): "
+                "jlstm.LSTMState(h=carry[1], c=carry[0])"
+            )
+
     def _cast(self, inputs: Array) -> tuple[tuple[PyTree, ...], Array]:
         """The weights and the inputs in the dtype of the computation."""
-        both = self.params, inputs
-        return both if self.dtype is None else jax.tree.map(lambda a: a.astype(self.dtype), both)
+        if self.dtype is None:
+            return self.params, inputs
+        inputs = jnp.asarray(inputs)
+        if jnp.issubdtype(inputs.dtype, jnp.complexfloating):
+            raise TypeError(f"inputs are {inputs.dtype}, the computation is in {self.dtype}")
+        return jax.tree.map(lambda a: a.astype(self.dtype), (self.params, inputs))
 
     def _key(self, rngs: Any) -> Array:
         if isinstance(rngs, nnx.Rngs):
@@ -260,6 +302,15 @@ class LSTM(Stack):
         super().__init__(layers, rngs=rngs, **options)
         self.in_features = in_features
         self.hidden_features = sizes
+
+
+def _arrays(layers: PyTree) -> PyTree:
+    """The layers with the values of their Params."""
+    return jax.tree.map(
+        lambda a: a.get_value() if isinstance(a, nnx.Variable) else a,
+        layers,
+        is_leaf=lambda node: isinstance(node, nnx.Variable),
+    )
 
 
 def _or(given: bool | None, default: bool | None) -> bool | None:

@@ -80,6 +80,8 @@ def test_what_it_prints(files, capsys):
         "  its two biases are added, which rounds once",
         "  left out, 1 arrays that are not of this module: head.weight",
         f"wrote {files}/out.onnx: ONNX, {size:,} bytes",
+        "  inputs: xs, lengths",
+        "  outputs: hs, h_0, c_0, h_0_reverse, c_0_reverse, h_1, c_1, h_1_reverse, c_1_reverse",
     ]
     inputs = [value.name for value in onnx.load(files / "out.onnx").graph.input]
     assert inputs == ["xs", "lengths"]
@@ -135,6 +137,31 @@ def test_what_is_left_out_of_a_model_is_said(files, capsys):
     assert "left out, its initial states: read them with jlstm.interop.onnx_states" in out
 
 
+def test_rounding_to_another_dtype(files):
+    layers = draw(3, 5, dtype=jnp.bfloat16)
+    interop.save_safetensors(files / "b.safetensors", layers)
+    assert run(files / "b.safetensors", files / "b.onnx") == 2
+    assert run(files / "b.safetensors", files / "b.onnx", "--dtype", "float32") == 0
+    wide = jax.tree.map(lambda a: a.astype(jnp.float32), layers)
+    same_bits(interop.from_onnx(files / "b.onnx"), wide)
+
+
+def test_other_modules_in_the_file(files, capsys):
+    """A simple RNN's weights look alike; they are no module to choose."""
+    tensors = safetensors.numpy.load_file(files / "model.safetensors")
+    rnn = {
+        "rnn.weight_ih_l0": np.ones((5, 3), np.float32),
+        "rnn.weight_hh_l0": np.ones((5, 5), np.float32),
+    }
+    safetensors.numpy.save_file({**tensors, **rnn}, files / "rnn.safetensors")
+    assert run("--show", files / "rnn.safetensors") == 0
+    assert "left out, 3 arrays" in capsys.readouterr().out
+    cell = {k.replace("_l0", ""): v for k, v in interop.to_torch(draw(3, 5)).items()}
+    safetensors.numpy.save_file(cell, files / "cell.safetensors")
+    assert run("--show", files / "cell.safetensors") == 0
+    assert "layer 0: LSTMParams, 3 -> 5" in capsys.readouterr().out
+
+
 def refused(capsys, *arguments):
     assert run(*arguments) == 2
     captured = capsys.readouterr()
@@ -150,10 +177,14 @@ def test_what_it_refuses(files, capsys):
     interop.save_safetensors(gru, draw(3, 5, init=variants.init_gru))
     safetensors.numpy.save_file({"a": np.ones(3, np.float32)}, files / "none.safetensors")
     half = files / "half.safetensors"
+    (files / "a_folder.onnx").mkdir()
     torch, ours = files / "torch.safetensors", files / "jlstm.safetensors"
     for arguments, message in (
         ((files / "two.safetensors", out), "holds 2 modules, choose by --prefix: 'dec.', 'enc.'"),
-        ((torch, out, "--prefix", "x."), "state_dict has no x.weight_ih_l0; it holds"),
+        ((torch, out, "--prefix", "x."), "holds no LSTM or GRU under --prefix 'x.', but: ''"),
+        ((files / "model.safetensors", out, "--prefix", "enc"), "--prefix 'enc', but: 'enc.'"),
+        ((torch, files / "nofolder" / "out.onnx"), f"is in no folder: make {files}/nofolder first"),
+        ((torch, files / "a_folder.onnx"), "a_folder.onnx, is a folder"),
         ((files / "none.safetensors", out), "holds no LSTM or GRU: a"),
         ((files / "nowhere.onnx", out), "nowhere.onnx"),
         ((half, out), "half.safetensors is no whole safetensors file"),

@@ -121,9 +121,13 @@ def test_dtypes_and_several_batch_axes():
     program = export.scan(params, batch_shape=("games", 2), dtype=jnp.float32, platforms=("cpu",))
     xs = RNG.normal(size=(4, 3, 2, FEATURES)).astype(np.float32)
     state = jlstm.init_state(params, (3, 2))
-    found, wanted = program.call(params, state, xs), jlstm.lstm_scan(params, state, xs)
+    wanted = jlstm.lstm_scan(params, state, xs)
+    state = jax.tree.map(lambda a: a.astype(jnp.float32), state)
+    found = program.call(params, state, xs)
     assert found[1].dtype == wanted[1].dtype == jnp.float32
     close(found, wanted)
+    again = program.call(params, found[0], xs)  # what comes out goes in
+    close(again, jlstm.lstm_scan(params, wanted[0], xs))
 
 
 @pytest.mark.slow
@@ -189,7 +193,30 @@ def test_a_spoilt_file_is_refused(tmp_path):
         export.save(path, ONE)
 
 
-def test_what_is_refused():
+@pytest.mark.parametrize(("options", "message"), [
+    ({"platforms": "cpu"}, "platforms must be a sequence of cpu, cuda, tpu, rocm; got 'cpu'"),
+    ({"platforms": ("gpu",)}, r"platforms must be .*; got \('gpu',\)"),
+    ({"batch_shape": "batch"}, "batch_shape must be a tuple of sizes and names, got 'batch'"),
+    ({"batch_shape": 4}, "batch_shape must be a tuple of sizes and names, got 4"),
+    ({"time": None}, "a size must be a name, or a number of 1 or more; got None"),
+    ({"time": 0}, "a size must be a name, or a number of 1 or more; got 0"),
+    ({"dtype": np.float64}, "float64, which JAX would round"),
+])  # fmt: skip
+def test_options_that_make_no_program(options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        export.scan(ONE, **options)
+
+
+def test_what_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="vjp_order must be an integer of 0 or more, got -1"):
+        export.save(tmp_path / "a", export.step(ONE, platforms=("cpu",)), vjp_order=-1)
+    with pytest.raises(
+        ValueError, match=r"layers\[0\]: a bidirectional layer has neither direction"
+    ):
+        export.scan((jlstm.BiLSTMParams(None, None),))
+    wide = jlstm.LSTMParams(*(np.asarray(a, np.float64) for a in ONE))
+    with pytest.raises(TypeError, match="float64, which JAX would round"):
+        export.scan(wide, freeze=True)
     with pytest.raises(ValueError, match="bidirectional one, which has no single step"):
         export.step(STACK)
     with pytest.raises(TypeError, match="params must be one of LSTMParams"):

@@ -1,5 +1,6 @@
 """What converters refuse, and cuDNN's layout as JAX packs it; the other libraries are in peers/."""
 
+import itertools
 import json
 import os
 import pickle
@@ -90,7 +91,7 @@ REFUSED = [
      "state_dict has no weight_hh_l1"),
     (lambda: interop.from_torch(without("bias_hh_l0")), ValueError, "state_dict has no bias_hh_l0"),
     (lambda: interop.from_torch({**STATE_DICT, "weight_hh_l3": STATE_DICT["weight_hh_l0"]}),
-     ValueError, "state_dict has no weight_hh_l2"),
+     ValueError, "state_dict has no bias_hh_l2"),
     (lambda: interop.from_torch(STATE_DICT, "lstm."), ValueError,
      r"state_dict has no lstm\.weight_ih_l0; it holds bias_hh_l0, bias_hh_l1, "),
     (lambda: interop.from_torch({**STATE_DICT, "weight_ch_l0": np.zeros(3)}), ValueError,
@@ -108,11 +109,11 @@ REFUSED = [
      r"layers\[0\] has a bias that is not zero, which would be lost without one"),
     (lambda: interop.to_torch(jlstm.init_stack(jax.random.key(0), 3, (5, 4))), ValueError,
      r"layers\[1\] is of another kind or size than layers\[0\]"),
-    (lambda: interop.to_torch((BOTH[0], LAYERS[1])), ValueError,
+    (lambda: interop.to_torch((BOTH[0], jlstm.init_params(jax.random.key(0), 10, 5))), ValueError,
      r"layers\[1\] is of another kind or size"),
     (lambda: interop.to_torch(LAYERS[0]), TypeError,
      "layers must be a tuple of layers, got LSTMParams"),
-    (lambda: interop.to_cudnn((BOTH[0], LAYERS[1])), ValueError,
+    (lambda: interop.to_cudnn((BOTH[0], jlstm.init_params(jax.random.key(0), 10, 5))), ValueError,
      r"layers\[1\] has other directions than layers\[0\]"),
     (lambda: interop.to_cudnn(jlstm.init_stack(jax.random.key(0), 3, (5, 4))), ValueError,
      r"layers\[1\] has 4 units, layers\[0\] has 5; cuDNN holds equal ones"),
@@ -135,11 +136,11 @@ REFUSED = [
         {"lstm/linear": {"w": np.zeros((4, 20), np.float32), "b": np.zeros(20, np.float32)}}),
      ValueError, r"must hold w \(input \+ hidden, 4\*hidden\) and b \(4\*hidden,\), got \(4, 20\)"),
     (lambda: interop.from_flax({"ii": {}}), ValueError,
-     r"params\[0\]\['ii'\] has no 'kernel'; it holds "),
+     r"params\[0\]\['ii'\] has no 'kernel', as an LSTM cell of Flax"),
     (lambda: interop.from_flax(3), TypeError, "params must be a dict of a cell, or a list of them"),
     (lambda: interop.from_flax([3]), TypeError, r"params\[0\] must be a dict of a cell, got int"),
     (lambda: interop.from_flax({"dense_i": {"kernel": np.zeros((3, 20), np.float32)}}), ValueError,
-     r"params\[0\] has no 'ii'; it holds dense_i"),
+     r"params\[0\] has no 'ii', as an LSTM cell of Flax has; it holds dense_i"),
     (lambda: interop.from_keras([[np.zeros((3, 15), np.float32)] * 5]), ValueError,
      r"weights\[0\] holds 5 arrays; an LSTM has 3, or 2 without bias"),
     (lambda: interop.from_keras([[np.zeros((3, 15), np.float32), np.zeros((5, 15), np.float32),
@@ -321,3 +322,61 @@ def test_variants_are_refused_where_there_is_no_place(to):
     peephole = variants.init_peephole(jax.random.key(0), 3, 5)
     with pytest.raises(TypeError, match=r"layers\[1\]: \w+ has no place for PeepholeParams"):
         getattr(interop, f"to_{to}")((LAYERS[0], peephole))
+
+
+def test_arrays_that_do_not_lie_in_order(tmp_path):
+    """As PyTorch's transposed weights do; safetensors writes the bytes as they lie."""
+    rng = np.random.default_rng(0)
+    turned = jlstm.LSTMParams(
+        rng.normal(size=(20, 3)).astype(np.float32).T,
+        np.asfortranarray(rng.normal(size=(5, 20)).astype(np.float32)),
+        np.arange(40, dtype=np.float32)[::2],
+    )
+    path = tmp_path / "layers.safetensors"
+    interop.save_safetensors(path, turned)
+    jax.tree.map(np.testing.assert_array_equal, interop.load_safetensors(path), turned)
+
+
+def test_layers_that_do_not_follow_each_other():
+    wrong = (LAYERS[0], jlstm.init_params(jax.random.key(0), 7, 5))
+    for to in (interop.to_torch, interop.to_flax, interop.to_onnx, interop.to_keras):
+        with pytest.raises(ValueError, match=r"layers\[1\] takes 7 numbers, layers\[0\] shows 5"):
+            to(wrong)
+    state_dict = {**STATE_DICT, "weight_ih_l1": np.zeros((20, 7), np.float32)}
+    with pytest.raises(ValueError, match=r"layers\[1\] takes 7 numbers, layers\[0\] shows 5"):
+        interop.from_torch(state_dict)
+    ragged = {k: v for k, v in STATE_DICT.items() if k not in ("bias_ih_l1", "bias_hh_l1")}
+    with pytest.raises(ValueError, match="state_dict has no bias_hh_l1"):
+        interop.from_torch(ragged)
+
+
+def test_a_cell_of_pytorch():
+    names = {k.removesuffix("_l0"): v for k, v in STATE_DICT.items() if k.endswith("_l0")}
+    (cell,) = interop.from_torch(names)
+    jax.tree.map(np.testing.assert_array_equal, cell, LAYERS[0])
+
+
+def test_cells_of_nnx():
+    for optimized, stack in itertools.product((True, False), (LAYERS, BOTH)):
+        back = interop.from_flax(interop.to_nnx(stack, optimized=optimized))
+        jax.tree.map(np.testing.assert_array_equal, back, stack)
+    assert "if_" in interop.to_nnx(LAYERS, optimized=False)[0]
+
+
+@pytest.mark.parametrize("about", ['{"format":Infinity,"single":false,"layers":[]}', "[" * 100_000])
+def test_metadata_that_python_chokes_on(whole, about):
+    header, rest = header_of(whole.read_bytes())
+    header["__metadata__"]["jlstm"] = about
+    whole.write_bytes(with_header(header, rest))
+    with pytest.raises(ValueError, match=r"its metadata is not"):
+        interop.load_safetensors(whole)
+
+
+def test_a_dtype_that_numpy_lacks(whole):
+    header, rest = header_of(whole.read_bytes())
+    header["other"] = {"dtype": "F8_E4M3", "shape": [0], "data_offsets": [len(rest)] * 2}
+    whole.write_bytes(with_header(header, rest))
+    with pytest.raises(
+        ValueError, match=r"an array has a dtype that is not known here|holds arrays"
+    ):
+        interop.load_safetensors(whole)

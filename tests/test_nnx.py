@@ -217,12 +217,42 @@ def test_vmap_over_modules():
 def test_a_carry_of_flax_is_refused():
     h = c = jnp.zeros((BATCH, UNITS))
     one = jlstm.nnx.LSTM(FEATURES, UNITS, rngs=nnx.Rngs(0))
-    with pytest.raises(ValueError, match="states must hold 1 entries, one a layer; got 2"):
+    message = r"initial_carry must be a tuple of 1, the state of each layer, such as LSTMState; got"
+    with pytest.raises(TypeError, match=message):
         one(XS, initial_carry=(c, h))
     two = jlstm.nnx.LSTM(FEATURES, (UNITS, UNITS), rngs=nnx.Rngs(0))
-    with pytest.raises(TypeError, match=r"layers\[0\]: state must be LSTMState"):
+    with pytest.raises(TypeError, match=r"A carry of Flax is \(c, h\): jlstm.LSTMState\(h=carry"):
         two(XS, initial_carry=(c, h))
+    with pytest.raises(TypeError, match="reset_carry must be a tuple of 1"):
+        one(XS, reset_carry=jlstm.LSTMState(h, c))
     with pytest.raises(ValueError, match="xs has 6 features, the weights take 4"):
         one(jnp.zeros((BATCH, TIME, UNITS)))
     with pytest.raises(ValueError, match=r"inputs must have axes time and features, got \(3,\)"):
         one(jnp.zeros(3))
+    with pytest.raises(
+        ValueError, match=r"resets must have the shape \(5, 9\) for inputs \(5, 9, 4\)"
+    ):
+        one(XS, resets=RESETS.T)
+    with pytest.raises(ValueError, match=r"seq_lengths must have the shape \(5,\) .* got \(9,\)"):
+        one(XS, seq_lengths=np.ones(TIME, int))
+    with pytest.raises(TypeError, match=r"rngs must be nnx.Rngs or nnx.RngStream, got "):
+        jlstm.nnx.Stack(one.params, dropout_rate=0.5, rngs=jax.random.key(0))
+    with pytest.raises(TypeError, match="inputs are complex64, the computation is in"):
+        jlstm.nnx.Stack(one.params, dtype=jnp.float32)(XS + 1j * XS)
+
+
+def test_a_carry_goes_round_in_the_dtype_of_the_computation():
+    lstm = jlstm.nnx.LSTM(FEATURES, UNITS, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    carry = lstm.initialize_carry((BATCH, FEATURES))
+    carry, outputs = jax.lax.scan(lstm.step, carry, jnp.asarray(time_major(XS)))
+    same_bits(carry[0].h, outputs[-1])
+    assert (outputs.dtype, carry[0].c.dtype) == (jnp.bfloat16, jnp.float32)
+
+
+def test_weights_out_of_another_module_and_into_it():
+    first, second = (jlstm.nnx.LSTM(FEATURES, UNITS, rngs=nnx.Rngs(seed)) for seed in (0, 1))
+    copy = jlstm.nnx.Stack(first.layers)
+    same_bits(copy.params, first.params)
+    nnx.update(second, nnx.state(copy))
+    same_bits(second(XS), first(XS))
+    assert isinstance(copy.params[0].bias, jax.Array)

@@ -42,7 +42,7 @@ def test_the_core_imports_jax_and_numpy_only():
         if path.parent.name == "interop":
             more = {"safetensors", "onnx"}  # imported on use
         if path.name == "convert.py":
-            more = {"safetensors"}
+            more = {"onnx"}
         assert {name.split(".")[0] for name in imports(path)} <= allowed | more, path
 
 

@@ -1,42 +1,49 @@
 """`python -m train CONFIG.toml [--out DIR] [--steps N] [--any.other.key VALUE]`."""
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
 
 from train.command import parse, run
-from train.config import Config, check_config, read_config, to_values
+from train.config import check_config, read_config, to_toml, to_values
 from train.errors import InputError
+from train.settings import Config
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 PROG = "python -m train CONFIG.toml"
+HELP = f"""usage: {PROG} [--out DIR] [--seed N] [--steps N] [--any.other.key VALUE]
 
+Trains a model as a config says and leaves its weights, figures, pictures and report.html in
+runs/NAME of the config, or in --out DIR. The same command goes on with a run that was stopped or
+killed; --print-config prints the whole config instead.
 
-@dataclass(frozen=True)
-class Command:
-    """Train a model as a config says; the same command goes on with a run that was stopped."""
+configs:
+{{configs}}
 
-    out: Path | None = None
-    """The run's folder; runs/NAME of the config without one."""
-    config: Annotated[Config, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Config)
+Every key has a flag: {PROG} --help explains those of the config's task.
+
+with the run's folder, afterwards:
+  python -m train.evaluate RUN_DIR [--data.path FILE]             figures, of another file too
+  python -m train.predict RUN_DIR --data.path FILE [--out CSV]    predictions
+  python -m train.sample RUN_DIR [--prompt TEXT]                  text of a language model"""
 
 
 def main(args: list[str]) -> None:
     """Train, list the configs, or explain the flags."""
-    if not args:
-        print(list_configs())
+    if not args or args[0] in ("-h", "--help"):
+        print(HELP.format(configs=list_configs()))
         return
-    if args[0] in ("-h", "--help"):
-        parse(Command(), args, PROG)
     if args[0].startswith("-"):
         raise InputError(f"name a config before {args[0]}, as in: {PROG} {' '.join(args)}")
     path = Path(args[0])
-    command = parse(Command(config=read_config(path)), args[1:], PROG)
+    command: Any = parse(command_of(read_config(path)), args[1:], f"python -m train {path}")
     config = check_config(to_values(command.config), "command line")
+    if command.print_config:
+        print(to_toml(config), end="")
+        return
     from train.devices import use_every_core  # after the checks: JAX takes seconds to start
     from train.loop import train
 
@@ -44,13 +51,31 @@ def main(args: list[str]) -> None:
     train(config, command.out or Path("runs") / path.stem, Console())
 
 
+def command_of(config: Config) -> Any:
+    """The flags of a config's task, with its values as defaults."""
+    kind = type(config)
+    out = Annotated[Path | None, tyro.conf.arg(help="The run's folder; runs/NAME of the config.")]
+    shown = Annotated[bool, tyro.conf.arg(help="Print the whole config and end.")]
+    command = dataclasses.make_dataclass(
+        "Command",
+        [
+            ("out", out, None),
+            ("print_config", shown, False),
+            ("config", Annotated[kind, tyro.conf.arg(name="")], dataclasses.field(default=config)),
+        ],
+        frozen=True,
+    )
+    command.__doc__ = f"{kind.__doc__} The same command goes on with a run that was stopped."
+    return command()
+
+
 def list_configs() -> str:
     """The configs with the line that each begins with."""
-    lines = [f"usage: {PROG} [--out DIR] [--seed N] [--steps N] [--any.other.key VALUE]", ""]
+    lines = []
     for path in sorted(CONFIGS.glob("*.toml")):
         first = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
-        lines.append(f"  configs/{path.name:20} {first}")
-    return "\n".join([*lines, "", "python -m train --help explains every key."])
+        lines.append(f"  configs/{path.name:24} {first}")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

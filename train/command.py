@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import tyro
 
-from train.errors import InputError, RunError
+from train.errors import InputError, RunError, Terminated
 
 Options = TypeVar("Options")
 
@@ -52,6 +52,8 @@ def run(main: Callable[[list[str]], None], name: str, interrupted: str) -> None:
         status = (2, error)
     except RunError as error:
         status = (1, error)
+    except Terminated as error:
+        status = (128 + signal.SIGTERM, error)
     except KeyboardInterrupt:
         status = (130, interrupted)
     except BrokenPipeError:  # the reader, such as `head`, has all it wanted

@@ -5,9 +5,12 @@ every step. The gradients meet once, after the loop.
 """
 
 import os
+import time
+from functools import cache
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -37,3 +40,19 @@ def place(tree: Any, mesh: Mesh, spec: P) -> Any:
 def on_one_device(tree: Any) -> Any:
     """The arrays on the first device, whole: files are the same for any number of devices."""
     return jax.device_put(tree, jax.devices()[0])
+
+
+@cache
+def flops_limit(rows: int) -> float:
+    """What the devices reach together in large products of float32, a second: measured."""
+    mesh, size = make_mesh(rows), 1024
+    matrices = place(jnp.ones((mesh.size, size, size)), mesh, P("rows"))
+    multiply = jax.jit(jax.shard_map(lambda a: a @ a, mesh=mesh, in_specs=P("rows"),
+                                     out_specs=P("rows")))  # fmt: skip
+    multiply(matrices).block_until_ready()
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        multiply(matrices).block_until_ready()
+        times.append(time.perf_counter() - start)
+    return mesh.size * 2 * size**3 / min(times)

@@ -7,3 +7,7 @@ class InputError(Exception):
 
 class RunError(Exception):
     """Something failed while the run was under way. Exit status 1."""
+
+
+class Terminated(Exception):
+    """Somebody asked the process to end, and what was done is saved. Exit status 143."""

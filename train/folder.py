@@ -7,9 +7,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from train.config import Config, differences, read_config, to_toml
+from train.config import differences, read_config, to_toml
 from train.errors import InputError
 from train.files import write_text
+from train.settings import Config
 
 
 @contextlib.contextmanager
@@ -36,11 +37,12 @@ def open_folder(out: Path, config: Config) -> Iterator[None]:
         os.close(descriptor)
 
 
-def reported_steps(out: Path) -> int | None:
-    """The steps that the results in a folder are of; None where there are none."""
+def finished_step(out: Path, steps: int) -> int | None:
+    """The step at which a run of so many steps ended, in these or early; None before its end."""
     try:
-        return json.loads((out / "result.json").read_text(encoding="utf-8"))["steps"]
-    except (OSError, ValueError, KeyError):
+        result = json.loads((out / "result.json").read_text(encoding="utf-8"))
+        return result["steps"] if result["of_steps"] == steps else None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

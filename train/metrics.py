@@ -1,6 +1,8 @@
-"""`metrics.jsonl`: a JSON object a line, each with its `step`."""
+"""`metrics.jsonl`: a JSON object a line, each with its `step`; and the same for TensorBoard."""
 
+import contextlib
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,27 @@ def append(out: Path, step: int, **values: Any) -> None:
     """Add a line."""
     with open(out / NAME, "a", encoding="utf-8") as file:
         file.write(json.dumps({"step": step, **values}) + "\n")
+
+
+@contextlib.contextmanager
+def recorder(out: Path, step: int, tensorboard: bool) -> Iterator[Callable[..., None]]:
+    """`append` to this folder, and to files of TensorBoard that go on after `step`, if wanted."""
+    if not tensorboard:
+        yield lambda step, **values: append(out, step, **values)
+        return
+    import tensorboardX
+
+    with tensorboardX.SummaryWriter(str(out / "tensorboard"), purge_step=step + 1) as board:
+
+        def record(step: int, **values: Any) -> None:
+            append(out, step, **values)
+            for name, value in values.items():
+                if isinstance(value, str):
+                    board.add_text(name, value, step)
+                else:
+                    board.add_scalar(name.replace("_", "/", 1), value, step)
+
+        yield record
 
 
 def read(out: Path, last_step: int) -> list[dict[str, Any]]:

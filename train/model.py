@@ -1,68 +1,168 @@
-"""The model: embedding, one LSTM layer, logits; and the text it writes."""
+"""The model: embedding or numbers in, layers of jlstm, one linear layer out."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 import jlstm
-from train.config import Model
+from jlstm import regularize, variants
+from jlstm.layers import KINDS, output_size
+from train import settings
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int, PRNGKeyArray
+    from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+    from train.tasks import Shape
 
 
-class CharLM(NamedTuple):
-    """Weights of the character language model."""
+class Params(NamedTuple):
+    """The weights."""
 
-    embedding: Float[Array, "vocabulary embedding"]
-    lstm: jlstm.LSTMParams
-    output_weight: Float[Array, "hidden vocabulary"]
-    output_bias: Float[Array, "vocabulary"]
+    embedding: Float[Array, "tokens embedding"] | None  # None where inputs are numbers
+    layers: tuple[PyTree, ...]
+    output_weight: Float[Array, "hidden outputs"] | None  # None where it is the embedding
+    output_bias: Float[Array, "outputs"]
 
 
-def init_model(key: PRNGKeyArray, model: Model, vocabulary_size: int) -> CharLM:
-    """Draw the weights; the logits start near 0, so the first loss is near `log(vocabulary)`."""
-    key_embedding, key_lstm, key_output = jax.random.split(key, 3)
-    return CharLM(
-        embedding=jax.random.normal(key_embedding, (vocabulary_size, model.embedding)),
-        lstm=jlstm.init_params(key_lstm, model.embedding, model.hidden),
-        output_weight=0.1
-        * jlstm.initializers.glorot_uniform(
-            key_output, (model.hidden, vocabulary_size), jnp.float32
-        ),
-        output_bias=jnp.zeros(vocabulary_size),
+def init_model(key: PRNGKeyArray, model: settings.Model, shape: Shape) -> Params:
+    """Draw the weights; the outputs start near 0."""
+    key_embedding, key_layers, key_output = jax.random.split(key, 3)
+    embedding, width = None, shape.features
+    if shape.tokens:
+        scale = model.embedding**-0.5 if model.tie_weights else 1.0
+        width = model.embedding
+        embedding = scale * jax.random.normal(key_embedding, (shape.tokens, width))
+    init = jlstm.init_params if model.cell == "lstm" else getattr(variants, f"init_{model.cell}")
+    if model.cell == "projected":
+        init = partial(init, projection_size=model.projection)
+    layers = jlstm.init_stack(
+        key_layers, width, model.hidden, bidirectional=model.bidirectional, init=init
     )
+    output_weight = None
+    if not model.tie_weights:
+        size = (shown(layers), shape.outputs)
+        output_weight = jlstm.initializers.glorot_uniform(key_output, size, jnp.float32)
+        output_weight = 0.1 * output_weight
+    return Params(embedding, layers, output_weight, jnp.zeros(shape.outputs))
 
 
-def predict(
-    params: CharLM, memory: jlstm.LSTMState | None, tokens: Int[Array, "time *batch"]
-) -> tuple[jlstm.LSTMState, Float[Array, "time *batch vocabulary"]]:
-    """Logits of the next character at every step, and the memory to go on from."""
-    memory, hs = jlstm.lstm_scan(params.lstm, memory, params.embedding[tokens])
-    return memory, hs @ params.output_weight + params.output_bias
+def shown(layers: tuple[PyTree, ...]) -> int:
+    """Numbers that the last layer shows."""
+    last = layers[-1]
+    both = isinstance(last, jlstm.BiLSTMParams)
+    return sum(map(output_size, last)) if both else output_size(last)
 
 
-@partial(jax.jit, static_argnames="length")
-def generate(
-    params: CharLM,
-    key: PRNGKeyArray,
-    prompt: Int[Array, "time"],
-    length: int,
-    temperature: Float[Array, ""],
-) -> Int[Array, "length"]:
-    """Tokens after the prompt, each drawn from the prediction; temperature 0 takes the best one."""
-    memory, logits = predict(params, None, prompt)
+def init_memory(model: settings.Model, params: Params, rows: int) -> PyTree:
+    """The memory of so many sequences at their beginning."""
+    return jlstm.init_stack_state(computed(model, params.layers), (rows,))
 
-    def step(carry: tuple, key: PRNGKeyArray) -> tuple[tuple, Array]:
-        memory, logits = carry
-        drawn = jax.random.categorical(key, logits / jnp.maximum(temperature, 1e-6))
-        token = jnp.where(temperature > 0, drawn, jnp.argmax(logits))
-        memory, logits = predict(params, memory, token[None])
-        return (memory, logits[0]), token
 
-    keys = jax.random.split(key, length)
-    return jax.lax.scan(step, (memory, logits[-1]), keys)[1]
+def computed(model: settings.Model, tree: PyTree) -> PyTree:
+    """In the dtype of the computation."""
+    return jax.tree.map(lambda a: a.astype(model.dtype), tree)
+
+
+def apply(
+    config: settings.Config,
+    params: Params,
+    memory: PyTree | None,
+    inputs: Array,
+    lengths: Int[Array, "batch"] | None = None,
+    key: PRNGKeyArray | None = None,
+    *,
+    per_step: bool = True,
+) -> tuple[PyTree, Float[Array, "batch ..."], Float[Array, ""]]:
+    """The memory to go on from, the outputs, and what regularisation adds to the loss.
+
+    Args:
+      config: its `model` and `regularize`.
+      params: the weights.
+      memory: the states before the first step; None is zeros.
+      inputs: tokens `(batch, time)`, or numbers `(batch, time, features)`.
+      lengths: valid steps of each sequence.
+      key: for what regularisation draws; None says that nothing is trained now.
+      per_step: whether there is an output at every step, `(batch, time, outputs)`, or one a
+        sequence, of what the layers show at its end (backward ones at its beginning).
+    """
+    model, trains = config.model, key is not None
+    rates = config.regularize if trains else settings.Regularize()  # rates of 0 draw nothing
+    keys = jax.random.split(jax.random.key(0) if key is None else key, 5)
+    table = params.embedding
+    xs = jnp.moveaxis(inputs if table is None else table[inputs], 1, 0)
+    layers, xs = computed(model, (params.layers, xs))
+    steps, extras = zoneout(keys[0] if trains else None, layers, len(xs), config.regularize)
+    memory, hs = jlstm.stack_scan(
+        drop_weights(keys[1], layers, rates.weights),
+        memory,
+        regularize.sequence_dropout(keys[2], xs, rates.inputs),
+        lengths=lengths, residual=model.residual, save=model.save, dropout_rate=rates.layers,
+        key=keys[3], steps=steps, extras=extras, implementation=model.implementation,
+    )  # fmt: skip
+    features = jnp.moveaxis(hs, 0, 1) if per_step else at_the_ends(memory[-1])
+    features = regularize.dropout(keys[4], features, rates.outputs).astype(jnp.float32)
+    weight: Any = params.embedding if params.output_weight is None else params.output_weight
+    weight = weight.T if params.output_weight is None else weight
+    return memory, features @ weight + params.output_bias, penalty(hs, rates)
+
+
+def penalty(hs: Array, rates: settings.Regularize) -> Array:
+    """What regularisation adds to the loss."""
+    total, hs = jnp.zeros(()), hs.astype(jnp.float32)
+    if rates.activation:
+        total += rates.activation * regularize.activation_penalty(hs)
+    if rates.temporal:
+        total += rates.temporal * regularize.temporal_penalty(hs)
+    return total
+
+
+def at_the_ends(state: PyTree) -> Float[Array, "batch hidden"]:
+    """What a layer shows after its last step, of both directions side by side."""
+    if isinstance(state, jlstm.BiLSTMState):
+        return jnp.concatenate([at_the_ends(way) for way in state], axis=-1)
+    return state.h if isinstance(state, jlstm.LSTMState) else state
+
+
+def drop_weights(key: PRNGKeyArray, layers: tuple, rate: float) -> tuple:
+    """Weight drop in every layer and direction."""
+    if not rate:
+        return layers
+    weights, structure = jax.tree.flatten(layers, is_leaf=_is_weights)
+    keys = jax.random.split(key, len(weights))
+    dropped = [regularize.weight_drop(k, w, rate) for k, w in zip(keys, weights, strict=True)]
+    return jax.tree.unflatten(structure, dropped)
+
+
+def _is_weights(node: Any) -> bool:
+    return hasattr(node, "weight_hh")
+
+
+def zoneout(
+    key: PRNGKeyArray | None, layers: tuple, time: int, rates: settings.Regularize
+) -> tuple[Any, Any]:
+    """The steps of the layers and what they draw; their expectation where nothing is trained."""
+    if not rates.zoneout_h and not rates.zoneout_c:
+        return None, None
+    kind = KINDS[type(jax.tree.leaves(layers, is_leaf=_is_weights)[0])]
+    h, c = rates.zoneout_h, rates.zoneout_c
+    of_state: Any = jlstm.LSTMState(h, c) if kind.has_cell else h  # type: ignore[arg-type]
+    if key is None:
+        return [regularize.expected_zoneout(kind.step, of_state)] * len(layers), None
+    extras: list[Any] = []
+    for layer_key, layer in zip(jax.random.split(key, len(layers)), layers, strict=True):
+        ways = tuple(jax.random.split(k, time) for k in jax.random.split(layer_key))
+        extras.append(ways if isinstance(layer, jlstm.BiLSTMParams) else ways[0])
+    return [regularize.zoneout(kind.step, of_state)] * len(layers), extras
+
+
+def flops_per_step(params: Params) -> int:
+    """Of a training step, a step of time and a sequence: the matrix products, forward and back.
+
+    Each weight is multiplied and added once forward, and twice more for the two gradients.
+    """
+    last = params.embedding if params.output_weight is None else params.output_weight
+    return 6 * sum(p.size for p in jax.tree.leaves((params.layers, last)) if p.ndim == 2)

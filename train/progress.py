@@ -10,14 +10,14 @@ from rich.text import Text
 
 LINE_EVERY = 10.0  # seconds between two plain lines
 
-Report = Callable[[int, float, float], None]
+Report = Callable[[int, dict[str, float]], None]
 
 
 @contextlib.contextmanager
-def show_progress(console: Console, step: int, steps: int) -> Iterator[Report]:
-    """Gives a function `(step, bits per character, characters a second)` that shows them."""
+def show_progress(console: Console, step: int, steps: int, unit: str) -> Iterator[Report]:
+    """Gives a function `(step, figures)` that shows the loss in that unit, and the speed."""
     if not console.is_terminal:
-        yield _plain_lines(console, steps)
+        yield _plain_lines(console, steps, unit)
         return
     columns = (
         TextColumn("training"),
@@ -29,8 +29,8 @@ def show_progress(console: Console, step: int, steps: int) -> Iterator[Report]:
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("training", total=steps, completed=step, figures="compiling ...")
 
-        def report(step: int, bits: float, rate: float) -> None:
-            bar.update(task, completed=step, figures=_figures(bits, rate))
+        def report(step: int, figures: dict[str, float]) -> None:
+            bar.update(task, completed=step, figures=_figures(figures, unit))
 
         yield report
 
@@ -40,17 +40,18 @@ def say(console: Console, message: str) -> None:
     console.print(Text(message), soft_wrap=True)
 
 
-def _plain_lines(console: Console, steps: int) -> Report:
+def _plain_lines(console: Console, steps: int, unit: str) -> Report:
     shown = time.monotonic()
 
-    def report(step: int, bits: float, rate: float) -> None:
+    def report(step: int, figures: dict[str, float]) -> None:
         nonlocal shown
         if step == steps or time.monotonic() - shown >= LINE_EVERY:
             shown = time.monotonic()
-            say(console, f"step {step}/{steps}  {_figures(bits, rate)}")
+            say(console, f"step {step}/{steps}  {_figures(figures, unit)}")
 
     return report
 
 
-def _figures(bits: float, rate: float) -> str:
-    return f"{bits:.3f} bits/char  {rate:,.0f} chars/s"
+def _figures(figures: dict[str, float], unit: str) -> str:
+    loss, rate = figures[f"train_{unit}"], figures["inputs_per_second"]
+    return f"{unit} {loss:.4g}  {rate:,.0f} inputs/s  {figures['share_of_limit']:.0%} of the limit"

@@ -9,8 +9,6 @@ import tyro
 from train.command import parse, run
 from train.errors import InputError
 
-SHOWN = 200  # characters of a vocabulary in an error
-
 
 @dataclass(frozen=True)
 class Command:
@@ -48,31 +46,25 @@ def sample(command: Command) -> str:
         raise InputError(f"--seed must be 0 or more and below 2**32, got {command.seed}")
     if command.prompt == "":
         raise InputError("--prompt must hold a character to begin with, got an empty text")
-    weights = command.run / "params.safetensors"
-    if not weights.exists():
-        raise InputError(f"{command.run} holds no finished run: there is no {weights.name}")
     import jax  # after the checks: it takes seconds to start
 
-    from train.data import decode, encode, line_start
-    from train.model import generate
-    from train.weights import load_weights
+    from train.tasks import char_lm
+    from train.weights import of_run
 
-    params, vocabulary = load_weights(weights)
-    prompt = line_start(vocabulary) if command.prompt is None else command.prompt
-    unknown = sorted(set(prompt) - set(vocabulary))
-    if unknown:
-        raise InputError(
-            f"--prompt holds {''.join(unknown)!r}, which the run's text does not; it knows "
-            f"{vocabulary[:SHOWN]!r}{', and more' if len(vocabulary) > SHOWN else ''}"
-        )
-    tokens = generate(
+    config, task, about, params = of_run(command.run)
+    if task is not char_lm.TASK:
+        raise InputError(f"{command.run} holds a run of {config.task}, which writes no text")
+    vocabulary = about["vocabulary"]
+    prompt = char_lm.line_start(vocabulary) if command.prompt is None else command.prompt
+    tokens = char_lm.generate(
+        config,
         params,
         jax.random.key(command.seed),
-        encode(prompt, vocabulary),
+        char_lm.known("--prompt holds", prompt, vocabulary),
         command.length,
         command.temperature,
     )
-    return (command.prompt or "") + decode(tokens, vocabulary)
+    return (command.prompt or "") + char_lm.decode(tokens, vocabulary)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,167 +11,201 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-import jlstm
-from train.config import Config, Optimizer
-from train.data import Batch, batch_at
 from train.devices import make_mesh, place
-from train.model import CharLM, init_model, predict
+from train.model import Params, apply, init_memory, init_model
+from train.settings import Config, Optimizer
+from train.tasks import Batch, Shape, Task
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int
+    from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+ROWS = P("rows")
 
 
 class TrainState(NamedTuple):
-    """All that training changes; with the config and the text it is the whole of a run."""
+    """All that training changes; with the config and the data it is the whole of a run."""
 
     step: Int[Array, ""]
-    params: CharLM
+    params: Any  # of the type Params, which optax's types do not know
     opt_state: optax.OptState
-    memory: jlstm.LSTMState  # carried from chunk to chunk, one a row
+    average: Any  # of the weights over time, or () where there is none
+    memory: PyTree  # carried from batch to batch, one a row, or () where each begins anew
 
 
 class Metrics(NamedTuple):
-    """Of one step: nats per character, and the norm of the gradient before clipping."""
+    """Figures of one step."""
 
-    loss: Float[Array, ""]
+    loss: Float[Array, ""]  # nats
     gradient_norm: Float[Array, ""]
 
 
-def make_optimizer(config: Optimizer, steps: int) -> optax.GradientTransformation:
-    """AdamW under warm-up and cosine decay, after clipping by the global norm."""
-    schedule = optax.warmup_cosine_decay_schedule(
+def learning_rate(config: Optimizer, steps: int) -> optax.Schedule:
+    """Warm-up and cosine decay, over training steps."""
+    return optax.warmup_cosine_decay_schedule(
         0.0, config.learning_rate, config.warmup, max(steps, config.warmup + 1),
         config.final_learning_rate,
     )  # fmt: skip
-    return optax.chain(
+
+
+def make_optimizer(config: Optimizer, steps: int) -> optax.GradientTransformation:
+    """AdamW after clipping by the global norm, once in `accumulate` steps."""
+    schedule = learning_rate(config, steps)
+    optimizer = optax.chain(
         optax.clip_by_global_norm(config.clip),
         optax.adamw(
-            schedule,
+            lambda count: schedule(count * config.accumulate),
             weight_decay=config.weight_decay,
             mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
         ),
     )
+    if config.accumulate == 1:
+        return optimizer
+    return optax.MultiSteps(optimizer, config.accumulate).gradient_transformation()
 
 
-def init_train_state(config: Config, vocabulary_size: int) -> TrainState:
+def init_train_state(config: Config, task: Task, shape: Shape) -> TrainState:
     """The state before the first step, drawn from the seed."""
-    params = init_model(jax.random.key(config.seed), config.model, vocabulary_size)
+    params: Any = init_model(jax.random.key(config.seed), config.model, shape)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         opt_state=make_optimizer(config.optimizer, config.steps).init(params),
-        memory=jlstm.init_state(params.lstm, (config.data.rows,)),
+        average=jax.tree.map(jnp.copy, params) if config.optimizer.average else (),
+        memory=init_memory(config.model, params, config.data.rows) if task.memory else (),
     )
 
 
 def spread(config: Config, state: TrainState) -> TrainState:
     """The state on the devices that share the rows: the memory by rows, the rest on each."""
     mesh = make_mesh(config.data.rows)
-    return place(state, mesh, P())._replace(memory=place(state.memory, mesh, P("rows")))
+    return place(state, mesh, P())._replace(memory=place(state.memory, mesh, ROWS))
 
 
-def chunk_loss(
-    params: CharLM, memory: jlstm.LSTMState, batch: Batch
-) -> tuple[Array, jlstm.LSTMState]:
-    """Nats per character of a chunk, and the memory at its end.
+def trained(state: TrainState) -> Params:
+    """The weights that are measured and saved: the average, where there is one."""
+    return state.average if isinstance(state.average, Params) else state.params
 
-    The values of the memory come from the chunk before; the gradient ends at this chunk's start.
+
+def batch_loss(
+    config: Config,
+    task: Task,
+    params: Params,
+    memory: PyTree,
+    batch: Batch,
+    key: PRNGKeyArray | None,
+    axis: str | None = None,
+) -> tuple[Array, PyTree]:
+    """Nats of a batch, and the memory at its end; over devices that share the rows, of all of them.
+
+    The values of the memory come from the batch before; the gradient ends at this one's start.
     """
-    memory = jax.tree.map(lambda s: jnp.where(batch.first, 0, s), memory)
-    memory, logits = predict(params, memory, batch.inputs)
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
-    return losses.mean(), memory
+    memory, outputs, penalty = _read(config, task, params, memory, batch, key)
+    total, count = task.loss(outputs, batch)
+    if axis is None:
+        return total / count + penalty, memory
+    share = jax.lax.axis_size(axis)
+    return jax.lax.psum(total / jax.lax.psum(count, axis) + penalty / share, axis), memory
+
+
+def _read(
+    config: Config, task: Task, params: Params, memory: PyTree, batch: Batch, key: Any = None
+) -> tuple[PyTree, Array, Array]:
+    """The model over a batch; where a row begins anew, its memory is empty."""
+    if not task.memory:
+        start = None
+    else:
+        new = batch.first[:, None]
+        start = jax.tree.map(lambda s: jnp.where(new, 0, s).astype(s.dtype), memory)
+    # Outputs at every step do not depend on what comes after: padding needs no care there.
+    lengths = None if task.per_step else batch.lengths
+    end, outputs, penalty = apply(
+        config, params, start, batch.inputs, lengths, key, per_step=task.per_step
+    )
+    return end if task.memory else (), outputs, penalty
 
 
 def loss_and_gradient(
-    params: CharLM, memory: jlstm.LSTMState, batch: Batch
-) -> tuple[tuple[Array, jlstm.LSTMState], CharLM]:
-    """`chunk_loss` and its gradient, every device with its own rows; they meet once, at the end."""
+    config: Config, task: Task, state: TrainState, batch: Batch
+) -> tuple[tuple[Array, PyTree], Any]:
+    """`batch_loss` and its gradient, every device with its own rows; they meet once, at the end."""
+    key = None
+    if any(dataclasses.astuple(config.regularize)):
+        key = jax.random.fold_in(jax.random.key(config.seed), state.step)
 
-    def mean_loss(params: CharLM, memory: jlstm.LSTMState, batch: Batch) -> tuple:
-        loss, memory = chunk_loss(params, memory, batch)
-        return jax.lax.pmean(loss, "rows"), memory
+    def own_rows(params: Params, memory: PyTree, batch: Batch) -> tuple:
+        own = None if key is None else jax.random.fold_in(key, jax.lax.axis_index("rows"))
+        return jax.value_and_grad(batch_loss, argnums=2, has_aux=True)(
+            config, task, params, memory, batch, own, "rows"
+        )
 
-    rows, time_and_rows = P("rows"), P(None, "rows")
     return jax.shard_map(
-        jax.value_and_grad(mean_loss, has_aux=True),
-        mesh=make_mesh(batch.inputs.shape[1]),
-        in_specs=(P(), rows, Batch._make((time_and_rows, time_and_rows, P()))),
-        out_specs=((P(), rows), P()),
-    )(params, memory, batch)
-
-
-def train_step(
-    optimizer: optax.GradientTransformation, state: TrainState, batch: Batch
-) -> tuple[TrainState, Metrics]:
-    """One step of truncated backpropagation through time: read a chunk, adjust the weights."""
-    (loss, memory), gradient = loss_and_gradient(state.params, state.memory, batch)
-    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-    params: Any = optax.apply_updates(state.params, updates)
-    new_state = TrainState(state.step + 1, params, opt_state, memory)
-    return new_state, Metrics(loss, optax.tree.norm(gradient))
+        own_rows,
+        mesh=make_mesh(len(batch.lengths)),
+        in_specs=(P(), ROWS, ROWS),
+        out_specs=((P(), ROWS), P()),
+    )(state.params, state.memory, batch)
 
 
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
-def run_steps(
-    config: Config, count: int, state: TrainState, tokens: Int[Array, "characters"]
+def train_step(
+    config: Config, task: Task, state: TrainState, batch: Batch
 ) -> tuple[TrainState, Metrics]:
-    """`count` steps in one dispatch. The old state is donated: its memory holds the new one."""
+    """Read a batch, adjust the weights. The old state is donated: its memory holds the new one."""
+    (loss, memory), gradient = loss_and_gradient(config, task, state, batch)
     optimizer = make_optimizer(config.optimizer, config.steps)
+    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+    params: Any = optax.apply_updates(state.params, updates)
+    average = state.average
+    if config.optimizer.average:
+        count = state.step + 1  # at first of few steps, and not of the weights that were drawn
+        decay = jnp.minimum(config.optimizer.average, count / (10 + count))
+        average = optax.incremental_update(params, average, 1 - decay)
+    new = TrainState(state.step + 1, params, opt_state, average, memory)
+    return new, Metrics(loss, optax.tree.norm(gradient))
 
-    def step(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
-        return train_step(optimizer, state, batch_at(tokens, config.data, config.seed, state.step))
 
-    state, metrics = jax.lax.scan(step, state, None, length=count)
-    by_rows = NamedSharding(make_mesh(config.data.rows), P("rows"))
-    return state._replace(memory=jax.lax.with_sharding_constraint(state.memory, by_rows)), metrics
-
-
-@partial(jax.jit, static_argnums=0)
-def next_loss(config: Config, state: TrainState, tokens: Int[Array, "characters"]) -> Array:
+@partial(jax.jit, static_argnums=(0, 1))
+def next_loss(config: Config, task: Task, state: TrainState, batch: Batch) -> Array:
     """The loss that the next step will find: a state is worth keeping if it is finite."""
-    batch = batch_at(tokens, config.data, config.seed, state.step)
-    return loss_and_gradient(state.params, state.memory, batch)[0][0]
+    return loss_and_gradient(config, task, state, batch)[0][0]
 
 
-def evaluate(params: CharLM, tokens: np.ndarray, rows: int, chunk: int) -> float:
-    """Bits per character, every character after the first predicted once.
-
-    The text is cut into at most `rows` pieces read side by side; each begins with an empty memory,
-    which costs little, and never helps.
-    """
-    devices = make_mesh(rows).size
-    rows = min(rows, max(1, (len(tokens) - 1) // chunk))
-    rows = -(-rows // devices) * devices
-    chunks = -(-(len(tokens) - 1) // (rows * chunk))
-    places = np.arange(rows * chunks * chunk).reshape(rows, chunks, chunk).transpose(1, 2, 0)
-    counted = places < len(tokens) - 1
-    places = np.where(counted, places, 0)
-    total = _total_loss(params, tokens[places], tokens[places + 1], counted, devices)
-    return float(total / (len(tokens) - 1) / np.log(2))
-
-
-@partial(jax.jit, static_argnums=4)
-def _total_loss(
-    params: CharLM, inputs: Array, targets: Array, counted: Array, devices: int
-) -> Array:
-    def part(params: CharLM, memory: jlstm.LSTMState, *chunks: Array) -> Array:
-        def read(memory: jlstm.LSTMState, chunk: tuple) -> tuple[jlstm.LSTMState, Array]:
-            inputs, targets, counted = chunk
-            memory, logits = predict(params, memory, inputs)
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
-            return memory, jnp.where(counted, losses, 0).sum()
-
-        return jax.lax.psum(jax.lax.scan(read, memory, chunks)[1].sum(), "rows")
-
-    memory = jlstm.init_state(params.lstm, inputs.shape[2:])
-    rows = P(None, None, "rows")
+@partial(jax.jit, static_argnums=(0, 1))
+def _outputs(
+    config: Config, task: Task, params: Params, memory: PyTree, batch: Batch
+) -> tuple[PyTree, Array]:
     return jax.shard_map(
-        part,
-        mesh=make_mesh(devices),
-        in_specs=(P(), P("rows"), rows, rows, rows),
-        out_specs=P(),
-    )(params, memory, inputs, targets.astype(jnp.int32), counted)
+        lambda params, memory, batch: _read(config, task, params, memory, batch)[:2],
+        mesh=make_mesh(len(batch.lengths)),
+        in_specs=(P(), ROWS, ROWS),
+        out_specs=(ROWS, ROWS),
+    )(params, memory, batch)
+
+
+def run(
+    config: Config, task: Task, params: Params, batches: Iterable[Batch]
+) -> Iterator[tuple[Batch, Array]]:
+    """The outputs of batches in their order, nothing dropped; memory goes from one to the next."""
+    memory: PyTree = None
+    for batch in batches:
+        if memory is None:
+            rows = len(batch.lengths)
+            params = place(params, make_mesh(rows), P())
+            memory = init_memory(config.model, params, rows) if task.memory else ()
+        memory, outputs = _outputs(config, task, params, memory, batch)
+        yield batch, outputs
+
+
+def evaluate(config: Config, task: Task, params: Params, split: Any) -> dict[str, float]:
+    """The figures of a split, each of its items counted once."""
+    measure, rows = jax.jit(task.measure), config.data.rows
+    sums: dict[str, np.ndarray] = {}
+    for batch, outputs in run(config, task, params, task.in_order(config, split, rows)):
+        for name, pair in measure(outputs, batch).items():
+            sums[name] = sums.get(name, np.zeros(2)) + np.array(pair, np.float64)
+    return {
+        name: float(total / count) if count else float("nan")
+        for name, (total, count) in sums.items()
+    }

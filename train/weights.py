@@ -1,62 +1,63 @@
 """Trained weights on disk: one safetensors file with all that is needed to use them."""
 
-from dataclasses import dataclass
+import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import pydantic
-import safetensors
-import safetensors.numpy
 
-from jlstm.interop.files import write_bytes
-from train.config import Count, Model
+from jlstm.interop.safetensors import read_tensors, write_tensors
+from train.config import check_config, to_values
 from train.errors import InputError
-from train.model import CharLM, init_model
+from train.model import Params, init_model
+from train.settings import Config
+from train.tasks import Shape, Task, find_task
+
+KIND = "train"
 
 
-@dataclass(frozen=True)
-class About:
-    """What is needed to use the weights, beside the weights."""
+class Trained(NamedTuple):
+    """A trained model."""
 
-    kind: Literal["char_lm"]
-    gates: Literal["ifgo"]
-    embedding: Count
-    hidden: Count
-    vocabulary: str
+    config: Config
+    task: Task
+    about: dict[str, Any]  # what its task needs beside the weights
+    params: Params
 
 
-ABOUT = pydantic.TypeAdapter(About)
-
-
-def save_weights(path: Path, params: CharLM, vocabulary: str, model: Model) -> None:
-    """Write the weights, the vocabulary and the sizes; equal weights give equal files."""
+def save_weights(
+    path: Path, config: Config, shape: Shape, about: dict[str, Any], params: Params
+) -> None:
+    """Write the weights, the config and what the task needs; equal weights give equal files."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
     tensors = {_name(key): np.asarray(leaf) for key, leaf in leaves}
-    about = About("char_lm", "ifgo", model.embedding, model.hidden, vocabulary)
+    values = to_values(config)
+    for key in ("path", "test_path"):  # where the data lay says nothing about the weights
+        values["data"].pop(key, None)
+    content = {"kind": KIND, "config": values, "shape": shape, "about": about}
     # One key: safetensors does not keep the order of several.
-    write_bytes(path, safetensors.numpy.save(tensors, {"jlstm": ABOUT.dump_json(about).decode()}))
+    write_tensors(path, tensors, {"jlstm": json.dumps(content)})
 
 
-def load_weights(path: Path) -> tuple[CharLM, str]:
-    """The weights and the vocabulary of a file of `save_weights`.
+def load_weights(path: Path) -> Trained:
+    """The model of a file of `save_weights`.
 
     Raises:
       InputError: no such file, or not one of these.
     """
     try:
-        with safetensors.safe_open(path, framework="np") as file:
-            about = ABOUT.validate_json((file.metadata() or {})["jlstm"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        metadata, tensors = read_tensors(path)
+        content = json.loads(metadata["jlstm"])
+        if content["kind"] != KIND:
+            raise ValueError(f"its kind is {content['kind']!r}")
+        config = check_config(content["config"], str(path))
+        shape, about = Shape(*content["shape"]), dict(content["about"])
+        like = jax.eval_shape(lambda: init_model(jax.random.key(0), config.model, shape))
     except OSError as error:
         raise InputError(f"cannot read the weights {path}: {error.strerror or error}") from None
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
-        fault = " ".join(str(error).split("[type=")[0].split())
-        raise InputError(f"{path} holds no character language model: {fault}") from None
-    model = Model(embedding=about.embedding, hidden=about.hidden)
-    size = len(about.vocabulary)
-    like = jax.eval_shape(lambda: init_model(jax.random.key(0), model, size))
+    except (KeyError, ValueError, TypeError, InputError) as error:
+        raise InputError(f"{path} holds no trained model: {error}") from None
 
     def fill(key: Any, leaf: jax.ShapeDtypeStruct) -> jax.Array:
         tensor = tensors.get(_name(key))
@@ -65,7 +66,16 @@ def load_weights(path: Path) -> tuple[CharLM, str]:
             raise InputError(f"{path}: {_name(key)} should be {leaf.shape}, found {found}")
         return jax.numpy.asarray(tensor)
 
-    return jax.tree_util.tree_map_with_path(fill, like), about.vocabulary
+    params = jax.tree_util.tree_map_with_path(fill, like)
+    return Trained(config, find_task(config.task), about, params)
+
+
+def of_run(folder: Path, best: bool = False) -> Trained:
+    """The weights of a finished run: its last ones, or the best by validation."""
+    path = folder / ("best.safetensors" if best else "params.safetensors")
+    if not path.exists():
+        raise InputError(f"{folder} holds no finished run: there is no {path.name}")
+    return load_weights(path)
 
 
 def _name(key: Any) -> str:

@@ -17,9 +17,9 @@ from jlstm.interop.haiku import from_haiku as from_haiku
 from jlstm.interop.haiku import to_haiku as to_haiku
 from jlstm.interop.keras import from_keras as from_keras
 from jlstm.interop.keras import to_keras as to_keras
-from jlstm.interop.onnx import from_onnx as from_onnx
-from jlstm.interop.onnx import onnx_states as onnx_states
 from jlstm.interop.onnx import to_onnx as to_onnx
+from jlstm.interop.onnx_reader import from_onnx as from_onnx
+from jlstm.interop.onnx_reader import onnx_states as onnx_states
 from jlstm.interop.safetensors import load_safetensors as load_safetensors
 from jlstm.interop.safetensors import save_safetensors as save_safetensors
 from jlstm.interop.torch import from_torch as from_torch

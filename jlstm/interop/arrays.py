@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm.layers import check_layer
+from jlstm.layers import check_layer, output_size
 from jlstm.types import BiLSTMParams, LSTMParams
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def directions(
     """The directions of each layer, one or two; a kind that `to` has no place for is refused."""
     if hasattr(layers, "_fields") or not isinstance(layers, Sequence) or not layers:
         raise TypeError(f"layers must be a tuple of layers, got {type(layers).__name__}")
+    checked = []
     for k, layer in enumerate(layers):
         found = tuple(layer) if isinstance(layer, BiLSTMParams) else (layer,)
         for params in found:
@@ -49,7 +50,23 @@ def directions(
             if not isinstance(params, kinds):
                 raise TypeError(f"layers[{k}]: {to} has no place for {type(params).__name__}")
             check_layer(params)
-        yield k, found
+        checked.append((k, found))
+    check_widths(layers)
+    yield from checked
+
+
+def check_widths(layers: Sequence[PyTree]) -> None:
+    """Each layer takes as many numbers as the one before it shows."""
+    width = None
+    for k, layer in enumerate(layers):
+        ways = [
+            p for p in (layer if isinstance(layer, BiLSTMParams) else (layer,)) if p is not None
+        ]
+        taken = {jnp.shape(params.weight_ih)[0] for params in ways}
+        if len(taken) > 1 or (width is not None and taken != {width}):
+            before = f"layers[{k - 1}] shows {width}" if len(taken) == 1 else "of two directions"
+            raise ValueError(f"layers[{k}] takes {', '.join(map(str, taken))} numbers, {before}")
+        width = sum(map(output_size, ways))
 
 
 def one_direction(layers: Any, to: str) -> Iterator[tuple[int, LSTMParams]]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.export
 import jax.numpy as jnp
+import numpy as np
 
 from jlstm.checks import described
 from jlstm.interop.files import write_bytes
@@ -66,7 +67,7 @@ def scan(
       residual: as in `jlstm.stack_scan`.
       time: the number of steps, or a name: then any number of 1 or more.
       batch_shape: the batch axes, each a number or a name; `()` for one sequence alone.
-      dtype: of `xs`; None is that of the weights.
+      dtype: of `xs`; None is that of the weights. The states have the dtypes that come out.
       freeze: whether the weights are part of the program: then it is `call(states, xs)`, and one
         file holds everything.
       platforms: where it can run: of "cpu", "cuda", "rocm" and "tpu".
@@ -75,7 +76,8 @@ def scan(
       A `jax.export.Exported`, for `save`. It can be called as it is, under `jit` too.
 
     Raises:
-      TypeError, ValueError: as `jlstm.stack_scan`.
+      TypeError, ValueError: as `jlstm.stack_scan`; sizes that are neither names nor numbers of 1 or
+        more, platforms that are not known.
 
     Example:
       >>> import jax, jlstm
@@ -87,7 +89,7 @@ def scan(
       (20, 2, 4)
     """
     stack, single = _as_stack(layers)
-    xs, states = _arguments(stack, (time, *batch_shape), batch_shape, dtype)
+    xs, states = _arguments(stack, (time,), batch_shape, dtype)
     more: dict[str, jax.ShapeDtypeStruct] = {}
     if lengths:
         more["lengths"] = jax.ShapeDtypeStruct(xs.shape[1:-1], jnp.int32)
@@ -136,7 +138,7 @@ def step(
       (8,)
     """
     stack, single = _as_stack(layers)
-    x, states = _arguments(stack, batch_shape, batch_shape, dtype)
+    x, states = _arguments(stack, (), batch_shape, dtype)
 
     def run(layers: PyTree, states: PyTree, x: Any) -> tuple[PyTree, Any]:
         return stack_step(layers, states, x, residual=residual)
@@ -174,6 +176,8 @@ def save(path: str | os.PathLike, exported: jax.export.Exported, *, vjp_order: i
     """
     if not isinstance(exported, jax.export.Exported):
         raise TypeError(f"exported must be a jax.export.Exported, got {described(exported)}")
+    if isinstance(vjp_order, bool) or not isinstance(vjp_order, int) or vjp_order < 0:
+        raise ValueError(f"vjp_order must be an integer of 0 or more, got {vjp_order!r}")
     data = bytes(exported.serialize(vjp_order=vjp_order))
     write_bytes(path, data + _seal(data))
 
@@ -211,22 +215,34 @@ def _as_stack(layers: PyTree) -> tuple[tuple[PyTree, ...], bool]:
 
 
 def _arguments(
-    stack: tuple, shape: tuple, batch_shape: tuple, dtype: DTypeLike | None
+    stack: tuple, time: tuple, batch_shape: tuple, dtype: DTypeLike | None
 ) -> tuple[jax.ShapeDtypeStruct, PyTree]:
     """The shapes of the input and of the states; axes of one name are one size."""
     scope = jax.export.SymbolicScope()
+    if not isinstance(batch_shape, tuple):
+        raise TypeError(f"batch_shape must be a tuple of sizes and names, got {batch_shape!r}")
 
     def sizes(axes: tuple) -> tuple:
+        for axis in axes:
+            if not (isinstance(axis, str) and axis.isidentifier()) and not (
+                isinstance(axis, int) and axis >= 1 and not isinstance(axis, bool)
+            ):
+                raise ValueError(f"a size must be a name, or a number of 1 or more; got {axis!r}")
         named = ", ".join(map(str, axes))
         return tuple(jax.export.symbolic_shape(f"({named},)" if axes else "()", scope=scope))
 
+    for array in (*jax.tree.leaves(stack), *([] if dtype is None else [np.zeros(0, dtype)])):
+        if array.dtype == np.float64 and not jax.config.read("jax_enable_x64"):
+            raise TypeError("float64, which JAX would round: enable jax_enable_x64, or cast first")
     states = jax.eval_shape(lambda: init_stack_state(stack, sizes(batch_shape)))
     first = stack[0]
     if isinstance(first, BiLSTMParams):
         first = first.backward if first.forward is None else first.forward
+        if first is None:
+            raise ValueError("layers[0]: a bidirectional layer has neither direction")
     dtype = jnp.result_type(*jax.tree.leaves(stack)) if dtype is None else jnp.dtype(dtype)
     width = jnp.shape(first.weight_ih)[0]
-    return jax.ShapeDtypeStruct((*sizes(shape), width), dtype), states
+    return jax.ShapeDtypeStruct((*sizes((*time, *batch_shape)), width), dtype), states
 
 
 def _export(
@@ -239,6 +255,10 @@ def _export(
     freeze: bool,
     platforms: Sequence[str],
 ) -> jax.export.Exported:
+    if isinstance(platforms, str) or not platforms or set(platforms) - {*PLATFORMS, "rocm"}:
+        known = ", ".join((*PLATFORMS, "rocm"))
+        raise ValueError(f"platforms must be a sequence of {known}; got {platforms!r}")
+
     def whole(layers: PyTree, states: PyTree, xs: Any, **more: Any) -> tuple[PyTree, Any]:
         if not single:
             return run(layers, states, xs, **more)
@@ -248,6 +268,8 @@ def _export(
     def frozen(states: PyTree, xs: Any, **more: Any) -> tuple[PyTree, Any]:
         return whole(stack[0] if single else stack, states, xs, **more)
 
+    # What comes out can go in again: inputs that are wider than the weights make `h` wide.
+    states = jax.eval_shape(run, stack, states, xs, **more)[0]
     states = states[0] if single else states
     if freeze:
         return jax.export.export(jax.jit(frozen), platforms=tuple(platforms))(states, xs, **more)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
@@ -61,23 +61,17 @@ def to_flax(layers: Sequence[PyTree]) -> list[dict]:
       >>> sorted(jlstm.interop.to_flax(layers)[1])
       ['backward_rnn', 'forward_rnn']
     """
-
-    def cell(params: LSTMParams) -> dict:
-        gates = {}
-        split = (jnp.split(a, 4, axis=-1) for a in params)
-        for gate, kernel_x, kernel_h, bias in zip(GATES, *split, strict=True):
-            gates["i" + gate] = {"kernel": kernel_x}
-            gates["h" + gate] = {"kernel": kernel_h, "bias": bias}
-        return gates
-
-    return [_both({"cell": cell(p)} for p in found) if len(found) == 2 else cell(found[0])
-            for _, found in directions(layers, "Flax")]  # fmt: skip
+    return _each_layer(layers, _by_gate)
 
 
-def to_nnx(layers: Sequence[PyTree]) -> list[dict]:
-    """The pure dict of NNX's `OptimizedLSTMCell`, one a layer, for `nnx.update(cell, ...)`: exact.
+def to_nnx(layers: Sequence[PyTree], optimized: bool = True) -> list[dict]:
+    """The pure dict of an LSTM cell of NNX, one a layer, for `nnx.update(cell, ...)`: exact.
 
     A bidirectional layer gives that of `nnx.Bidirectional(nnx.RNN(cell), nnx.RNN(cell))`.
+
+    Args:
+      layers: a stack of `LSTMParams`, in one direction or both.
+      optimized: whether the cell is `nnx.OptimizedLSTMCell`, or else `nnx.LSTMCell`.
 
     Raises:
       TypeError: a layer that Flax has no place for.
@@ -90,11 +84,27 @@ def to_nnx(layers: Sequence[PyTree]) -> list[dict]:
     """
 
     def cell(params: LSTMParams) -> dict:
-        return {
-            "dense_i": {"kernel": params.weight_ih},
-            "dense_h": {"kernel": params.weight_hh, "bias": params.bias},
-        }
+        if optimized:
+            return {
+                "dense_i": {"kernel": params.weight_ih},
+                "dense_h": {"kernel": params.weight_hh, "bias": params.bias},
+            }
+        # NNX calls the forget gate's `if_`, because `if` is a word of Python.
+        return {"if_" if name == "if" else name: part for name, part in _by_gate(params).items()}
 
+    return _each_layer(layers, cell)
+
+
+def _by_gate(params: LSTMParams) -> dict:
+    gates = {}
+    split = (jnp.split(a, 4, axis=-1) for a in params)
+    for gate, kernel_x, kernel_h, bias in zip(GATES, *split, strict=True):
+        gates["i" + gate] = {"kernel": kernel_x}
+        gates["h" + gate] = {"kernel": kernel_h, "bias": bias}
+    return gates
+
+
+def _each_layer(layers: Sequence[PyTree], cell: Callable[[LSTMParams], dict]) -> list[dict]:
     return [_both({"cell": cell(p)} for p in found) if len(found) == 2 else cell(found[0])
             for _, found in directions(layers, "Flax")]  # fmt: skip
 
@@ -122,7 +132,6 @@ def _cell(name: str, params: Mapping) -> LSTMParams:
         )  # fmt: skip
 
     def join(part: str, what: str) -> Array:
-        # NNX calls the forget gate's `if_`, because `if` is a word of Python.
         names = ["if_" if part + g == "if" and "if_" in params else part + g for g in GATES]
         return jnp.concatenate([_get(name, params, n, what) for n in names], axis=-1)
 
@@ -133,6 +142,9 @@ def _get(name: str, params: Any, *path: str) -> Any:
     for key in path:
         if not isinstance(params, Mapping) or key not in params:
             held = ", ".join(map(str, params)) if isinstance(params, Mapping) else "no names"
-            raise ValueError(f"{name} has no {key!r}; it holds {held}")
+            raise ValueError(
+                f"{name} has no {key!r}, as an LSTM cell of Flax has; it holds {held}. Give the "
+                "dict of the cell, or of the RNN around it"
+            )
         params, name = params[key], f"{name}[{key!r}]"
     return params if isinstance(params, Mapping) else as_array(name, params)

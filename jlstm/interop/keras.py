@@ -19,14 +19,16 @@ def from_keras(weights: Any) -> tuple[PyTree, ...]:
 
     Args:
       weights: a layer, `layer.get_weights()`, or a list of either, from the first layer to the
-        last. A layer holds kernel, recurrent kernel and bias, a `Bidirectional` twice as many;
-        without bias two arrays, or four.
+        last. Of a layer the settings are checked as well, which arrays alone do not tell. A layer
+        holds kernel, recurrent kernel and bias, a `Bidirectional` twice as many; without bias two
+        arrays, or four.
 
     Returns:
       A tuple of layers, `LSTMParams` or `BiLSTMParams` of two.
 
     Raises:
-      ValueError: another number of arrays, arrays that do not fit (a GRU's, for instance).
+      ValueError: another number of arrays, arrays that do not fit (a GRU's, for instance), a layer
+        with other activations, that reads backwards, or merges its directions by another rule.
 
     Example:
       >>> import jax, jlstm
@@ -41,7 +43,9 @@ def from_keras(weights: Any) -> tuple[PyTree, ...]:
         weights = [weights]
     layers = []
     for k, arrays in enumerate(weights):
-        arrays = arrays.get_weights() if hasattr(arrays, "get_weights") else arrays
+        if hasattr(arrays, "get_weights"):
+            _check_settings(f"weights[{k}]", arrays)
+            arrays = arrays.get_weights()
         if len(arrays) not in (2, 3, 4, 6):
             raise ValueError(
                 f"weights[{k}] holds {len(arrays)} arrays; an LSTM has 3, or 2 without bias, a "
@@ -52,6 +56,26 @@ def from_keras(weights: Any) -> tuple[PyTree, ...]:
         parts = [found[n : n + each] for n in range(0, len(found), each)]
         layers.append(as_layer([LSTMParams(*p[:2], *(p[2:] or [zero_bias(p[1])])) for p in parts]))
     return tuple(layers)
+
+
+def _check_settings(name: str, layer: Any) -> None:
+    """The layer computes what a layer here does."""
+    kind, settings = type(layer).__name__, layer.get_config()
+    if kind not in ("LSTM", "LSTMCell", "Bidirectional"):
+        raise ValueError(
+            f"{name} is a {kind}, not an LSTM or a Bidirectional of it; give its layers"
+        )
+    wanted: dict[str, Any] = {
+        "activation": "tanh", "recurrent_activation": "sigmoid", "go_backwards": False,
+    }  # fmt: skip
+    if kind == "Bidirectional":
+        wanted = {"merge_mode": "concat"}
+        _check_settings(f"{name}.forward_layer", layer.forward_layer)
+        if type(layer.backward_layer).__name__ != "LSTM":
+            raise ValueError(f"{name}.backward_layer is a {type(layer.backward_layer).__name__}")
+    for key, value in wanted.items():
+        if settings.get(key, value) != value:
+            raise ValueError(f"{name} has {key}={settings[key]!r}; a layer here has {value!r}")
 
 
 def to_keras(layers: Sequence[PyTree], bias: bool = True) -> list[list[np.ndarray]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,8 +44,6 @@ def save_safetensors(path: str | os.PathLike, layers: PyTree) -> None:
       >>> type(jlstm.interop.load_safetensors(path)[1]).__name__
       'BiLSTMParams'
     """
-    import safetensors.numpy
-
     single = hasattr(layers, "_fields") or not isinstance(layers, Sequence)
     tensors, kinds = {}, []
     for k, layer in enumerate([layers] if single else layers):
@@ -61,7 +59,7 @@ def save_safetensors(path: str | os.PathLike, layers: PyTree) -> None:
             }  # fmt: skip
     about = {"format": FORMAT, "single": single, "layers": kinds}
     metadata = {"jlstm": json.dumps(about, separators=(",", ":"))}
-    write_bytes(path, safetensors.numpy.save(tensors, metadata))
+    write_tensors(path, tensors, metadata)
 
 
 def load_safetensors(path: str | os.PathLike) -> PyTree:
@@ -88,7 +86,7 @@ def load_safetensors(path: str | os.PathLike) -> PyTree:
             for layer in about["layers"]
         ]
         single, newest = bool(about["single"]), int(about["format"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path}: its metadata is not that of layers: {error!r}") from None
     if newest > FORMAT:
         raise ValueError(f"{path} has format {newest}, this version of jlstm reads up to {FORMAT}")
@@ -129,16 +127,33 @@ def _params(path: Any, tensors: dict, k: int, direction: str, said: tuple[type, 
     return params
 
 
-def read_tensors(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-    """The metadata and all arrays of any safetensors file, by name."""
+def write_tensors(
+    path: str | os.PathLike, tensors: Mapping[str, np.ndarray], metadata: dict[str, str]
+) -> None:
+    """Any safetensors file, whole or not there."""
+    import safetensors.numpy
+
+    # The format has no strides, and the library writes the bytes as they lie.
+    in_order = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    write_bytes(path, safetensors.numpy.save(in_order, metadata))
+
+
+def read_tensors(
+    path: str | os.PathLike, needed: Callable[[str], bool] = lambda name: True
+) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """The metadata and all arrays of any safetensors file, by name; those not needed are empty."""
     import safetensors
 
+    tensors = {}
     try:
         with safetensors.safe_open(path, framework="np") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            for name in file.keys():
+                tensors[name] = file.get_tensor(name) if needed(name) else np.zeros(0)
             return file.metadata() or {}, tensors
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is no whole safetensors file: {error}") from None
+    except AttributeError as error:  # of NumPy, whose name for a dtype was looked up
+        raise ValueError(f"{path}: an array has a dtype that is not known here: {error}") from None
 
 
 def _read(path: Any) -> tuple[dict, dict]:
@@ -152,7 +167,7 @@ def _read(path: Any) -> tuple[dict, dict]:
         )
     try:
         about = json.loads(metadata["jlstm"])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: its metadata is not JSON: {error}") from None
     if not isinstance(about, dict) or not isinstance(about.get("layers"), list):
         raise ValueError(f"{path}: its metadata is not that of layers")

@@ -9,18 +9,26 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm.interop.arrays import as_array, as_layer, directions, refuse_bias, zero_bias
+from jlstm.interop.arrays import (
+    as_array,
+    as_layer,
+    check_widths,
+    directions,
+    refuse_bias,
+    zero_bias,
+)
 from jlstm.types import LSTMParams, ProjectedParams
 from jlstm.variants.gru import GRUParams
 
 if TYPE_CHECKING:
     from jaxtyping import Array, PyTree
 
-NAME = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)_l(\d+)(_reverse)?")
+# Those of a cell end without `_l0`.
+NAME = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)(?:_l(\d+)(_reverse)?)?")
 
 
 def from_torch(state_dict: Mapping[str, Any], prefix: str = "") -> tuple[PyTree, ...]:
-    """The layers of a `torch.nn.LSTM` or `torch.nn.GRU`.
+    """The layers of a `torch.nn.LSTM` or `torch.nn.GRU`, or of a cell of these.
 
     PyTorch adds two biases where this library has one: they are added here, which rounds once. (Of
     the GRU's candidate they stay apart, in `bias` and `bias_hn`.) Everything else is exact.
@@ -56,20 +64,22 @@ def from_torch(state_dict: Mapping[str, Any], prefix: str = "") -> tuple[PyTree,
         match = NAME.fullmatch(full_name.removeprefix(prefix))
         if match:
             name, k, reverse = match.groups()
-            found.setdefault((int(k), bool(reverse)), {})[name] = as_array(full_name, value)
+            found.setdefault((int(k or 0), bool(reverse)), {})[name] = as_array(full_name, value)
         elif "." not in full_name.removeprefix(prefix):
             raise ValueError(f"state_dict has {full_name!r}, which is no weight of an LSTM")
     if not found:
         names = ", ".join(sorted(state_dict)[:6]) or "nothing"
         raise ValueError(f"state_dict has no {prefix}weight_ih_l0; it holds {names}, ...")
     both = any(reverse for _, reverse in found)
+    biased = any("bias_ih" in weights or "bias_hh" in weights for weights in found.values())
     layers = []
     for k in range(1 + max(k for k, _ in found)):
         parts = [
-            _layer(found.get((k, reverse), {}), f"{prefix}{{}}_l{k}{'_reverse' * reverse}")
+            _layer(found.get((k, reverse), {}), f"{prefix}{{}}_l{k}{'_reverse' * reverse}", biased)
             for reverse in ((False, True) if both else (False,))
         ]
         layers.append(as_layer(parts))
+    check_widths(layers)
     return tuple(layers)
 
 
@@ -78,7 +88,8 @@ def to_torch(layers: Sequence[PyTree], bias: bool = True) -> dict[str, np.ndarra
 
     The bias becomes `bias_ih`, and `bias_hh` is zero (of a GRU's candidate it is `bias_hn`), so
     that `from_torch` gives back the very same numbers. For `load_state_dict`, make tensors of them:
-    `{name: torch.tensor(a) for name, a in to_torch(layers).items()}`.
+    `{name: torch.tensor(a) for name, a in to_torch(layers).items()}`; of bfloat16, which NumPy
+    lacks, by `torch.from_dlpack(jax.numpy.asarray(a))`.
 
     Args:
       layers: a stack of `LSTMParams`, `ProjectedParams` or `GRUParams`, in one direction or both.
@@ -118,11 +129,9 @@ def to_torch(layers: Sequence[PyTree], bias: bool = True) -> dict[str, np.ndarra
     return state_dict
 
 
-def _layer(weights: dict[str, Array], name: str) -> PyTree:
+def _layer(weights: dict[str, Array], name: str, biased: bool) -> PyTree:
     """One direction of one layer; `name` says how its arrays are called."""
-    needed = {"weight_ih", "weight_hh"}
-    if "bias_ih" in weights or "bias_hh" in weights:
-        needed |= {"bias_ih", "bias_hh"}
+    needed = {"weight_ih", "weight_hh"} | ({"bias_ih", "bias_hh"} if biased else set())
     missing = sorted(needed - set(weights))
     if missing:
         raise ValueError(f"state_dict has no {name.format(missing[0])}")

@@ -157,7 +157,7 @@ def change(onnx, model, **attributes):
 @pytest.mark.parametrize(("attributes", "message"), [
     ({"activations": ["Sigmoid", "Relu", "Tanh"]}, "layer_0: has the activations Sigmoid, Relu,"),
     ({"clip": 3.0}, r"layer_0: has clip=3.0, which no layer here has"),
-    ({"direction": "bidirectional"}, "layer_0: is bidirectional, but W holds 1 directions"),
+    ({"direction": "bidirectional"}, r"layer_0: W must be \(2, 24, 4\), got \(1, 24, 4\)"),
 ])  # fmt: skip
 def test_equations_that_are_not_ours_are_refused(onnx, attributes, message):
     with pytest.raises(ValueError, match=message):
@@ -176,7 +176,11 @@ def test_models_that_are_no_stack_are_refused(onnx):
     second.input[0] = "xs"
     with pytest.raises(ValueError, match="layer_1: reads an input of the model, not what the LSTM"):
         interop.from_onnx(model)
-    empty = onnx.helper.make_model(onnx.helper.make_graph([between], "g", [], []))
+    between.input[0] = "xs"
+    empty = onnx.helper.make_model(
+        onnx.helper.make_graph([between], "g", model.graph.input[:1], []),
+        opset_imports=model.opset_import, ir_version=8,
+    )  # fmt: skip
     with pytest.raises(ValueError, match="model has no LSTM node; it holds Relu"):
         interop.from_onnx(empty)
     model = interop.to_onnx(draw())
@@ -186,8 +190,88 @@ def test_models_that_are_no_stack_are_refused(onnx):
         kept = [c for c in model.graph.initializer if c.name != name]
         del broken.graph.initializer[:]
         broken.graph.initializer.extend(kept)
+        with pytest.raises(ValueError, match=rf"input '{name}' of node"):
+            interop.from_onnx(broken)
+        value = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        broken.graph.input.append(value)
         with pytest.raises(ValueError, match=r"layer_0: its .* constant"):
             interop.from_onnx(broken)
+
+
+def between_layers(onnx, nodes, **changes):
+    """A model of two layers with other nodes between them, which read `Y_0` and give `hs_0`."""
+    bidirectional = changes.pop("bidirectional", False)
+    model = interop.to_onnx(draw(sizes=(6, 6), bidirectional=bidirectional))
+    kept = [n for n in model.graph.node if n.name == "layer_0"]
+    made = [onnx.helper.make_node(*node[:3], **node[3]) for node in nodes]
+    rest = [
+        n
+        for n in model.graph.node
+        if n.name != "layer_0" and n.output[0] not in ("by_step_0", "hs_0")
+    ]
+    del model.graph.node[:]
+    model.graph.node.extend([*kept, *made, *rest])
+    for name, value in (("one", [1]), ("flat", [0, 0, -1]), ("swap", [0, -1, 6])):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(value), name))
+    return model
+
+
+AXES = [
+    ("squeeze", False, [("Squeeze", ["Y_0", "one"], ["hs_0"], {})], True),
+    ("there and back", False, [
+        ("Squeeze", ["Y_0", "one"], ["a"], {}), ("Transpose", ["a"], ["b"], {"perm": [1, 0, 2]}),
+        ("Transpose", ["b"], ["hs_0"], {"perm": [1, 0, 2]})], True),
+    ("over the batch", False, [
+        ("Squeeze", ["Y_0", "one"], ["a"], {}),
+        ("Transpose", ["a"], ["hs_0"], {"perm": [1, 0, 2]})], False),
+    ("both", True, [
+        ("Transpose", ["Y_0"], ["a"], {"perm": [0, 2, 1, 3]}),
+        ("Reshape", ["a", "flat"], ["hs_0"], {})], True),
+    ("both, mixed up", True, [
+        ("Transpose", ["Y_0"], ["a"], {"perm": [0, 2, 3, 1]}),
+        ("Reshape", ["a", "flat"], ["hs_0"], {})], False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("bidirectional", "nodes", "good"), [c[1:] for c in AXES], ids=lambda c: ""
+)
+def test_what_lies_between_two_layers(onnx, bidirectional, nodes, good):
+    model = between_layers(onnx, nodes, bidirectional=bidirectional)
+    if good:
+        stack = draw(sizes=(6, 6), bidirectional=bidirectional)
+        same_bits(interop.from_onnx(model), stack)
+        return
+    with pytest.raises(
+        ValueError, match=r"layer_1: what the LSTM before it shows comes in other axes"
+    ):
+        interop.from_onnx(model)
+
+
+def test_a_layer_that_reads_a_last_state_is_no_stack(onnx):
+    model = between_layers(onnx, [("Identity", ["Y_h_0"], ["hs_0"], {})])
+    with pytest.raises(ValueError, match="layer_1: reads the last state of the LSTM before it"):
+        interop.from_onnx(model)
+
+
+def test_states_that_the_model_computes_are_refused(onnx):
+    model = interop.to_onnx(draw(sizes=(6, 6)))
+    second = [node for node in model.graph.node if node.op_type == "LSTM"][1]
+    second.input[5], second.input[6] = "Y_h_0", "Y_c_0"
+    with pytest.raises(ValueError, match="layer_1: its initial_h is computed by a node LSTM"):
+        interop.from_onnx(model)
+
+
+def test_constants_behind_an_identity_are_constants(onnx):
+    model = interop.to_onnx(draw(sizes=(6,)))
+    node = next(node for node in model.graph.node if node.op_type == "LSTM")
+    h, c = np.random.default_rng(2).normal(size=(2, 1, 5, 6)).astype(np.float32)
+    for name, value, place in (("h", h, 5), ("c", c, 6)):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+        model.graph.node.insert(0, onnx.helper.make_node("Identity", [name], [name + "_same"]))
+        node.input[place] = name + "_same"
+    (state,) = interop.onnx_states(model)
+    same_bits(state, jlstm.LSTMState(h[0], c[0]))
 
 
 def test_states_given_as_constants(onnx):

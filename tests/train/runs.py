@@ -9,18 +9,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from train.config import Config, Data, Log, Model, Optimizer, to_toml
+from train.config import to_toml
 from train.loop import train
+from train.settings import CharLM, Config, Log, Model, Optimizer, Samples, Text
 
 ROOT = Path(__file__).parents[2]
 
-TINY = Config(
+TINY = CharLM(
     steps=40,
     checkpoint_every=10,
-    data=Data(rows=4, chunk=16),
-    model=Model(embedding=8, hidden=16),
+    data=Text(rows=4, chunk=16),
+    model=Model(embedding=8, hidden=(16,)),
     optimizer=Optimizer(learning_rate=0.02, warmup=5),
-    log=Log(dispatch=4, validate_every=20, sample_every=20, sample_length=20),
+    log=Log(every=4, validate_every=20),
+    sample=Samples(every=20, length=20),
 )
 
 
@@ -32,7 +34,7 @@ def write_text_file(folder: Path, characters=20_000) -> Path:
     return path
 
 
-def tiny(path: Path, **changes) -> Config:
+def tiny(path: Path, **changes) -> CharLM:
     """The tiny config on that text."""
     from dataclasses import replace
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.train.runs import ROOT, TINY
-from train.config import Config, Data, Log, differences, read_config, to_toml
+from train.config import differences, read_config, to_toml
 from train.errors import InputError
+from train.settings import CONFIGS, Forecasting, Log, Text
 
 
 def test_a_resolved_config_reads_back_the_same(tmp_path):
@@ -20,7 +21,7 @@ def test_a_resolved_config_reads_back_the_same(tmp_path):
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda p: p.name)
 def test_shipped_configs(path):
     config = read_config(path)
-    assert config != Config()  # it holds something
+    assert config != CONFIGS[config.task]()  # it holds something
     assert path.read_text().startswith("# ")  # the line that `python -m train` lists
 
 
@@ -40,10 +41,15 @@ def test_shipped_configs(path):
     ("data = 3", "data: should be an object, got 3"),
     ("steps = ", "is not TOML"),
     ("a = 1979-05-27", "unknown key a"),
+    ("[model]\nhidden = 3", "model.hidden: should be a valid array, got 3"),
+    ("[model]\nhidden = []", "model.hidden: Tuple should have at least 1 item after validation"),
+    ('[model]\ncell = "transformer"', "model.cell: should be 'lstm', 'projected', 'peephole'"),
+    ("[regularize]\nlayers = 1.0", "regularize.layers: should be less than 1, got 1.0"),
+    ('task = "chess"', "task must be one of char_lm, classification, forecasting, piano_roll; got"),
 ])  # fmt: skip
 def test_complaints(tmp_path, toml, message):
     path = tmp_path / "bad.toml"
-    path.write_text(toml)
+    path.write_text(toml if toml.startswith("task") else f'task = "char_lm"\n{toml}')
     with pytest.raises(InputError, match=message) as caught:
         read_config(path)
     assert str(path) in str(caught.value)
@@ -52,7 +58,7 @@ def test_complaints(tmp_path, toml, message):
 
 def test_several_complaints_in_one_line(tmp_path):
     path = tmp_path / "bad.toml"
-    path.write_text("stepz = 1\nseed = -1\n")
+    path.write_text('task = "char_lm"\nstepz = 1\nseed = -1\n')
     with pytest.raises(InputError, match=r"seed: should be.*; unknown key stepz"):
         read_config(path)
 
@@ -64,13 +70,24 @@ def test_a_missing_config():
 
 @pytest.mark.parametrize(("change", "found"), [
     ({"checkpoint_every": 3}, []),
-    ({"log": Log(dispatch=3)}, []),
+    ({"log": Log(every=3)}, []),
     ({"steps": 41}, []),
     ({"steps": 39}, ["steps (40 before, 39 now)"]),
     ({"seed": 5}, ["seed (0 before, 5 now)"]),
     ({"optimizer": replace(TINY.optimizer, clip=2.0)}, ["optimizer.clip (1.0 before, 2.0 now)"]),
-    ({"data": Data(rows=4, chunk=16, path="x")}, []),
-    ({"data": Data(rows=5, chunk=16)}, ["data.rows (4 before, 5 now)"]),
+    ({"data": Text(rows=4, chunk=16, path="x")}, []),
+    ({"data": Text(rows=5, chunk=16)}, ["data.rows (4 before, 5 now)"]),
 ])  # fmt: skip
 def test_what_makes_another_run(change, found):
     assert differences(TINY, replace(TINY, **change)) == found
+
+
+def test_another_task_is_another_run():
+    assert differences(TINY, Forecasting()) == ["task (char_lm before, forecasting now)"]
+
+
+def test_a_config_without_a_task(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text("steps = 3")
+    with pytest.raises(InputError, match=r"task must be one of char_lm.*got None"):
+        read_config(path)

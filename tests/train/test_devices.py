@@ -4,20 +4,20 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import jlstm
 from tests.problems import assert_close, tolerance
-from tests.train.runs import ROOT, command, run_here, tiny, write_text_file
-from train.config import Model
-from train.data import Batch
-from train.devices import make_mesh
-from train.model import init_model
-from train.step import chunk_loss, loss_and_gradient
+from tests.train.runs import ROOT, TINY, command, run_here, tiny, write_text_file
+from train.devices import flops_limit, make_mesh
+from train.settings import Regularize
+from train.step import batch_loss, init_train_state, loss_and_gradient
+from train.tasks import Batch, Shape
+from train.tasks.char_lm import TASK
 
 
 @pytest.mark.parametrize(("rows", "devices"), [(1, 1), (4, 4), (5, 1), (6, 3), (8, 4), (32, 4)])
@@ -42,16 +42,24 @@ def test_every_core_is_a_device_unless_somebody_chose(chosen, devices):
 @pytest.mark.parametrize("rows", [4, 5, 6])
 def test_several_devices_give_the_gradient_of_one(rows):
     rng = np.random.default_rng(rows)
-    params = init_model(jax.random.key(0), Model(embedding=3, hidden=5), 7)
-    memory = jax.tree.map(
-        lambda s: jnp.asarray(rng.normal(size=s.shape), s.dtype),
-        jlstm.init_state(params.lstm, (rows,)),
+    config = replace(
+        TINY, data=replace(TINY.data, rows=rows), regularize=Regularize(activation=1.0)
     )
-    inputs, targets = (jnp.asarray(rng.integers(0, 7, (9, rows))) for _ in range(2))
-    batch = Batch(inputs, targets, jnp.asarray(False))
-    found = jax.jit(loss_and_gradient)(params, memory, batch)
-    wanted = jax.value_and_grad(chunk_loss, has_aux=True)(params, memory, batch)
+    state = init_train_state(config, TASK, Shape(7, 0, 7))
+    memory = jax.tree.map(lambda s: jnp.asarray(rng.normal(size=s.shape), s.dtype), state.memory)
+    state = state._replace(memory=memory)
+    inputs, targets = (rng.integers(0, 7, (rows, 9)) for _ in range(2))
+    lengths = np.array([9, 2, 5, 0, 7, 9][:rows], np.int32)
+    batch = Batch(inputs, targets, lengths, np.full(rows, False))
+    found = jax.jit(loss_and_gradient, static_argnums=(0, 1))(config, TASK, state, batch)
+    wanted = jax.value_and_grad(batch_loss, argnums=2, has_aux=True)(
+        config, TASK, state.params, memory, batch, jax.random.key(0)
+    )
     assert_close(found, wanted, tolerance(jnp.float32, "gradients"))
+
+
+def test_the_limit_is_measured():
+    assert 1e9 < flops_limit(4) < 1e15
 
 
 def test_a_run_goes_on_with_another_number_of_devices(tmp_path):

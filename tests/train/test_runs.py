@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -27,12 +28,13 @@ from tests.train.runs import (
     write_text_file,
 )
 from train import checkpoint, loop
-from train.config import Model, Optimizer, read_config
-from train.data import load_text
-from train.errors import InputError, RunError
+from train.config import read_config
+from train.errors import InputError, RunError, Terminated
 from train.folder import open_folder
 from train.sample import Command, sample
+from train.settings import Model, Optimizer
 from train.step import evaluate
+from train.tasks import char_lm
 from train.weights import load_weights
 
 
@@ -49,30 +51,40 @@ def finished(tmp_path_factory):
 def test_the_output_folder(finished):
     config, out, result, shown = finished
     assert sorted(p.name for p in out.iterdir()) == [
-        "checkpoints", "config.toml", "curves.png", "metrics.jsonl", "params.safetensors",
-        "result.json", "samples.txt",
+        "best.safetensors", "checkpoints", "config.toml", "curves.png", "metrics.jsonl",
+        "params.safetensors", "report.html", "result.json", "samples.txt", "test.png",
     ]  # fmt: skip
     assert read_config(out / "config.toml") == config
     assert json.loads((out / "result.json").read_text()) == result
-    assert "bits per character on the test split" in shown
-    assert "characters a second" in shown
+    assert re.search(r"bits_per_char [\d.]+ on the test split \(unigram_bits_per_char", shown)
+    assert "report.html is in" in shown
 
 
 def test_result(finished):
     config, out, result, _ = finished
-    text = load_text(config.data)
-    params, vocabulary = load_weights(out / "params.safetensors")
-    assert vocabulary == text.vocabulary
-    bits = evaluate(params, text.test, config.data.rows, config.data.chunk)
-    assert result["bits_per_char"] == pytest.approx(bits, rel=1e-6)
-    assert result["bits_per_char"] < result["unigram_bits_per_char"]
+    data = char_lm.load(config)
+    kept, task, about, params = load_weights(out / "params.safetensors")
+    assert about == data.about
+    assert task is char_lm.TASK
+    assert kept.model == config.model
+    bits = evaluate(config, task, params, data.test)
+    assert result["test"] == bits
+    assert bits["bits_per_char"] < result["unigram_bits_per_char"]
     sizes = safetensors.numpy.load_file(out / "params.safetensors")
     assert result["parameters"] == sum(a.size for a in sizes.values())
-    v, e, h = len(vocabulary), 8, 16
+    v, e, h = len(about["vocabulary"]), 8, 16
     assert result["parameters"] == v * e + (e + h + 1) * 4 * h + (h + 1) * v
     assert result["steps"] == config.steps
     assert 0 < result["seconds"] < 120
-    assert result["chars_per_second"] > 0
+    assert result["steps_per_second"] > 0
+    best = load_weights(out / "best.safetensors").params
+    assert result["best"]["test"] == evaluate(config, task, best, data.test)
+    measured = {x["step"]: x for x in lines_of(out) if "validation_bits_per_char" in x}
+    step = min(measured, key=lambda k: measured[k]["validation_bits_per_char"])
+    assert result["best"]["step"] == step
+    found = evaluate(config, task, best, data.validation)
+    assert result["best"]["validation"] == found["bits_per_char"]
+    assert measured[step]["validation_bits_per_char"] == found["bits_per_char"]
 
 
 def test_metrics(finished):
@@ -83,21 +95,36 @@ def test_metrics(finished):
     expected = sorted({*range(4, 41, 4), *range(10, 41, 10)})
     assert trained == expected
     assert [line["step"] for line in lines if "validation_bits_per_char" in line] == [20, 40]
-    assert lines[-2]["validation_bits_per_char"] == result["validation_bits_per_char"]
+    rates = {line["step"]: line["learning_rate"] for line in lines if "learning_rate" in line}
+    assert rates[4] == pytest.approx(0.02 * 3 / 5)  # of the 4th step: warm-up counts from 0
+    assert rates[40] < rates[20] < rates[8]
+    assert all(0 < line["share_of_limit"] < 1 for line in lines if "share_of_limit" in line)
     first = next(line for line in lines if "train_bits_per_char" in line)
     size = result["vocabulary"]
     assert first["train_bits_per_char"] == pytest.approx(math.log2(size), abs=0.3)
 
 
-def test_curves_and_samples(finished):
+def test_pictures_and_samples(finished):
     _, out, _, _ = finished
-    image = matplotlib.image.imread(out / "curves.png")
-    assert image.shape[0] > 400
-    assert image.shape[1] > 800
-    assert len(np.unique(image.reshape(-1, image.shape[2]), axis=0)) > 50  # something is drawn
+    for name in ("curves.png", "test.png"):
+        image = matplotlib.image.imread(out / name)
+        assert image.shape[0] > 400
+        assert image.shape[1] > 800
+        assert len(np.unique(image.reshape(-1, image.shape[2]), axis=0)) > 50  # something is drawn
     samples = (out / "samples.txt").read_text()
     assert samples.count("===") == 4
     assert "=== step 40 ===" in samples
+
+
+def test_the_report_is_one_file(finished):
+    _, out, result, _ = finished
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "src=" in page
+    assert set(re.findall(r'src="(.{10})', page)) == {"data:image"}
+    assert "href" not in page
+    assert f"{result['test']['bits_per_char']:.4g}" in page
+    assert "=== step 40 ===" in page
+    assert "checkpoint_every = 10" in page
 
 
 def test_a_finished_run_says_so_and_changes_nothing(finished):
@@ -151,8 +178,10 @@ def test_going_on_is_bit_for_bit(finished, tmp_path, monkeypatch, step):
     weights = (out / "params.safetensors").read_bytes()
     assert weights == (whole / "params.safetensors").read_bytes()
 
+    speeds = {"steps_per_second", "inputs_per_second", "share_of_limit"}
+
     def figures(folder):
-        return [{k: v for k, v in x.items() if k != "chars_per_second"} for x in lines_of(folder)]
+        return [{k: v for k, v in x.items() if k not in speeds} for x in lines_of(folder)]
 
     assert figures(out) == figures(whole)
     assert (out / "samples.txt").read_text() == (whole / "samples.txt").read_text()
@@ -199,7 +228,7 @@ def test_a_changed_text_is_refused(finished, tmp_path):
     out = tmp_path / "run"
     run_here(config, out)
     path.write_text(path.read_text(encoding="utf-8")[:-1] + "!", encoding="utf-8")
-    with pytest.raises(InputError, match=r"is not the text that the run in .* began with"):
+    with pytest.raises(InputError, match=r"does not hold the data that the run in .* began with"):
         run_here(replace(config, steps=20), out)
 
 
@@ -271,7 +300,7 @@ def test_a_refused_text_changes_nothing(finished, tmp_path):
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
     other = tmp_path / "other.txt"
     other.write_text("something else " * 1000)
-    with pytest.raises(InputError, match="is not the text that the run"):
+    with pytest.raises(InputError, match="does not hold the data that the run"):
         run_here(replace(config, steps=20, data=replace(config.data, path=str(other))), out)
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 
@@ -324,7 +353,11 @@ run(main, "train", "interrupted")
 """
 
 
-def test_a_disk_that_fills_while_a_checkpoint_is_written(finished, tmp_path):
+@pytest.mark.parametrize(("validate_every", "message"), [
+    (40, r"cannot write checkpoint 20 to .*; earlier checkpoints are untouched"),
+    (20, r"cannot write .*/best.safetensors: File too large; checkpoints are untouched"),
+])  # fmt: skip
+def test_a_disk_that_fills(finished, tmp_path, validate_every, message):
     """A limit on file sizes gives the errors of a full disk: here, once weights are written."""
     config, _, _, _ = finished
     out = tmp_path / "run"
@@ -332,12 +365,11 @@ def test_a_disk_that_fills_while_a_checkpoint_is_written(finished, tmp_path):
     assert newest(out) == 10
     args = command(config, out)
     process = subprocess.run(
-        [args[0], "-c", FULL_DISK, "4096", *args[3:]], cwd=ROOT, capture_output=True, text=True,
-        check=False, timeout=120,
+        [args[0], "-c", FULL_DISK, "4096", *args[3:], "--log.validate_every", str(validate_every)],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert process.returncode == 1, process.stderr
-    assert process.stderr.startswith("train: cannot write checkpoint 20 to ")
-    assert process.stderr.count("\n") == 1
+    assert re.fullmatch(rf"train: {message}\n", process.stderr)
     assert [p.name for p in (out / "checkpoints").iterdir()] == ["10"]
     _, shown = run_here(config, out)
     assert "going on from checkpoint 10" in shown
@@ -384,26 +416,124 @@ def test_sampling_without_a_finished_run(tmp_path):
 
 
 @pytest.mark.parametrize("about", [
-    None, "[]", "{", '{"kind": "char_lm"}',
-    '{"kind": "char_lm", "gates": "ifgo", "embedding": 8, "hidden": "x", "vocabulary": "ab"}',
-    '{"kind": "other", "gates": "ifgo", "embedding": 8, "hidden": 16, "vocabulary": "ab"}',
+    None, "[]", "{", "5", '{"kind": "train"}', '{"kind": "train", "config": {}, "shape": []}',
+    '{"kind": "other", "config": {"task": "char_lm"}, "shape": [2, 0, 2], "about": {}}',
+    '{"kind": "train", "config": {"task": "char_lm"}, "shape": [2, 0], "about": {}}',
 ])  # fmt: skip
 def test_sampling_from_a_foreign_file(tmp_path, about):
     metadata = None if about is None else {"jlstm": about}
     data = safetensors.numpy.save({"a": np.zeros(3)}, metadata)
     for content in (data, data[:20], b""):
         (tmp_path / "params.safetensors").write_bytes(content)
-        with pytest.raises(InputError, match="holds no character language model") as caught:
+        with pytest.raises(InputError, match="holds no trained model") as caught:
             sample(Command(tmp_path))
         assert "\n" not in str(caught.value)
 
 
-def test_sampling_from_weights_of_another_shape(tmp_path):
-    about = '{"kind":"char_lm","gates":"ifgo","embedding":8,"hidden":16,"vocabulary":"ab"}'
-    data = safetensors.numpy.save({"embedding": np.zeros((3, 8))}, {"jlstm": about})
-    (tmp_path / "params.safetensors").write_bytes(data)
-    with pytest.raises(InputError, match=r"embedding should be \(2, 8\), found \(3, 8\)"):
+def test_sampling_from_weights_of_another_shape(finished, tmp_path):
+    whole = (finished[1] / "params.safetensors").read_bytes()
+    with safetensors.safe_open(finished[1] / "params.safetensors", framework="np") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    rows = len(tensors["embedding"])
+    tensors["embedding"] = tensors["embedding"][:-1]
+    assert whole == (finished[1] / "params.safetensors").read_bytes()
+    (tmp_path / "params.safetensors").write_bytes(safetensors.numpy.save(tensors, metadata))
+    message = rf"embedding should be \({rows}, 8\), found \({rows - 1}, 8\)"
+    with pytest.raises(InputError, match=message):
         sample(Command(tmp_path))
+
+
+def test_early_stopping(finished, tmp_path):
+    """A learning rate of almost 0: the second validation is no better, and ends the run."""
+    rate = Optimizer(learning_rate=1e-30, final_learning_rate=0.0, warmup=0, weight_decay=0.0)
+    config = replace(finished[0], optimizer=rate, stop_after=1)
+    config = replace(config, log=replace(config.log, validate_every=8), steps=1000)
+    out = tmp_path / "run"
+    result, shown = run_here(config, out)
+    assert result is not None
+    assert (result["steps"], result["of_steps"], result["best"]["step"]) == (16, 1000, 8)
+    assert "no better validation since step 8: stopped early" in shown
+    again, shown = run_here(config, out)
+    assert again is None
+    assert "has finished" in shown
+    (out / "result.json").unlink()
+    again, _ = run_here(config, out)  # killed before the report: no step is taken
+    assert again is not None
+    assert (again["steps"], again["test"]) == (16, result["test"])
+
+
+def test_sigterm_saves_and_ends(finished, tmp_path):
+    config = replace(finished[0], steps=100_000, checkpoint_every=100_000)
+    out = tmp_path / "run"
+    process = subprocess.Popen(
+        command(config, out), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not (out / "metrics.jsonl").exists() or len(lines_of(out)) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    start = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=60)
+    assert time.monotonic() - start < 20
+    assert process.returncode == 128 + signal.SIGTERM
+    assert re.fullmatch(r"train: step \d+ is saved; the same command goes on from there\n", error)
+    assert newest(out) == int(error.split()[2])
+
+
+def test_a_call_to_end_in_this_process_costs_no_bit(finished, tmp_path, monkeypatch):
+    config, whole, _, _ = finished
+    out = tmp_path / "run"
+    append = loop.metrics.append
+
+    def ask(out, at, **values):
+        append(out, at, **values)
+        if at == 12:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.metrics, "append", ask)
+        with pytest.raises(Terminated, match="step 13 is saved"):
+            run_here(config, out)
+    _, shown = run_here(config, out)
+    assert "going on from checkpoint 13" in shown
+    weights = (out / "params.safetensors").read_bytes()
+    assert weights == (whole / "params.safetensors").read_bytes()
+
+
+@pytest.mark.slow
+def test_tensorboard(finished, tmp_path):
+    config = replace(finished[0], log=replace(finished[0].log, tensorboard=True), steps=20)
+    out = tmp_path / "run"
+    run_here(config, out)
+    (events,) = (out / "tensorboard").iterdir()
+    data = events.read_bytes()
+    for name in (b"train/bits_per_char", b"validation/bits_per_char", b"learning/rate", b"sample"):
+        assert name in data
+
+
+@pytest.mark.parametrize(("model", "message"), [
+    (Model(bidirectional=True), "model.bidirectional would show char_lm what comes next"),
+    (Model(cell="projected"), "model.projection is of cell = 'projected': got None with"),
+    (Model(projection=3), "model.projection is of cell = 'projected': got 3 with 'lstm'"),
+    (Model(tie_weights=True), "model.tie_weights needs model.embedding = 64 to be what .* 256"),
+    (Model(cell="gru", implementation="fused"), "'fused' is of the LSTM, not of 'gru'"),
+])  # fmt: skip
+def test_models_that_do_not_fit_the_task(finished, tmp_path, model, message):
+    with pytest.raises(InputError, match=message):
+        run_here(replace(finished[0], model=model), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_prints_a_config(finished, tmp_path):
+    config = finished[0]
+    args = command(config, tmp_path / "run", "--print_config", "--steps", "7")
+    process = subprocess.run(args, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    (tmp_path / "printed.toml").write_text(process.stdout)
+    assert read_config(tmp_path / "printed.toml") == replace(config, steps=7)
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_command_lists_its_configs():
@@ -416,7 +546,11 @@ def test_the_command_lists_its_configs():
 def test_the_command_explains_its_flags():
     process = run_command("--help")
     assert process.returncode == 0
-    for flag in ("--out", "--seed", "--steps", "--checkpoint_every", "--data.path"):
+    for words in ("--print-config", "configs/co2.toml", "train.evaluate", "train.predict"):
+        assert words in process.stdout
+    process = run_command("configs/char_lm.toml", "--help")
+    assert process.returncode == 0
+    for flag in ("--out", "--seed", "--steps", "--checkpoint_every", "--data.path", "--model.cell"):
         assert flag in process.stdout
 
 
@@ -443,13 +577,13 @@ def test_the_command_from_end_to_end(finished, tmp_path):
     """Flags before the config's values, the file's before the defaults; then text from the run."""
     config, _, _, _ = finished
     out = tmp_path / "run"
-    args = command(config, out, "--steps", "12", "--log.sample_length", "5")
+    args = command(config, out, "--steps", "12", "--sample.length", "5")
     process = subprocess.run(args, cwd=ROOT, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
     assert not process.stderr
-    assert "bits/char" in process.stdout
+    assert "bits_per_char" in process.stdout
     kept = read_config(out / "config.toml")
-    assert (kept.steps, kept.log.sample_length, kept.model.hidden) == (12, 5, 16)
+    assert (kept.steps, kept.sample.length, kept.model.hidden) == (12, 5, (16,))
     process = run_command(str(out), "--prompt", "one", "--length", "9", module="train.sample")
     assert process.returncode == 0, process.stderr
     assert process.stdout.startswith("one")
@@ -460,10 +594,10 @@ def test_on_tiny_shakespeare(tmp_path):
     path = Path(os.environ.get("JLSTM_DATA", "")) / "tinyshakespeare.txt"
     if not path.exists():
         pytest.skip("JLSTM_DATA names no folder with tinyshakespeare.txt")
-    config = tiny(path, steps=200, model=Model(embedding=16, hidden=64))
+    config = tiny(path, steps=200, model=Model(embedding=16, hidden=(64,)))
     config = replace(config, data=replace(config.data, rows=16, chunk=64))
     result, _ = run_here(config, tmp_path / "run")
     assert result is not None
     assert result["vocabulary"] == 65
     assert result["train_characters"] + 2 * result["test_characters"] == 1_115_394
-    assert result["bits_per_char"] < result["unigram_bits_per_char"] - 1
+    assert result["test"]["bits_per_char"] < result["unigram_bits_per_char"] - 1

@@ -1,0 +1,448 @@
+"""The tasks beside text: their batches, figures, tables and pictures, and whole runs of each."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from tests.train.runs import ROOT, command, run_command, run_here
+from train import step
+from train.errors import InputError
+from train.model import apply, init_model
+from train.settings import (
+    Classification,
+    Forecasting,
+    Log,
+    Model,
+    Optimizer,
+    PianoRoll,
+    Rolls,
+    Series,
+    Table,
+)
+from train.tasks import TASKS, Data, Task, find_task
+from train.tasks import forecasting as forecasts
+
+RNG = np.random.default_rng(0)
+QUICK = {
+    "steps": 30,
+    "checkpoint_every": 10,
+    "optimizer": Optimizer(learning_rate=0.02, warmup=5),
+    "log": Log(every=5, validate_every=10),
+}
+
+
+def write_series(folder, count=60):
+    """Two classes: which half of a sequence is louder; of 4 to 20 steps."""
+    lengths, labels = RNG.integers(4, 21, count), RNG.integers(0, 2, count)
+    inputs = np.zeros((count, 20, 3))
+    for k, (n, label) in enumerate(zip(lengths, labels, strict=True)):
+        inputs[k, :n] = RNG.normal(size=(n, 3))
+        half = slice(0, n // 2) if label else slice(n // 2, n)
+        inputs[k, half] *= 5
+    path = folder / "series.npz"
+    np.savez(path, inputs=inputs, labels=np.array(["late", "early"])[labels], lengths=lengths)
+    return path
+
+
+def write_table(folder, rows=400):
+    """A wave with a trend and a second column that follows it, some cells missing, a gap."""
+    time = np.arange(rows)
+    wave = np.sin(time / 5) + 0.002 * time + 0.05 * RNG.normal(size=rows)
+    after = np.roll(wave, 3) * 10 + 100
+    lines = ["when,wave (m), load kW,who"]
+    for t in time:
+        if 150 <= t < 155:
+            continue
+        cell = "" if t % 37 == 0 else f"{wave[t]:.4f}"
+        lines.append(
+            f"2024-{1 + t // 720:02}-{1 + t // 24 % 30:02}T{t % 24:02}:00,{cell},{after[t]:.3f},x"
+        )
+    path = folder / "table.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def write_rolls(folder):
+    """Pieces in which a key moves up by one at every step."""
+
+    def piece(n, start):
+        roll = np.zeros((n, 88))
+        roll[np.arange(n), (start + np.arange(n)) % 12 + 40] = 1
+        return roll
+
+    path = folder / "rolls.npz"
+    names = {"train": 12, "valid": 4, "test": 4}
+    np.savez(path, **{
+        f"{part}_{k}": piece(int(RNG.integers(5, 30)), int(RNG.integers(12)))
+        for part, count in names.items() for k in range(count)
+    })  # fmt: skip
+    return path
+
+
+def make(name, folder):
+    """A config that takes seconds, on data that can be learned."""
+    if name == "classification":
+        data = Series(path=str(write_series(folder)), rows=8, bucket=2)
+        return Classification(data=data, model=Model(hidden=(8,), bidirectional=True), **QUICK)
+    if name == "forecasting":
+        data = Table(path=str(write_table(folder)), context=24, horizon=6, rows=16)
+        return Forecasting(data=data, model=Model(hidden=(16,)), **QUICK)
+    data = Rolls(path=str(write_rolls(folder)), rows=4)
+    return replace(PianoRoll(data=data, model=Model(hidden=(32,)), **QUICK), steps=120)
+
+
+NAMES = ("classification", "forecasting", "piano_roll")
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def loaded(request, tmp_path_factory):
+    """`(config, task, data, params)` with weights that were drawn."""
+    config = make(request.param, tmp_path_factory.mktemp(request.param))
+    task = find_task(config.task)
+    data = task.load(config)
+    params = init_model(jax.random.key(0), config.model, data.shape)
+    noise = np.random.default_rng(1)
+    params = jax.tree.map(
+        lambda p: p + 0.1 * jnp.asarray(noise.normal(size=p.shape), p.dtype), params
+    )
+    return config, task, data, params
+
+
+def test_every_task_is_known():
+    assert {find_task(name) for name in TASKS} == {find_task(name) for name in TASKS}
+    for name in TASKS:
+        assert isinstance(find_task(name), Task)
+        assert (ROOT / "train" / "tasks" / f"{name}.py").exists()
+
+
+def test_the_batch_of_a_step_is_a_function_of_the_step(loaded):
+    config, task, data, _ = loaded
+    first, again = task.batches(config, data), task.batches(config, data)
+    for k in (7, 0, 31):
+        jax.tree.map(np.testing.assert_array_equal, first[k], again[k])
+    assert (first[0].inputs.shape != first[1].inputs.shape) or (
+        first[0].inputs != first[1].inputs
+    ).any()
+    batch = first[3]
+    assert batch.inputs.dtype == np.float32
+    assert len(batch.inputs) == config.data.rows
+    assert batch.first.all()
+
+
+def test_padding_and_the_rows_that_fill_up_change_no_figure(loaded):
+    """A split in batches of 1, of the config's rows, and all at once."""
+    config, task, data, params = loaded
+    count = sum(int((b.lengths > 0).sum()) for b in task.in_order(config, data.test, 3))
+    figures = [
+        step.evaluate(
+            replace(config, data=replace(config.data, rows=rows)), task, params, data.test
+        )
+        for rows in (1, config.data.rows, count + 1)
+    ]
+    for other in figures[1:]:
+        assert other == pytest.approx(figures[0], rel=1e-5)
+    assert task.headline in figures[0]
+    assert task.baseline in data.facts
+
+
+def test_the_loss_is_the_mean_over_all_items(loaded):
+    """That of a batch is that of its sequences one by one, by their own number of items."""
+    config, task, data, params = loaded
+    batch = task.batches(config, data)[0]
+    whole, _ = step.batch_loss(config, task, params, (), batch, None)
+    total = count = 0.0
+    for row, n in enumerate(batch.lengths):
+        one = jax.tree.map(lambda a, r=row: a[r : r + 1], batch)
+        cut = one._replace(inputs=one.inputs[:, :n])
+        if task.per_step:
+            cut = cut._replace(targets=one.targets[:, :n])
+        _, outputs, _ = apply(config, params, None, cut.inputs, per_step=task.per_step)
+        part, items = task.loss(outputs, cut)
+        total, count = total + float(part), count + float(items)
+    assert float(whole) == pytest.approx(total / count, rel=1e-5)
+
+
+def test_a_figure_is_drawn(loaded):
+    config, task, data, params = loaded
+    figure = Figure(figsize=(9, 6))
+    task.draw(figure, config, data, lambda batches: step.run(config, task, params, batches))
+    image = io.BytesIO()
+    figure.savefig(image, format="png")
+    assert len(image.getvalue()) > 5_000
+
+
+def test_splits_share_nothing(loaded):
+    config, _, data, _ = loaded
+    if config.task == "forecasting":
+        train, valid, test = data[:3]
+        horizon = config.data.horizon
+        last = [split.starts[-1] + split.context + horizon for split in (train, valid)]
+        first = [split.starts[0] + split.context for split in (valid, test)]
+        assert all(a <= b for a, b in zip(last, first, strict=True))
+        return
+    rows = [
+        a.tobytes() for split in data[:3]
+        for a in (split.sequences if config.task == "classification" else split)
+    ]  # fmt: skip
+    assert config.task == "piano_roll" or len(set(rows)) == len(rows)
+
+
+# Classification.
+
+
+def test_accuracy_and_cross_entropy(tmp_path):
+    config = make("classification", tmp_path)
+    task = find_task(config.task)
+    data = task.load(config)
+    assert data.about["classes"] == ["early", "late"]
+    params = init_model(jax.random.key(0), config.model, data.shape)
+    params = params._replace(
+        output_weight=0 * params.output_weight, output_bias=jnp.array([1.0, 0.0])
+    )
+    found = step.evaluate(config, task, params, data.test)
+    early = (data.test.labels == 0).mean()
+    p = np.e / (1 + np.e)
+    assert found["accuracy"] == pytest.approx(early)
+    expected = -(early * np.log(p) + (1 - early) * np.log(1 - p))
+    assert found["cross_entropy"] == pytest.approx(expected, rel=1e-5)
+    counts = np.bincount(data.train.labels)
+    assert data.facts["majority_accuracy"] == (data.test.labels == counts.argmax()).mean()
+    joined = np.concatenate(data.train.sequences)
+    np.testing.assert_allclose(joined.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(joined.std(0), 1, atol=1e-5)
+
+
+def test_a_file_to_predict_for_may_have_no_classes(tmp_path):
+    config = make("classification", tmp_path)
+    task = find_task(config.task)
+    data = task.load(config)
+    params = init_model(jax.random.key(0), config.model, data.shape)
+    np.savez(tmp_path / "new.npz", inputs=RNG.normal(size=(3, 7, 3)))
+    split = task.read(config, data.about, str(tmp_path / "new.npz"))
+    head, *rows = task.table(config, data.about, split, lambda b: step.run(config, task, params, b))
+    assert head == ["sequence", "class", "predicted", "p(early)", "p(late)"]
+    assert [row[1] for row in rows] == [""] * 3
+    assert all(float(row[3]) + float(row[4]) == pytest.approx(1, abs=2e-4) for row in rows)
+    np.savez(tmp_path / "new.npz", inputs=RNG.normal(size=(3, 7, 2)))
+    with pytest.raises(InputError, match="has 2 features, the run's data 3"):
+        task.read(config, data.about, str(tmp_path / "new.npz"))
+
+
+@pytest.mark.parametrize(("labels", "message"), [
+    (["a"] * 9 + ["b"], "no sequence of class b is left to train on|too few"),
+    (["a"] * 30, "has one class alone, a"),
+    (["a", "b"], "has too few sequences"),
+])  # fmt: skip
+def test_classes_that_cannot_be_learned(tmp_path, labels, message):
+    path = tmp_path / "few.npz"
+    np.savez(path, inputs=RNG.normal(size=(len(labels), 4, 1)), labels=labels)
+    for seed in range(20):
+        config = Classification(seed=seed, data=Series(path=str(path), test=0.4))
+        try:
+            find_task("classification").load(config)
+        except InputError as error:
+            assert any(part in str(error) for part in message.split("|"))  # noqa: PT017
+            return
+    pytest.fail("nothing was refused")
+
+
+# Forecasting.
+
+
+def test_windows_and_persistence(tmp_path):
+    config = make("forecasting", tmp_path)
+    data = forecasts.load(config)
+    assert data.about["columns"] == ["wave (m)", "load kW"]
+    assert data.facts["left_out"] == ["who"]
+    table = data.test.values * np.array(data.about["spread"]) + data.about["mean"]
+    assert np.isnan(table[150:155]).all()  # the gap
+    errors = []
+    for batch in forecasts.in_order(config, data.test, 7):
+        for row, n in enumerate(batch.lengths):
+            if n:
+                errors += np.abs(batch.targets.values[row][batch.targets.known[row]]).tolist()
+    assert data.facts["persistence_mae"] == pytest.approx(np.mean(errors), rel=1e-6)
+    by_hand = []
+    for start in data.test.starts:
+        seen = data.test.values[start : start + 24]
+        after = data.test.values[start + 24 : start + 30]
+        last = [column[~np.isnan(column)][-1] for column in seen.T]
+        by_hand += np.abs(after - last)[~np.isnan(after)].tolist()
+    assert data.facts["persistence_mae"] == pytest.approx(np.mean(by_hand), rel=1e-5)
+
+
+def test_forecasts_of_nothing_are_persistence(tmp_path):
+    config = make("forecasting", tmp_path)
+    task = find_task("forecasting")
+    data = task.load(config)
+    params = jax.tree.map(jnp.zeros_like, init_model(jax.random.key(0), config.model, data.shape))
+    found = step.evaluate(config, task, params, data.test)
+    assert found["mae"] == pytest.approx(data.facts["persistence_mae"], rel=1e-5)
+    split = task.read(config, data.about, config.data.path)
+    head, *rows = task.table(config, data.about, split, lambda b: step.run(config, task, params, b))
+    assert head == ["step", "time", "wave (m)", "load kW"]
+    assert len(rows) == 6
+    assert rows[0][1] == "2024-01-17T16:00:00"
+    with open(config.data.path) as file:
+        last = list(csv.reader(file))[-1]
+    for row in rows:
+        assert float(row[2]) == pytest.approx(float(last[1]), rel=1e-4)
+        assert float(row[3]) == pytest.approx(float(last[2]), rel=1e-4)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"context": 300}, "is too short: of 400 steps, 280 are to train on"),
+    ({"horizon": 70}, "60 for the test; data.context . data.horizon = 24 . 70"),
+])  # fmt: skip
+def test_tables_that_are_too_short(tmp_path, change, message):
+    config = make("forecasting", tmp_path)
+    with pytest.raises(InputError, match=message):
+        forecasts.load(replace(config, data=replace(config.data, **change)))
+
+
+def test_a_column_that_is_empty_in_training(tmp_path):
+    path = tmp_path / "empty.csv"
+    path.write_text("a,b\n" + "\n".join(f"{k},{k if k > 90 else ''}" for k in range(100)))
+    data = Table(path=str(path), context=8, horizon=2)
+    with pytest.raises(InputError, match="column 'b' is empty where there is training"):
+        forecasts.load(Forecasting(data=data))
+
+
+# Piano rolls.
+
+
+def test_a_model_that_knows_nothing_pays_88_bits(tmp_path):
+    config = make("piano_roll", tmp_path)
+    task = find_task("piano_roll")
+    data = task.load(config)
+    params = jax.tree.map(jnp.zeros_like, init_model(jax.random.key(0), config.model, data.shape))
+    found = step.evaluate(config, task, params, data.test)
+    assert found["nll_per_step"] == pytest.approx(88 * np.log(2), rel=1e-6)
+    chance = (np.concatenate(data.train).sum(0) + 1) / (len(np.concatenate(data.train)) + 2)
+    params = params._replace(output_bias=jnp.log(chance) - jnp.log1p(-chance))
+    found = step.evaluate(config, task, params, data.test)
+    expected = data.facts["frequencies_nll_per_step"]
+    assert found["nll_per_step"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_chorales():
+    path = Path(os.environ.get("JLSTM_DATA", "")) / "JSB_Chorales.mat"
+    if not path.exists():
+        pytest.skip("JLSTM_DATA names no folder with JSB_Chorales.mat")
+    data = find_task("piano_roll").load(PianoRoll(data=Rolls(path=str(path))))
+    assert [len(split) for split in data[:3]] == [229, 76, 77]
+
+
+# Whole runs.
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def finished(request, tmp_path_factory):
+    """A finished run: its config, its folder, its result."""
+    folder = tmp_path_factory.mktemp(request.param)
+    config = make(request.param, folder)
+    result, _ = run_here(config, folder / "run")
+    return config, folder / "run", result
+
+
+def test_a_run_is_better_than_its_baseline(finished):
+    config, out, result = finished
+    task = find_task(config.task)
+    found, baseline = result["test"][task.headline], result[task.baseline]
+    assert task.best(found, baseline) == found != baseline
+    assert json.loads((out / "result.json").read_text()) == result
+    page = (out / "report.html").read_text()
+    assert f"{found:.4g}" in page
+
+
+def test_going_on_is_bit_for_bit(finished, tmp_path):
+    config, whole, _ = finished
+    out = tmp_path / "run"
+    run_here(config, out)
+    for path in (out / "params.safetensors", out / "result.json"):
+        path.unlink()
+    for step_of in (config.steps, config.steps - 10):
+        shutil.rmtree(out / "checkpoints" / str(step_of))
+    _, shown = run_here(config, out)
+    assert f"going on from checkpoint {config.steps - 20}" in shown
+    for name in ("params.safetensors", "best.safetensors"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_evaluate_and_predict(finished, tmp_path):
+    config, out, result = finished
+    process = run_command(str(out), module="train.evaluate")
+    assert process.returncode == 0, process.stderr
+    assert json.loads(process.stdout) == pytest.approx(result["test"], rel=1e-5)
+    target = tmp_path / "predictions.csv"
+    process = run_command(
+        str(out), "--data.path", config.data.path, "--out", str(target), module="train.predict"
+    )
+    assert process.returncode == 0, process.stderr
+    head, *rows = csv.reader(target.read_text().splitlines())
+    assert f"{len(rows)} rows are in {target}" in process.stdout
+    assert all(len(row) == len(head) for row in rows)
+    if config.task == "classification":
+        right = np.mean([row[1] == row[2] for row in rows])
+        assert right > 0.6
+        assert all(abs(sum(map(float, row[3:])) - 1) < 1e-3 for row in rows)
+
+
+@pytest.mark.parametrize(("module", "flags", "message"), [
+    ("train.predict", [], "name what to predict for: --data.path FILE"),
+    ("train.predict", ["--data.path", "no.csv"], "cannot read data.path no.csv: No such"),
+    ("train.evaluate", ["--data.path", "no.csv"], "cannot read data.path no.csv: No such"),
+])  # fmt: skip
+@pytest.mark.parametrize("finished", ["forecasting"], indirect=True)
+def test_commands_that_cannot_be_carried_out(finished, module, flags, message):
+    process = run_command(str(finished[1]), *flags, module=module)
+    assert process.returncode == 2
+    assert process.stderr == f"{module}: {process.stderr.partition(': ')[2]}"
+    assert message in process.stderr
+    assert process.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_strangers_table(tmp_path):
+    """20,000 rows, odd names, a gap: trained, measured and predicted in three commands."""
+    path = tmp_path / "Messwerte 2020.csv"
+    rows = 20_000
+    time = np.arange(rows)
+    wave = np.sin(time / 12) + 0.1 * np.random.default_rng(0).normal(size=rows)
+    stamps = np.datetime64("2020-01-01T00:00") + time * np.timedelta64(15, "m")
+    lines = ["Zeit [UTC], Temp. (\u00b0C) ,Wind/Speed"]
+    lines += [
+        f"{stamps[t]},{wave[t]:.3f},{abs(wave[t]) * 7:.2f}" for t in time if not 9000 <= t < 9040
+    ]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    out, config = tmp_path / "run", Forecasting(steps=120, **{"model": Model(hidden=(32,))})
+    train = [*command(config, out), "--data.path", str(path), "--data.context", "48"]
+    process = subprocess.run(train, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    result = json.loads((out / "result.json").read_text())
+    assert result["columns"] == ["Temp. (\u00b0C)", "Wind/Speed"]
+    assert result["missing"] == 80
+    assert result["test"]["mae"] < 0.6 * result["persistence_mae"]
+    target = tmp_path / "next.csv"
+    predict = [sys.executable, "-m", "train.predict", str(out), "--data.path", str(path), "--out",
+               str(target)]  # fmt: skip
+    subprocess.run(predict, cwd=ROOT, check=True, capture_output=True)
+    rows = list(csv.reader(target.read_text().splitlines()))
+    assert rows[0] == ["step", "time", "Temp. (\u00b0C)", "Wind/Speed"]
+    assert rows[1][1] == "2020-07-27T08:00:00"
+    assert len(rows) == 13
+    assert isinstance(
+        find_task("forecasting").load(replace(config, data=Table(path=str(path)))), Data
+    )

@@ -1,0 +1,261 @@
+"""Every setting with its default and range: frozen dataclasses, one config a task."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(gt=0, lt=0.5)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Cell = Literal[
+    "lstm", "projected", "peephole", "coupled", "layer_norm", "no_forget", "gru", "cho_gru", "rnn"
+]
+STRICT = ConfigDict(extra="forbid", strict=True)
+
+
+@dataclass(frozen=True)
+class Model:
+    """The layers between the inputs and the outputs."""
+
+    __pydantic_config__ = STRICT
+
+    embedding: Count = 64
+    """Features of a token's embedding; inputs that are numbers have none."""
+    hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = (256,)
+    """Units of each layer."""
+    cell: Cell = "lstm"
+    """The kind of all layers: see docs/layers.md."""
+    projection: Count | None = None
+    """Numbers that a projected layer shows; of `cell = "projected"` alone."""
+    bidirectional: bool = False
+    """Whether each layer reads in both directions; for tasks with one output a sequence."""
+    residual: bool = False
+    """Whether what a layer reads is added to what it shows, after the first layer."""
+    tie_weights: bool = False
+    """Whether the output layer of a language model is its embedding (Press and Wolf 2017)."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the computation; the weights are float32."""
+    save: Literal["gates", "states"] | Count = "gates"
+    """What is kept for the backward pass: 6 or 2 floats a step and unit, or 2/K for a number K."""
+    implementation: Literal["fused", "scan"] | None = None
+    """Of the LSTM's recurrence, by name; without one the best for the platform."""
+
+
+@dataclass(frozen=True)
+class Regularize:
+    """What is done in training alone, against learning the data by heart."""
+
+    __pydantic_config__ = STRICT
+
+    inputs: Rate = 0.0
+    """Dropout of what the first layer reads, one mask a sequence (Gal and Ghahramani 2016)."""
+    layers: Rate = 0.0
+    """Dropout between layers, at every step anew."""
+    outputs: Rate = 0.0
+    """Dropout of what the last layer shows, at every step anew."""
+    weights: Rate = 0.0
+    """Weight drop: of the recurrent weights, for all steps alike (Merity et al. 2018)."""
+    zoneout_h: Rate = 0.0
+    """Share of h that stays as it was, at every step anew (Krueger et al. 2017)."""
+    zoneout_c: Rate = 0.0
+    """Share of c that stays as it was."""
+    activation: NotNegative = 0.0
+    """Weight of the mean square of what the last layer shows (Merity et al. 2017)."""
+    temporal: NotNegative = 0.0
+    """Weight of the mean square of its change from step to step."""
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """AdamW with warm-up, cosine decay and clipping."""
+
+    __pydantic_config__ = STRICT
+
+    learning_rate: Positive = 3e-3
+    """The highest learning rate, reached after the warm-up."""
+    final_learning_rate: NotNegative = 3e-5
+    """The learning rate at the last step."""
+    warmup: Whole = 50
+    """Steps of warm-up, from a learning rate of 0."""
+    weight_decay: NotNegative = 0.01
+    """Decoupled weight decay (Loshchilov and Hutter 2019), of matrices alone."""
+    clip: Positive = 1.0
+    """Largest global norm of the gradient."""
+    accumulate: Count = 1
+    """Steps whose gradients are averaged into one change of the weights."""
+    average: Rate = 0.0
+    """Decay of a running average of the weights, which is then what is measured and saved."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """What is shown, and how often, in steps. None of it changes the training."""
+
+    __pydantic_config__ = STRICT
+
+    every: Count = 10
+    """Steps between two lines of metrics."""
+    validate_every: Count = 100
+    """Steps between two validations."""
+    tensorboard: bool = False
+    """Whether the metrics are written for TensorBoard as well."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """The text, and how it is read."""
+
+    __pydantic_config__ = STRICT
+
+    path: str | None = None
+    """A UTF-8 text file. Without one: the Python language reference that ships inside Python."""
+    rows: Count = 32
+    """Places in the text that are read side by side: the batch."""
+    chunk: Count = 128
+    """Characters read, and steps the gradient flows back, in one training step."""
+    validation: Fraction = 0.05
+    """Share of the text, before the test split, that validation uses."""
+    test: Fraction = 0.05
+    """Share of the text, at its end, that the final figure is measured on."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Text that the model writes on the way."""
+
+    __pydantic_config__ = STRICT
+
+    every: Count = 200
+    """Steps between two samples."""
+    length: Count = 300
+    """Characters of a sample."""
+    temperature: NotNegative = 0.8
+    """0 takes the likeliest character, 1 samples the model as it is."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Sequences of vectors with a class each."""
+
+    __pydantic_config__ = STRICT
+
+    path: str | None = None
+    """A .ts file or an .npz file. Without one: JapaneseVowels, which the package sktime holds."""
+    test_path: str | None = None
+    """A file with the test split; without one it is drawn from the first."""
+    rows: Count = 32
+    """Sequences side by side: the batch."""
+    bucket: Count = 8
+    """Batches that are drawn at once and sorted by length, so that little is padded; 1 is none."""
+    validation: Fraction = 0.15
+    """Share of the training sequences that validation uses, drawn by the seed."""
+    test: Fraction = 0.2
+    """Share of the sequences that the final figure is measured on, where there is no test file."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of numbers over time."""
+
+    __pydantic_config__ = STRICT
+
+    path: str | None = None
+    """A CSV file with a header, or an .npz file with `values`. Without one: weekly carbon dioxide
+    at Mauna Loa, which the package statsmodels holds."""
+    time: str | None = None
+    """The column of times, numbers or ISO 8601; found by itself where its cells are no numbers."""
+    columns: tuple[str, ...] = ()
+    """The columns to read and to forecast; without any, all that hold numbers."""
+    context: Count = 96
+    """Steps that the model sees."""
+    horizon: Count = 12
+    """Steps that it forecasts."""
+    rows: Count = 64
+    """Windows side by side: the batch."""
+    validation: Fraction = 0.15
+    """Share of the steps, before the test split, that validation forecasts."""
+    test: Fraction = 0.15
+    """Share of the steps, at the end, that the final figure is measured on."""
+
+
+@dataclass(frozen=True)
+class Rolls:
+    """Pieces of music as piano rolls: which of 88 keys sound at each step."""
+
+    __pydantic_config__ = STRICT
+
+    path: str | None = None
+    """A .mat file with `traindata`, `validdata` and `testdata`, or an .npz file of rolls."""
+    rows: Count = 16
+    """Pieces side by side: the batch."""
+    bucket: Count = 8
+    """Batches that are drawn at once and sorted by length, so that little is padded; 1 is none."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What every task has."""
+
+    __pydantic_config__ = STRICT
+
+    task: str = ""
+    """What is learned: char_lm, classification, forecasting or piano_roll."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of weights, of the order of the data and of samples."""
+    steps: Count = 1000
+    """Training steps in all. The learning rate falls over them: to ask for more later goes on, with
+    the learning rate raised again, and is not the same as to ask for them at first."""
+    checkpoint_every: Count = 100
+    """Steps between two checkpoints: what a kill can cost at most."""
+    stop_after: Whole = 0
+    """Validations in a row without a better one that end the run early; 0 is never."""
+    data: Any = None
+    """Of the task."""
+    model: Model = field(default_factory=Model)
+    regularize: Regularize = field(default_factory=Regularize)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    log: Log = field(default_factory=Log)
+
+
+@dataclass(frozen=True)
+class CharLM(Config):
+    """Train a character language model on a text."""
+
+    task: Literal["char_lm"] = "char_lm"
+    """The next character of a text."""
+    data: Text = field(default_factory=Text)
+    sample: Samples = field(default_factory=Samples)
+
+
+@dataclass(frozen=True)
+class Classification(Config):
+    """Train a classifier of sequences of different lengths."""
+
+    task: Literal["classification"] = "classification"
+    """The class of a sequence."""
+    data: Series = field(default_factory=Series)
+
+
+@dataclass(frozen=True)
+class Forecasting(Config):
+    """Train a forecaster on columns of numbers over time."""
+
+    task: Literal["forecasting"] = "forecasting"
+    """The next steps of columns of numbers."""
+    data: Table = field(default_factory=Table)
+
+
+@dataclass(frozen=True)
+class PianoRoll(Config):
+    """Train a model of polyphonic music on piano rolls."""
+
+    task: Literal["piano_roll"] = "piano_roll"
+    """The keys that sound at the next step."""
+    data: Rolls = field(default_factory=Rolls)
+
+
+CONFIGS = {kind.task: kind for kind in (CharLM, Classification, Forecasting, PianoRoll)}

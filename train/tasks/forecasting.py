@@ -1,0 +1,240 @@
+"""The next steps of columns of numbers over time; values may be missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from train import batches as by_length
+from train.batches import drawn_by_length, every_step
+from train.errors import InputError
+from train.readers import digits, read_columns, times_after
+from train.settings import Forecasting
+from train.tasks import Batch, Data, Run, Shape, Sums, Task
+
+if TYPE_CHECKING:
+    import grain
+    from jaxtyping import Array
+    from matplotlib.figure import Figure
+
+
+class Windows(NamedTuple):
+    """Windows of one table: each sees `context` steps and forecasts the `horizon` steps after."""
+
+    values: np.ndarray  # (time, columns), normalised, NaN where one is missing
+    starts: np.ndarray  # the first step that each window sees
+    context: int
+    horizon: int
+    times: list[str] | None = None
+
+
+class Targets(NamedTuple):
+    """What comes after each window."""
+
+    values: np.ndarray  # (batch, horizon, columns), less the last value that was seen
+    known: np.ndarray  # where it is not missing
+
+
+def load(config: Forecasting) -> Data:
+    """Read the table and cut it by time; normalise by the mean and spread of the training part.
+
+    Raises:
+      InputError: a file that cannot be read, or is too short.
+    """
+    settings = config.data
+    table = read_columns(settings.path, settings.time, settings.columns)
+    steps = len(table.values)
+    test, validation = int(steps * settings.test), int(steps * settings.validation)
+    ends = np.array([steps - test - validation, steps - test, steps])
+    needed = settings.context + settings.horizon
+    if ends[0] < needed or min(test, validation) < settings.horizon:
+        raise InputError(
+            f"{table.source} is too short: of {steps} steps, {ends[0]} are to train on, "
+            f"{validation} for validation and {test} for the test; data.context + data.horizon = "
+            f"{settings.context} + {settings.horizon} and data.horizon are needed"
+        )
+    part = table.values[: ends[0]]
+    empty = [
+        name for name, column in zip(table.names, part.T, strict=True) if np.isnan(column).all()
+    ]
+    if empty:
+        raise InputError(f"{table.source}: column {empty[0]!r} is empty where there is training")
+    spread = np.nanstd(part, axis=0)
+    about = {
+        "columns": table.names, "time": settings.time,
+        "mean": np.nanmean(part, axis=0).tolist(),
+        "spread": np.where(spread > 0, spread, 1.0).tolist(),
+    }  # fmt: skip
+    values = normalised(table.values, about)
+    firsts = np.array([0, ends[0] - settings.context, ends[1] - settings.context])
+    splits = [
+        Windows(values, np.arange(first, end - needed + 1), settings.context, settings.horizon)
+        for first, end in zip(firsts, ends, strict=True)
+    ]
+    train, valid, tested = there = [_with_something(split) for split in splits]
+    for name, split in zip(("training", "validation", "test"), there, strict=True):
+        if not len(split.starts):
+            raise InputError(f"{table.source}: all values of the {name} part are missing")
+    facts = {
+        "persistence_mae": persistence(tested), "columns": table.names, "steps_of_time": steps,
+        "missing": int(np.isnan(table.values).sum()), "left_out": table.left_out,
+        "train_windows": len(train.starts), "test_windows": len(tested.starts),
+    }  # fmt: skip
+    count = len(table.names)
+    shape = Shape(0, 2 * count, settings.horizon * count)
+    return Data(train, valid, tested, shape, about, facts, table.source, table.sha256)
+
+
+def read(config: Forecasting, about: dict[str, Any], path: str) -> Windows:
+    """All windows of another file; its last steps are what `table` goes on from.
+
+    Raises:
+      InputError: as `load`, or columns that are missing.
+    """
+    table = read_columns(path, about["time"], tuple(about["columns"]))
+    settings = config.data
+    if len(table.values) < settings.context:
+        raise InputError(
+            f"{path} is too short: {len(table.values)} steps, data.context = {settings.context} "
+            "are needed"
+        )
+    starts = np.arange(len(table.values) - settings.context - settings.horizon + 1)
+    values = normalised(table.values, about)
+    return _with_something(Windows(values, starts, settings.context, settings.horizon, table.times))
+
+
+def normalised(values: np.ndarray, about: dict[str, Any]) -> np.ndarray:
+    """By the mean and spread of each column in the training part."""
+    return ((values - about["mean"]) / about["spread"]).astype(np.float32)
+
+
+def _with_something(split: Windows) -> Windows:
+    """Without the windows that have nothing to forecast, or nothing to see."""
+    known = ~np.isnan(split.values).all(1)
+    seen = np.concatenate([[0], np.cumsum(known)])
+    middle = split.starts + split.context
+    good = (seen[middle] > seen[split.starts]) & (seen[middle + split.horizon] > seen[middle])
+    return split._replace(starts=split.starts[good])
+
+
+def _seen(split: Windows, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What the windows see, `(batch, context, columns)`, and the last known value of each column.
+
+    The mean of the training part, 0, stands for a column without any.
+    """
+    context = split.values[starts[:, None] + np.arange(split.context)]
+    known = ~np.isnan(context)
+    last = split.context - 1 - known[:, ::-1].argmax(1)
+    values = np.take_along_axis(context, last[:, None], 1)[:, 0]
+    return context, np.where(known.any(1), values, 0)
+
+
+def _batch(split: Windows, places: np.ndarray) -> Batch:
+    """The windows of these numbers; -1 is a row that fills up."""
+    starts = split.starts[places]
+    context, last = _seen(split, starts)
+    after = split.values[starts[:, None] + split.context + np.arange(split.horizon)]
+    known = ~np.isnan(after) & (places >= 0)[:, None, None]
+    targets = np.where(known, np.nan_to_num(after) - last[:, None], 0).astype(np.float32)
+    missing = np.isnan(context)
+    inputs = np.concatenate([np.where(missing, 0, context), missing], axis=-1).astype(np.float32)
+    lengths = np.where(places >= 0, split.context, 0).astype(np.int32)
+    return Batch(inputs, Targets(targets, known), lengths, np.full(len(places), True))
+
+
+def batches(config: Forecasting, data: Data) -> grain.MapDataset:
+    """The training batch of every step."""
+    drawn = drawn_by_length([1] * len(data.train.starts), config.data.rows, 1, config.seed)
+    return every_step(lambda step: _batch(data.train, drawn(step)))
+
+
+def in_order(config: Forecasting, split: Windows, rows: int) -> Iterator[Batch]:
+    """Every window once."""
+    for places in by_length.in_order(len(split.starts), rows):
+        yield _batch(split, places)
+
+
+def _errors(outputs: Array, batch: Batch) -> Array:
+    """Of each forecast, in spreads of its column; 0 where the value is not known."""
+    targets = batch.targets
+    return jnp.where(targets.known, outputs.reshape(targets.values.shape) - targets.values, 0)
+
+
+def loss(outputs: Array, batch: Batch) -> tuple[Array, Array]:
+    """Squared errors of all forecasts, and how many they are."""
+    return (_errors(outputs, batch) ** 2).sum(), batch.targets.known.sum()
+
+
+def measure(outputs: Array, batch: Batch) -> Sums:
+    """Mean absolute and mean squared error, in spreads of each column in the training part."""
+    errors, count = _errors(outputs, batch), batch.targets.known.sum()
+    return {"mae": (jnp.abs(errors).sum(), count), "mse": ((errors**2).sum(), count)}
+
+
+def persistence(split: Windows) -> float:
+    """The mean absolute error of forecasting the last value that was seen."""
+    total = count = 0
+    for places in by_length.in_order(len(split.starts), 1024):
+        targets = _batch(split, places).targets
+        total += np.abs(targets.values, dtype=np.float64).sum()
+        count += targets.known.sum()
+    return float(total / count)
+
+
+def forecasts(config: Forecasting, about: dict, split: Windows, run: Run) -> np.ndarray:
+    """`(windows, horizon, columns)` in the units of the table."""
+    found = []
+    size = (split.horizon, len(about["columns"]))
+    for places, (batch, outputs) in zip(
+        by_length.in_order(len(split.starts), config.data.rows),
+        run(in_order(config, split, config.data.rows)),
+        strict=True,
+    ):
+        _, last = _seen(split, split.starts[places])
+        changes = np.asarray(outputs).reshape(-1, *size) + last[:, None]
+        found.append(changes[batch.lengths > 0])
+    return np.concatenate(found) * about["spread"] + about["mean"]
+
+
+def table(config: Forecasting, about: dict, split: Windows, run: Run) -> Iterator[list]:
+    """The steps after the end of the table."""
+    end, horizon = len(split.values), split.horizon
+    after = np.full((horizon, split.values.shape[1]), np.nan, np.float32)
+    last = split._replace(
+        values=np.concatenate([split.values, after]), starts=np.array([end - split.context])
+    )
+    (found,) = forecasts(config, about, last, run)
+    times = None if split.times is None else times_after(split.times, horizon)
+    yield ["step", *([about["time"] or "time"] if times else []), *about["columns"]]
+    for k, row in enumerate(found):
+        yield [k + 1, *([times[k]] if times else []), *digits(row)]
+
+
+def draw(figure: Figure, config: Forecasting, data: Data, run: Run) -> None:
+    """Forecasts in the test split, one behind the other, of up to four columns."""
+    split, names = data.test, data.about["columns"][:4]
+    behind = split._replace(starts=split.starts[:: split.horizon])
+    found = forecasts(config, data.about, behind, run)
+    values = split.values * data.about["spread"] + data.about["mean"]
+    rows = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+    first = behind.starts[0]
+    for k, (axes, name) in enumerate(zip(rows, names, strict=True)):
+        axes.plot(
+            range(first, len(values)), values[first:, k], color="gray", lw=1, label="measured"
+        )
+        for n, (start, forecast) in enumerate(zip(behind.starts, found, strict=True)):
+            at = start + split.context + np.arange(split.horizon)
+            axes.plot(at, forecast[:, k], color="#c2410c", lw=1, label="" if n else "forecast")
+        axes.set_ylabel(name)
+    rows[0].set_title(f"The test split, {split.horizon} steps ahead each time")
+    rows[0].legend(frameon=False)
+    rows[-1].set_xlabel("step of time")
+
+
+TASK = Task(
+    load, read, batches, in_order, loss, measure, table, draw,
+    headline="mae", unit="mse", baseline="persistence_mae", per_step=False,
+)  # fmt: skip

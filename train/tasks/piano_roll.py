@@ -1,0 +1,147 @@
+"""The keys that sound at the next step of a piece of music, each by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from train import batches as by_length
+from train.batches import drawn_by_length, every_step, padded
+from train.errors import InputError
+from train.readers import read_rolls
+from train.settings import PianoRoll
+from train.tasks import Batch, Data, Run, Shape, Sums, Task
+
+if TYPE_CHECKING:
+    import grain
+    from jaxtyping import Array
+    from matplotlib.figure import Figure
+
+KEYS = 88
+LOWEST = 21  # the number of the lowest key in MIDI
+
+Rolls = list[np.ndarray]  # each (time, 88) of 0 and 1
+
+
+def load(config: PianoRoll) -> Data:
+    """Read the pieces.
+
+    Raises:
+      InputError: a file that cannot be read, or has an empty split.
+    """
+    pieces, digest = read_rolls(config.data.path)
+    source = str(config.data.path)
+    for part, rolls in pieces.items():
+        if not rolls:
+            raise InputError(f"{source} has no piece of the {part} split")
+    facts = {
+        "frequencies_nll_per_step": frequencies_nll(pieces["train"], pieces["test"]),
+        **{f"{part}_pieces": len(rolls) for part, rolls in pieces.items()},
+        "test_steps": sum(len(roll) - 1 for roll in pieces["test"]),
+    }
+    return Data(
+        pieces["train"], pieces["valid"], pieces["test"], Shape(0, KEYS, KEYS), {"keys": KEYS},
+        facts, source, digest,
+    )  # fmt: skip
+
+
+def read(config: PianoRoll, about: dict[str, Any], path: str) -> Rolls:
+    """The test pieces of another file."""
+    return read_rolls(path)[0]["test"]
+
+
+def frequencies_nll(train: Rolls, test: Rolls) -> float:
+    """Nats a step by how often each key sounds in the training pieces."""
+    joined = np.concatenate(train)
+    chance = (joined.sum(0) + 1) / (len(joined) + 2)
+    after = np.concatenate([roll[1:] for roll in test])
+    return float(-np.log(np.where(after > 0, chance, 1 - chance)).sum() / len(after))
+
+
+def _batch(rolls: Rolls, places: np.ndarray) -> Batch:
+    """The pieces of these numbers; -1 is a row that fills up."""
+    longest = max(len(roll) for roll in rolls) - 1
+    empty = np.zeros((1, KEYS), np.float32)
+    chosen = [rolls[k] if k >= 0 else empty for k in places]
+    inputs, lengths = padded([roll[:-1] for roll in chosen], longest)
+    targets, _ = padded([roll[1:] for roll in chosen], longest)
+    return Batch(inputs, targets, lengths, np.full(len(places), True))
+
+
+def batches(config: PianoRoll, data: Data) -> grain.MapDataset:
+    """The training batch of every step."""
+    lengths = [len(roll) for roll in data.train]
+    drawn = drawn_by_length(lengths, config.data.rows, config.data.bucket, config.seed)
+    return every_step(lambda step: _batch(data.train, drawn(step)))
+
+
+def in_order(config: PianoRoll, rolls: Rolls, rows: int) -> Iterator[Batch]:
+    """Every piece once."""
+    for places in by_length.in_order(len(rolls), rows):
+        yield _batch(rolls, places)
+
+
+def loss(outputs: Array, batch: Batch) -> tuple[Array, Array]:
+    """Nats of all steps, summed over the keys, and how many steps they are."""
+    nats = optax.sigmoid_binary_cross_entropy(outputs, batch.targets).sum(-1)
+    counted = jnp.arange(nats.shape[1]) < batch.lengths[:, None]
+    return jnp.where(counted, nats, 0).sum(), counted.sum()
+
+
+def measure(outputs: Array, batch: Batch) -> Sums:
+    """Nats a step, and the frame-level accuracy of Bay et al. (2009)."""
+    nats, count = loss(outputs, batch)
+    counted = (jnp.arange(outputs.shape[1]) < batch.lengths[:, None])[..., None]
+    predicted, there = (outputs > 0) & counted, (batch.targets > 0) & counted
+    right = (predicted & there).sum()
+    return {
+        "nll_per_step": (nats, count),
+        "frame_accuracy": (right, (predicted | there).sum()),
+    }
+
+
+def chances(config: PianoRoll, rolls: Rolls, run: Run) -> Iterator[np.ndarray]:
+    """The chance of each key after each step of each piece, `(time - 1, 88)`."""
+    for batch, outputs in run(in_order(config, rolls, config.data.rows)):
+        for row, length in zip(np.asarray(jax.nn.sigmoid(outputs)), batch.lengths, strict=True):
+            if length:
+                yield row[:length]
+
+
+def table(config: PianoRoll, about: dict[str, Any], rolls: Rolls, run: Run) -> Iterator[list]:
+    """The chance of each key at each step after the first of each piece."""
+    yield ["piece", "step", *(f"p(key {LOWEST + k})" for k in range(KEYS))]
+    for piece, found in enumerate(chances(config, rolls, run)):
+        for step, row in enumerate(found, 1):
+            yield [piece, step, *(f"{p:.4f}" for p in row)]
+
+
+def draw(figure: Figure, config: PianoRoll, data: Data, run: Run) -> None:
+    """The first test piece, and what was expected at each of its steps."""
+    roll = data.test[0][1:]
+    (found,) = chances(config, [data.test[0]], run)
+    sounding = np.flatnonzero(np.concatenate(data.test).any(0))
+    keys = slice(sounding.min(), sounding.max() + 1)
+    above, below = figure.subplots(2, 1, sharex=True)
+    extent = (0.5, len(roll) + 0.5, LOWEST + keys.start - 0.5, LOWEST + keys.stop - 0.5)
+    for axes, picture, title in (
+        (above, roll, "the first test piece"), (below, found, "what the model expected"),
+    ):  # fmt: skip
+        image = axes.imshow(
+            picture[:, keys].T, origin="lower", aspect="auto", cmap="Blues", vmin=0, vmax=1,
+            extent=extent, interpolation="nearest",
+        )  # fmt: skip
+        axes.set(title=title, ylabel="key (MIDI)")
+    below.set_xlabel("step")
+    figure.colorbar(image, ax=(above, below), label="chance")
+
+
+TASK = Task(
+    load, read, batches, in_order, loss, measure, table, draw,
+    headline="nll_per_step", unit="nll_per_step", baseline="frequencies_nll_per_step",
+)  # fmt: skip
