@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jlstm.cell import init_params
 from jlstm.checks import described
@@ -145,20 +144,20 @@ class Stack(nnx.Module):
             raise ValueError(f"inputs must have axes time and features, got {jnp.shape(inputs)}")
         self._check(initial_carry, "initial_carry")
         self._check(reset_carry, "reset_carry")
-        time_axis = 0 if time_major else jnp.ndim(inputs) - 2
-        batch = tuple(np.delete(jnp.shape(inputs)[:-1], time_axis).tolist())
-        for name, array, axes in (
-            ("resets", resets, jnp.shape(inputs)[:-1]), ("seq_lengths", seq_lengths, batch),
-        ):  # fmt: skip
-            if array is not None and jnp.shape(array) != axes:
+        axes = jnp.shape(inputs)[:-1]
+        for name, array, wanted in (
+            ("resets", resets, axes),
+            ("seq_lengths", seq_lengths, axes[1:] if time_major else axes[:-1]),
+        ):
+            if array is not None and jnp.shape(array) != wanted:
                 raise ValueError(
-                    f"{name} must have the shape {axes} for inputs {jnp.shape(inputs)} with time "
-                    f"on axis {time_axis}, got {jnp.shape(array)}"
+                    f"{name} must have the shape {wanted} for inputs {jnp.shape(inputs)} with "
+                    f"time_major={time_major}, got {jnp.shape(array)}"
                 )
         key = None
         if self.dropout_rate and not deterministic:
             key = self._key(self.rngs if rngs is None else rngs)
-        layers, inputs = self._cast(inputs)
+        layers, inputs = self._computed(), self._cast(inputs)
         if not time_major:
             inputs = jnp.moveaxis(inputs, -2, 0)
             resets = None if resets is None else jnp.moveaxis(resets, -1, 0)
@@ -189,17 +188,13 @@ class Stack(nnx.Module):
           >>> h.shape
           (2, 8)
         """
-        layers, inputs = self._cast(inputs)
-        return stack_step(layers, carry, inputs, residual=self.residual)
+        return stack_step(self._computed(), carry, self._cast(inputs), residual=self.residual)
 
     def initialize_carry(
         self, input_shape: tuple[int, ...], rngs: nnx.Rngs | None = None
     ) -> tuple[PyTree, ...]:
         """The zero states for one step's input of that shape, `(*batch, input)`; no key is used."""
-        layers = self.params
-        if self.dtype is not None:
-            layers = jax.tree.map(lambda a: a.astype(self.dtype), layers)
-        return init_stack_state(layers, tuple(input_shape[:-1]))
+        return init_stack_state(self._computed(), tuple(input_shape[:-1]))
 
     def set_view(self, deterministic: bool | None = None) -> None:
         """Change what `nnx.view` changes.
@@ -215,28 +210,28 @@ class Stack(nnx.Module):
         if carry is None:
             return
         zeros = init_stack_state(self.params)
-        several = isinstance(carry, Sequence) and not hasattr(carry, "_fields")
-        if (
-            not several
-            or len(carry) != len(zeros)
-            or any(
-                hasattr(a, "shape") > hasattr(b, "shape") for a, b in zip(carry, zeros, strict=True)
-            )
-        ):
+        fits = isinstance(carry, Sequence) and not hasattr(carry, "_fields")
+        fits = fits and len(carry) == len(zeros)
+        if not fits or any(_is_array(a) and not _is_array(b) for a, b in zip(carry, zeros)):  # noqa: B905
             raise TypeError(
                 f"{name} must be a tuple of {len(zeros)}, the state of each layer, such as "
                 f"{type(zeros[0]).__name__}; got {described(carry)}. A carry of Flax is (c, h): "
                 "jlstm.LSTMState(h=carry[1], c=carry[0])"
             )
 
-    def _cast(self, inputs: Array) -> tuple[tuple[PyTree, ...], Array]:
-        """The weights and the inputs in the dtype of the computation."""
+    def _computed(self) -> tuple[PyTree, ...]:
+        """The weights in the dtype of the computation."""
         if self.dtype is None:
-            return self.params, inputs
+            return self.params
+        return jax.tree.map(lambda a: a.astype(self.dtype), self.params)
+
+    def _cast(self, inputs: Array) -> Array:
+        if self.dtype is None:
+            return inputs
         inputs = jnp.asarray(inputs)
         if jnp.issubdtype(inputs.dtype, jnp.complexfloating):
             raise TypeError(f"inputs are {inputs.dtype}, the computation is in {self.dtype}")
-        return jax.tree.map(lambda a: a.astype(self.dtype), (self.params, inputs))
+        return inputs.astype(self.dtype)
 
     def _key(self, rngs: Any) -> Array:
         if isinstance(rngs, nnx.Rngs):
@@ -311,6 +306,10 @@ def _arrays(layers: PyTree) -> PyTree:
         layers,
         is_leaf=lambda node: isinstance(node, nnx.Variable),
     )
+
+
+def _is_array(node: Any) -> bool:
+    return hasattr(node, "shape")
 
 
 def _or(given: bool | None, default: bool | None) -> bool | None:

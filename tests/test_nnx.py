@@ -230,7 +230,7 @@ def test_a_carry_of_flax_is_refused():
     with pytest.raises(ValueError, match=r"inputs must have axes time and features, got \(3,\)"):
         one(jnp.zeros(3))
     with pytest.raises(
-        ValueError, match=r"resets must have the shape \(5, 9\) for inputs \(5, 9, 4\)"
+        ValueError, match=r"resets must have the shape \(5, 9\) for inputs \(5, 9, 4\) with"
     ):
         one(XS, resets=RESETS.T)
     with pytest.raises(ValueError, match=r"seq_lengths must have the shape \(5,\) .* got \(9,\)"):

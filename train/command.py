@@ -7,13 +7,34 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, TypeVar
 
 import tyro
 
 from train.errors import InputError, RunError, Terminated
 
 Options = TypeVar("Options")
+
+
+@dataclass(frozen=True)
+class File:
+    """What is read."""
+
+    path: str | None = None
+    """A file in the format of the run's data."""
+
+
+@dataclass(frozen=True)
+class OfRun:
+    """The flags of what is done with a finished run."""
+
+    run: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN_DIR")]] = tyro.MISSING
+    """The run's folder, such as runs/char_lm."""
+    data: File = field(default_factory=File)
+    best: bool = False
+    """Whether to use the weights that were best by validation, instead of the last ones."""
 
 
 def parse(default: Options, args: Sequence[str], prog: str) -> Options:

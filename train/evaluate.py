@@ -1,32 +1,14 @@
 """`python -m train.evaluate RUN_DIR [--data.path FILE]`."""
 
 import json
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated
+from dataclasses import dataclass
 
-import tyro
-
-from train.command import parse, run
+from train.command import OfRun, parse, run
 
 
 @dataclass(frozen=True)
-class File:
-    """What is measured."""
-
-    path: str | None = None
-    """A file in the format of the run's data; without one, the test split of the run's own data."""
-
-
-@dataclass(frozen=True)
-class Command:
-    """Measure the model of a finished run."""
-
-    run: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN_DIR")]] = tyro.MISSING
-    """The run's folder, such as runs/char_lm."""
-    data: File = field(default_factory=File)
-    best: bool = False
-    """Whether to use the weights that were best by validation, instead of the last ones."""
+class Command(OfRun):
+    """Measure the model of a finished run: on a file, or on the test split of the run's data."""
 
 
 def main(args: list[str]) -> None:

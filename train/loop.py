@@ -5,7 +5,7 @@ import signal
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,16 +21,14 @@ from train.devices import flops_limit, make_mesh, on_one_device, place
 from train.errors import InputError, RunError, Terminated
 from train.files import write_text
 from train.folder import finished_step, open_folder
-from train.model import flops_per_step
+from train.model import check_fits, flops_per_step
 from train.progress import say, show_progress
 from train.report import write_report
 from train.settings import Config
 from train.step import (
-    Metrics,
     TrainState,
     evaluate,
     init_train_state,
-    learning_rate,
     next_loss,
     spread,
     train_step,
@@ -38,6 +36,7 @@ from train.step import (
 )
 from train.tasks import Batch, Data, Task, find_task
 from train.weights import save_weights
+from train.window import Run, Window, check_finite
 
 SHOWN = 200  # characters of a sample on the screen; samples.txt has it whole
 AHEAD = 4  # batches that threads have ready
@@ -53,19 +52,6 @@ class Progress(NamedTuple):
     worse: int = 0  # validations in a row without a better one
 
 
-class Run(NamedTuple):
-    """All that stays the same during a run."""
-
-    config: Any  # of the task
-    task: Task
-    data: Data
-    out: Path
-    console: Console
-    record: Callable[..., None]  # metrics of a step
-    flops: float  # of a training step, an input
-    flops_limit: float  # a second, of the devices together, measured
-
-
 def train(config: Config, out: Path, console: Console) -> dict[str, Any] | None:
     """Train, or go on with a run that was stopped; None says that it had finished before.
 
@@ -75,7 +61,7 @@ def train(config: Config, out: Path, console: Console) -> dict[str, Any] | None:
       Terminated: somebody asked the process to end; what was done is saved.
     """
     task = find_task(config.task)
-    check_fits(config, task)
+    check_fits(config, task.per_step)
     data = task.load(config)
     with open_folder(out, config):
         try:
@@ -96,35 +82,6 @@ def train(config: Config, out: Path, console: Console) -> dict[str, Any] | None:
             raise RunError(f"cannot use {out}: {error.strerror or error}") from None
         except jax.errors.JaxRuntimeError as error:
             raise RunError(f"JAX gave up: {str(error).splitlines()[0]}") from None
-
-
-def check_fits(config: Any, task: Task) -> None:
-    """The model can do what the task asks.
-
-    Raises:
-      InputError: it cannot, with both values.
-    """
-    model = config.model
-    if model.bidirectional and task.per_step:
-        raise InputError(
-            f"model.bidirectional would show {config.task} what comes next; it is for tasks with "
-            "one output a sequence"
-        )
-    if (model.cell == "projected") != (model.projection is not None):
-        raise InputError(
-            f"model.projection is of cell = 'projected': got {model.projection} with {model.cell!r}"
-        )
-    if model.tie_weights:
-        if config.task != "char_lm":
-            raise InputError(f"model.tie_weights is of language models, not of {config.task}")
-        width = model.projection or model.hidden[-1]
-        if width != model.embedding:
-            raise InputError(
-                f"model.tie_weights needs model.embedding = {model.embedding} to be what the last "
-                f"layer shows, {width}"
-            )
-    if model.implementation == "fused" and model.cell not in ("lstm", "projected"):
-        raise InputError(f"model.implementation = 'fused' is of the LSTM, not of {model.cell!r}")
 
 
 def resume(
@@ -229,49 +186,6 @@ def due(step: int, every: int, config: Config) -> bool:
     return step % every == 0 or step == config.steps
 
 
-class Window:
-    """The steps between two lines of metrics; each one's are fetched while the next runs."""
-
-    def __init__(self, run: Run, step: int, start: float):
-        """Begin after a step."""
-        self.run, self.first, self.start = run, step, start
-        self.pending: Metrics | None = None
-        self.losses: list[float] = []
-        self.norms: list[float] = []
-        self.items = 0
-        self.seconds = 0.0
-
-    def add(self, taken: Metrics, batch: Batch) -> None:
-        """Take note of a step that has begun, and wait for the one before it."""
-        self._fetch()
-        self.pending = taken
-        self.items += batch.inputs.shape[0] * batch.inputs.shape[1]
-
-    def _fetch(self) -> None:
-        if self.pending is not None:
-            self.losses.append(float(self.pending.loss))
-            self.norms.append(float(self.pending.gradient_norm))
-            self.pending = None
-            check_finite(np.array(self.losses), self.first, self.run.out)
-
-    def close(self) -> dict[str, float]:
-        """Wait for the last step; the figures of all."""
-        self._fetch()
-        self.seconds = time.monotonic() - self.start
-        config, unit = self.run.config, self.run.task.unit
-        step = self.first + len(self.losses)
-        rate = self.items / self.seconds
-        schedule = learning_rate(config.optimizer, config.steps)
-        return {
-            f"train_{unit}": float(np.mean(self.losses)) * self.run.task.scale,
-            "gradient_norm": float(np.mean(self.norms)),
-            "learning_rate": float(np.asarray(schedule(step - 1))),
-            "steps_per_second": round(len(self.losses) / self.seconds, 3),
-            "inputs_per_second": round(rate),
-            "share_of_limit": float(f"{self.run.flops * rate / self.run.flops_limit:.3g}"),
-        }
-
-
 def read_ahead(batches: grain.MapDataset, step: int, config: Config) -> Iterator[Batch]:
     """The batches from a step on, on the devices; threads have the next ones ready."""
     options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=AHEAD)
@@ -290,18 +204,6 @@ def next_stop(step: int, config: Any) -> int:
     if hasattr(config, "sample"):
         intervals.append(config.sample.every)
     return min(config.steps, *((step // every + 1) * every for every in intervals))
-
-
-def check_finite(losses: np.ndarray, step: int, out: Path) -> None:
-    """Stop at the first loss after `step` that is not finite; none of these steps is saved."""
-    bad = np.flatnonzero(~np.isfinite(losses))
-    if bad.size:
-        saved = checkpoint.steps(out / "checkpoints")
-        kept = f"checkpoint {saved[0]} is untouched" if saved else "there is no checkpoint yet"
-        raise RunError(
-            f"the loss is {losses[bad[0]]} at step {step + bad[0] + 1}; {kept}; "
-            "a smaller optimizer.learning_rate may help"
-        )
 
 
 def validate(run: Run, state: TrainState, step: int, progress: Progress) -> Progress:

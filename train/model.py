@@ -12,6 +12,7 @@ import jlstm
 from jlstm import regularize, variants
 from jlstm.layers import KINDS, output_size
 from train import settings
+from train.errors import InputError
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
@@ -26,6 +27,35 @@ class Params(NamedTuple):
     layers: tuple[PyTree, ...]
     output_weight: Float[Array, "hidden outputs"] | None  # None where it is the embedding
     output_bias: Float[Array, "outputs"]
+
+
+def check_fits(config: settings.Config, per_step: bool) -> None:
+    """The model can do what the task asks.
+
+    Raises:
+      InputError: it cannot, with both values.
+    """
+    model = config.model
+    if model.bidirectional and per_step:
+        raise InputError(
+            f"model.bidirectional would show {config.task} what comes next; it is for tasks with "
+            "one output a sequence"
+        )
+    if (model.cell == "projected") != (model.projection is not None):
+        raise InputError(
+            f"model.projection is of cell = 'projected': got {model.projection} with {model.cell!r}"
+        )
+    if model.tie_weights:
+        if config.task != "char_lm":
+            raise InputError(f"model.tie_weights is of language models, not of {config.task}")
+        width = model.projection or model.hidden[-1]
+        if width != model.embedding:
+            raise InputError(
+                f"model.tie_weights needs model.embedding = {model.embedding} to be what the last "
+                f"layer shows, {width}"
+            )
+    if model.implementation == "fused" and model.cell not in ("lstm", "projected"):
+        raise InputError(f"model.implementation = 'fused' is of the LSTM, not of {model.cell!r}")
 
 
 def init_model(key: PRNGKeyArray, model: settings.Model, shape: Shape) -> Params:

@@ -2,35 +2,19 @@
 
 import csv
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import tyro
-
-from train.command import parse, run
+from train.command import OfRun, parse, run
 from train.errors import InputError, RunError
 
 
 @dataclass(frozen=True)
-class File:
-    """What predictions are made for."""
-
-    path: str | None = None
-    """A file in the format of the run's data."""
-
-
-@dataclass(frozen=True)
-class Command:
+class Command(OfRun):
     """Predict with the model of a finished run: classes, the steps after a table's end, keys."""
 
-    run: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN_DIR")]] = tyro.MISSING
-    """The run's folder, such as runs/japanese_vowels."""
-    data: File = field(default_factory=File)
     out: Path | None = None
     """The CSV file to write; it replaces one that is there. Without one, the screen."""
-    best: bool = False
-    """Whether to use the weights that were best by validation, instead of the last ones."""
 
 
 def main(args: list[str]) -> None:

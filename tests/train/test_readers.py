@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 
 from train.errors import InputError
-from train.readers import (
-    digits,
-    read_columns,
-    read_labelled,
-    read_rolls,
-    read_sequences,
-    times_after,
-)
+from train.readers.columns import digits, read_columns, times_after
+from train.readers.rolls import read_rolls
+from train.readers.sequences import read_labelled, read_sequences
 
 
 @pytest.fixture

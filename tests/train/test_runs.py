@@ -444,6 +444,22 @@ def test_sampling_from_weights_of_another_shape(finished, tmp_path):
         sample(Command(tmp_path))
 
 
+@pytest.mark.slow
+def test_the_report_in_a_browser(finished, tmp_path):
+    """Chromium draws the page: its title is there, and a picture of it is not blank."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("there is no chromium on the PATH")
+    page = (finished[1] / "report.html").resolve().as_uri()
+    flags = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1000,1400"]
+    options = {"capture_output": True, "check": True, "timeout": 120, "cwd": tmp_path}
+    dom = subprocess.run([*flags, "--dump-dom", page], **options).stdout.decode()
+    assert "<h2>Curves</h2>" in dom
+    subprocess.run([*flags, "--screenshot=shot.png", page], **options)
+    image = matplotlib.image.imread(tmp_path / "shot.png")
+    assert len(np.unique(image.reshape(-1, image.shape[2]), axis=0)) > 100
+
+
 def test_early_stopping(finished, tmp_path):
     """A learning rate of almost 0: the second validation is no better, and ends the run."""
     rate = Optimizer(learning_rate=1e-30, final_learning_rate=0.0, warmup=0, weight_decay=0.0)

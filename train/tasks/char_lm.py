@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -16,6 +15,7 @@ import optax
 from train.batches import every_step
 from train.errors import InputError
 from train.model import Params, apply
+from train.readers.files import read_bytes, text_of
 from train.settings import CharLM, Text
 from train.tasks import Batch, Data, Run, Shape, Sums, Task
 
@@ -90,18 +90,7 @@ def read_text(path: str | None) -> tuple[str, str]:
         from pydoc_data.topics import topics
 
         return "Python's language reference", "".join(topics[name] for name in sorted(topics))
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read data.path {path}: {error.strerror}") from None
-    except ValueError as error:  # a path with a character of code 0
-        raise InputError(f"cannot read data.path {path!r}: {error}") from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"data.path {path} is not UTF-8 text: byte {error.start} is {data[error.start]:#04x}"
-        ) from None
+    text = text_of(f"data.path {path}", read_bytes("data.path", path))
     if not text:
         raise InputError(f"data.path {path} is empty")
     return path, text

@@ -13,7 +13,7 @@ import optax
 from train import batches as by_length
 from train.batches import drawn_by_length, every_step, padded
 from train.errors import InputError
-from train.readers import read_labelled, read_sequences
+from train.readers.sequences import read_labelled, read_sequences
 from train.settings import Classification
 from train.tasks import Batch, Data, Run, Shape, Sums, Task
 

@@ -11,7 +11,7 @@ import numpy as np
 from train import batches as by_length
 from train.batches import drawn_by_length, every_step
 from train.errors import InputError
-from train.readers import digits, read_columns, times_after
+from train.readers.columns import digits, read_columns, times_after
 from train.settings import Forecasting
 from train.tasks import Batch, Data, Run, Shape, Sums, Task
 
@@ -140,7 +140,8 @@ def _batch(split: Windows, places: np.ndarray) -> Batch:
     known = ~np.isnan(after) & (places >= 0)[:, None, None]
     targets = np.where(known, np.nan_to_num(after) - last[:, None], 0).astype(np.float32)
     missing = np.isnan(context)
-    inputs = np.concatenate([np.where(missing, 0, context), missing], axis=-1).astype(np.float32)
+    changes = np.where(missing, 0, context - last[:, None])  # so that a trend leads nowhere new
+    inputs = np.concatenate([changes, missing], axis=-1).astype(np.float32)
     lengths = np.where(places >= 0, split.context, 0).astype(np.int32)
     return Batch(inputs, Targets(targets, known), lengths, np.full(len(places), True))
 

@@ -1,0 +1,1 @@
+"""Files of people as arrays, with a clear complaint about each fault."""
