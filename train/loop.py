@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 import grain
 import jax
 import numpy as np
-from jax.sharding import PartitionSpec as P
 from rich.console import Console
 
-from train import checkpoint, metrics
+from train import checkpoint, metrics, trials
 from train.config import to_toml
 from train.devices import flops_limit, make_mesh, on_one_device, place
 from train.errors import InputError, RunError, Terminated
@@ -27,10 +26,12 @@ from train.report import write_report
 from train.settings import Config
 from train.step import (
     TrainState,
+    by_rows,
     evaluate,
     init_train_state,
     next_loss,
     spread,
+    step_of,
     train_step,
     trained,
 )
@@ -66,14 +67,15 @@ def train(config: Config, out: Path, console: Console) -> dict[str, Any] | None:
     with open_folder(out, config):
         try:
             state, progress = resume(out, config, task, data, console)
-            if int(state.step) == finished_step(out, config.steps):
+            if step_of(state) == finished_step(out, config.steps):
                 say(console, f"{out} has finished its {config.steps} steps; more --steps go on")
                 return None
             (out / "checkpoints").mkdir(exist_ok=True)
-            metrics.rewind(out, int(state.step))
+            metrics.rewind(out, step_of(state))
             write_text(out / "config.toml", to_toml(config))  # steps and logging may have changed
-            with metrics.recorder(out, int(state.step), config.log.tensorboard) as record:
-                flops, limit = flops_per_step(state.params), flops_limit(config.data.rows)
+            with metrics.recorder(out, step_of(state), config.log.tensorboard) as record:
+                flops = flops_per_step(trials.apart(config, state.params)[0])
+                limit = flops_limit(config.data.rows)
                 run = Run(config, task, data, out, console, record, flops, limit)
                 return finish(run, state, progress)
         except BrokenPipeError:  # of the screen, not of the folder
@@ -118,8 +120,10 @@ def finish(run: Run, state: TrainState, progress: Progress) -> dict[str, Any]:
         f"{make_mesh(config.data.rows).size} ({jax.default_backend().upper()})",
     )
     state, progress = take_steps(run, state, progress)
-    result = write_report(run.out, config, run.task, data, trained(state), int(state.step),
-                          progress._asdict())  # fmt: skip
+    params = trials.apart(config, on_one_device(trained(state)))
+    result = write_report(
+        run.out, config, run.task, data, params, step_of(state), progress._asdict()
+    )
     headline = run.task.headline
     say(
         run.console,
@@ -133,9 +137,9 @@ def finish(run: Run, state: TrainState, progress: Progress) -> dict[str, Any]:
 def take_steps(run: Run, state: TrainState, progress: Progress) -> tuple[TrainState, Progress]:
     """All remaining steps. The metrics of a step are fetched while the next one runs."""
     config, out = run.config, run.out
-    step = int(state.step)
+    step = step_of(state)
     state = spread(config, state)
-    batches = read_ahead(run.task.batches(config, run.data), step, config)
+    batches = read_ahead(trials.batches(config, run.task, run.data), step, config)
     began = time.monotonic() - progress.seconds
     window = Window(run, step, time.monotonic())
     with (
@@ -156,9 +160,13 @@ def take_steps(run: Run, state: TrainState, progress: Progress) -> tuple[TrainSt
             )
             keep = due(step, config.checkpoint_every, config) or ends
             if keep:
-                following: Any = run.task.batches(config, run.data)[step]
+                following: Any = trials.batches(config, run.task, run.data)[step]
                 following = place_batch(following, config)
-                check_finite(np.asarray([next_loss(config, run.task, state, following)]), step, out)
+                check_finite(
+                    np.mean([next_loss(config, run.task, state, following)], keepdims=True).ravel(),
+                    step,
+                    out,
+                )
             show(step, figures)
             run.record(step, **figures)
             if due(step, config.log.validate_every, config):
@@ -195,7 +203,7 @@ def read_ahead(batches: grain.MapDataset, step: int, config: Config) -> Iterator
 
 def place_batch(batch: Batch, config: Config) -> Batch:
     """The batch on the devices that share its rows."""
-    return place(batch, make_mesh(config.data.rows), P("rows"))
+    return place(batch, make_mesh(config.data.rows), by_rows(config))
 
 
 def next_stop(step: int, config: Any) -> int:
@@ -208,27 +216,36 @@ def next_stop(step: int, config: Any) -> int:
 
 def validate(run: Run, state: TrainState, step: int, progress: Progress) -> Progress:
     """Measure the validation split; keep the weights if they are the best so far."""
-    params = trained(state)
-    figures = evaluate(run.config, run.task, params, run.data.validation)
-    run.record(step, **{f"validation_{name}": value for name, value in figures.items()})
-    value = figures[run.task.headline]
-    better = progress.best is None or run.task.best(value, progress.best) != progress.best
+    config, task, data = run.config, run.task, run.data
+    params = trials.apart(config, on_one_device(trained(state)))
+    each = [evaluate(config, task, one, data.validation) for one in params]
+    mean, spread = trials.mean_and_spread(each)
+    run.record(
+        step,
+        **{f"validation_{name}": value for name, value in mean.items()},
+        **{f"spread_of_validation_{name}": value for name, value in spread.items()},
+    )
+    value = mean[task.headline]
+    better = progress.best is None or task.best(value, progress.best) != progress.best
     if not better:
         return progress._replace(worse=progress.worse + 1)
-    path, data = run.out / "best.safetensors", run.data
-    try:
-        save_weights(path, run.config, data.shape, data.about, on_one_device(params))
-    except OSError as error:
-        raise RunError(
-            f"cannot write {path}: {error.strerror or error}; checkpoints are untouched"
-        ) from None
+    for k, (one, alone) in enumerate(zip(params, trials.configs_of(config), strict=True)):
+        path = run.out / trials.file_name("best", k)
+        try:
+            save_weights(path, alone, data.shape, data.about, one)
+        except OSError as error:
+            raise RunError(
+                f"cannot write {path}: {error.strerror or error}; checkpoints are untouched"
+            ) from None
     return progress._replace(best=value, best_step=step, worse=0)
 
 
 def write_sample(run: Run, state: TrainState, step: int) -> None:
     """What the model writes now, in the metrics and on the screen."""
     assert run.task.sample is not None
-    sample = run.task.sample(run.config, run.data, on_one_device(trained(state)), step)
+    alone = trials.configs_of(run.config)[0]
+    params = on_one_device(trials.apart(run.config, trained(state))[0])
+    sample = run.task.sample(alone, run.data, params, step)
     run.record(step, sample=sample)
     say(run.console, f"step {step} writes:\n{textwrap.indent(sample[:SHOWN], '  | ')}")
 

@@ -14,9 +14,8 @@ import optax
 from matplotlib.figure import Figure
 
 from jlstm.interop.files import write_bytes
-from train import metrics
+from train import metrics, trials
 from train.config import to_toml
-from train.devices import on_one_device
 from train.files import write_text
 from train.model import Params
 from train.settings import Config
@@ -40,7 +39,7 @@ def write_report(
     config: Config,
     task: Task,
     data: Data,
-    params: Params,
+    params: list[Params],
     step: int,
     progress: dict[str, Any],
 ) -> dict[str, Any]:
@@ -51,21 +50,25 @@ def write_report(
       config: its config.
       task: its task.
       data: its data.
-      params: its final weights.
+      params: its final weights, of each trial.
       step: the step they are of, below `config.steps` where the run stopped early.
       progress: seconds and the best validation, over all starts of the run.
 
     Returns:
       The figures of `result.json`.
     """
-    params = on_one_device(params)
     lines = metrics.read(out, config.steps)
-    save_weights(out / "params.safetensors", config, data.shape, data.about, params)
-    test = evaluate(config, task, params, data.test)
-    best = on_one_device(load_weights(out / "best.safetensors").params)
+    each, best = [], []
+    for k, (one, alone) in enumerate(zip(params, trials.configs_of(config), strict=True)):
+        path = out / trials.file_name("params", k)
+        save_weights(path, alone, data.shape, data.about, one)
+        each.append(evaluate(config, task, one, data.test))
+        kept = load_weights(out / trials.file_name("best", k)).params
+        best.append(evaluate(config, task, kept, data.test))
+    test, between = trials.mean_and_spread(each)
     curves = _png(_curves(lines, task, data))
     figure = Figure(figsize=(9, 6), layout="constrained")
-    task.draw(figure, config, data, lambda batches: run(config, task, params, batches))
+    task.draw(figure, config, data, lambda batches: run(config, task, params[0], batches))
     picture = _png(figure)
     write_bytes(out / "curves.png", curves)
     write_bytes(out / "test.png", picture)
@@ -80,12 +83,13 @@ def write_report(
         "best": {
             "step": progress["best_step"],
             "validation": progress["best"],
-            "test": evaluate(config, task, best, data.test),
+            "test": trials.mean_and_spread(best)[0],
         },
+        **({"spread": between, "trials": each} if between else {}),
         **data.facts,
         "steps": step,
         "of_steps": config.steps,
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params[0])),
         "seconds": round(progress["seconds"], 2),
         "steps_per_second": round(step / progress["seconds_in_steps"], 3),
         "data": data.source,
@@ -140,6 +144,8 @@ def _page(
         ("test, last weights", *result["test"].values()),
         (f"test, best weights (step {result['best']['step']})", *result["best"]["test"].values()),
     ]
+    if "spread" in result:
+        rows.append((f"spread of {config.trials} trials, last weights", *result["spread"].values()))
     figures = "".join(
         f"<tr><td>{html.escape(str(name))}</td>"
         + "".join(f'<td class="n">{value:.4g}</td>' for value in values)

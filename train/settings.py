@@ -213,6 +213,9 @@ class Config:
     """Steps between two checkpoints: what a kill can cost at most."""
     stop_after: Whole = 0
     """Validations in a row without a better one that end the run early; 0 is never."""
+    trials: Count = 1
+    """Seeds that are trained at once, by one `vmap`: `seed`, `seed + 1`, and so on. Figures are
+    their mean, with the spread beside it."""
     data: Any = None
     """Of the task."""
     model: Model = field(default_factory=Model)

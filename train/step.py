@@ -13,6 +13,7 @@ import numpy as np
 import optax
 from jax.sharding import PartitionSpec as P
 
+from train import trials
 from train.devices import make_mesh, place
 from train.model import Params, apply, init_memory, init_model
 from train.settings import Config, Optimizer
@@ -66,21 +67,36 @@ def make_optimizer(config: Optimizer, steps: int) -> optax.GradientTransformatio
 
 
 def init_train_state(config: Config, task: Task, shape: Shape) -> TrainState:
-    """The state before the first step, drawn from the seed."""
-    params: Any = init_model(jax.random.key(config.seed), config.model, shape)
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=params,
-        opt_state=make_optimizer(config.optimizer, config.steps).init(params),
-        average=jax.tree.map(jnp.copy, params) if config.optimizer.average else (),
-        memory=init_memory(config.model, params, config.data.rows) if task.memory else (),
-    )
+    """The state before the first step, drawn from the seed; of several trials side by side."""
+
+    def drawn(config: Config) -> TrainState:
+        params: Any = init_model(jax.random.key(config.seed), config.model, shape)
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            opt_state=make_optimizer(config.optimizer, config.steps).init(params),
+            average=jax.tree.map(jnp.copy, params) if config.optimizer.average else (),
+            memory=init_memory(config.model, params, config.data.rows) if task.memory else (),
+        )
+
+    return trials.together(config, [drawn(one) for one in trials.configs_of(config)])
+
+
+def by_rows(config: Config) -> P:
+    """How what lies row by row is shared by the devices."""
+    return ROWS if config.trials == 1 else P(None, "rows")
 
 
 def spread(config: Config, state: TrainState) -> TrainState:
     """The state on the devices that share the rows: the memory by rows, the rest on each."""
     mesh = make_mesh(config.data.rows)
-    return place(state, mesh, P())._replace(memory=place(state.memory, mesh, ROWS))
+    memory = place(state.memory, mesh, by_rows(config))
+    return place(state, mesh, P())._replace(memory=memory)
+
+
+def step_of(state: TrainState) -> int:
+    """Steps that were taken, the same of every trial."""
+    return int(np.max(state.step))
 
 
 def trained(state: TrainState) -> Params:
@@ -127,12 +143,12 @@ def _read(
 
 
 def loss_and_gradient(
-    config: Config, task: Task, state: TrainState, batch: Batch
+    config: Config, task: Task, state: TrainState, batch: Batch, seed: Any
 ) -> tuple[tuple[Array, PyTree], Any]:
     """`batch_loss` and its gradient, every device with its own rows; they meet once, at the end."""
     key = None
     if any(dataclasses.astuple(config.regularize)):
-        key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
 
     def own_rows(params: Params, memory: PyTree, batch: Batch) -> tuple:
         own = None if key is None else jax.random.fold_in(key, jax.lax.axis_index("rows"))
@@ -153,23 +169,36 @@ def train_step(
     config: Config, task: Task, state: TrainState, batch: Batch
 ) -> tuple[TrainState, Metrics]:
     """Read a batch, adjust the weights. The old state is donated: its memory holds the new one."""
-    (loss, memory), gradient = loss_and_gradient(config, task, state, batch)
     optimizer = make_optimizer(config.optimizer, config.steps)
-    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-    params: Any = optax.apply_updates(state.params, updates)
-    average = state.average
-    if config.optimizer.average:
-        count = state.step + 1  # at first of few steps, and not of the weights that were drawn
-        decay = jnp.minimum(config.optimizer.average, count / (10 + count))
-        average = optax.incremental_update(params, average, 1 - decay)
-    new = TrainState(state.step + 1, params, opt_state, average, memory)
-    return new, Metrics(loss, optax.tree.norm(gradient))
+
+    def step(state: TrainState, batch: Batch, seed: Any) -> tuple[TrainState, Metrics]:
+        (loss, memory), gradient = loss_and_gradient(config, task, state, batch, seed)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params: Any = optax.apply_updates(state.params, updates)
+        average = state.average
+        if config.optimizer.average:
+            count = state.step + 1  # at first of few steps, and not of the weights that were drawn
+            decay = jnp.minimum(config.optimizer.average, count / (10 + count))
+            average = optax.incremental_update(params, average, 1 - decay)
+        new = TrainState(state.step + 1, params, opt_state, average, memory)
+        return new, Metrics(loss, optax.tree.norm(gradient))
+
+    return trials.each(config, step)(state, batch, _seeds(config))
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def next_loss(config: Config, task: Task, state: TrainState, batch: Batch) -> Array:
     """The loss that the next step will find: a state is worth keeping if it is finite."""
-    return loss_and_gradient(config, task, state, batch)[0][0]
+
+    def loss(state: TrainState, batch: Batch, seed: Any) -> Array:
+        return loss_and_gradient(config, task, state, batch, seed)[0][0]
+
+    return trials.each(config, loss)(state, batch, _seeds(config))
+
+
+def _seeds(config: Config) -> np.ndarray:
+    seeds = [np.uint32(one.seed) for one in trials.configs_of(config)]
+    return trials.together(config, seeds)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -43,12 +43,13 @@ class Window:
         """Take note of a step that has begun, and wait for the one before it."""
         self._fetch()
         self.pending = taken
-        self.items += batch.inputs.shape[0] * batch.inputs.shape[1]
+        leading = 2 + (self.run.config.trials > 1)
+        self.items += int(np.prod(batch.inputs.shape[:leading]))
 
     def _fetch(self) -> None:
         if self.pending is not None:
-            self.losses.append(float(self.pending.loss))
-            self.norms.append(float(self.pending.gradient_norm))
+            self.losses.append(float(np.mean(self.pending.loss)))  # over trials; one bad, all bad
+            self.norms.append(float(np.mean(self.pending.gradient_norm)))
             self.pending = None
             check_finite(np.array(self.losses), self.first, self.run.out)
 

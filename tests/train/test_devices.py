@@ -51,7 +51,7 @@ def test_several_devices_give_the_gradient_of_one(rows):
     inputs, targets = (rng.integers(0, 7, (rows, 9)) for _ in range(2))
     lengths = np.array([9, 2, 5, 0, 7, 9][:rows], np.int32)
     batch = Batch(inputs, targets, lengths, np.full(rows, False))
-    found = jax.jit(loss_and_gradient, static_argnums=(0, 1))(config, TASK, state, batch)
+    found = jax.jit(loss_and_gradient, static_argnums=(0, 1))(config, TASK, state, batch, 0)
     wanted = jax.value_and_grad(batch_loss, argnums=2, has_aux=True)(
         config, TASK, state.params, memory, batch, jax.random.key(0)
     )

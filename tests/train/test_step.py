@@ -238,7 +238,7 @@ def test_padding_and_other_rows_change_nothing_of_a_gradient():
     batch = batch_at(TOKENS, TINY.data, 0, 0)
     short = batch._replace(lengths=np.array([16, 3, 0, 9], np.int32))
     differentiated = jax.jit(loss_and_gradient, static_argnums=(0, 1))
-    (loss, _), gradient = differentiated(TINY, TASK, state, short)
+    (loss, _), gradient = differentiated(TINY, TASK, state, short, 0)
 
     def alone(params):
         total = 0.0
