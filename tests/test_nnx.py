@@ -64,8 +64,16 @@ def test_one_sequence_and_several_batch_axes():
     close(lstm(XS[None], seq_lengths=LENGTHS[None])[0], lstm(XS, seq_lengths=LENGTHS))
 
 
-@pytest.mark.parametrize("cell", [nnx.LSTMCell, nnx.OptimizedLSTMCell])
-@pytest.mark.parametrize("in_time_major", [False, True])
+@pytest.mark.parametrize(
+    ("cell", "in_time_major"),
+    [
+        (nnx.OptimizedLSTMCell, False),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in ((nnx.LSTMCell, False), (nnx.LSTMCell, True), (nnx.OptimizedLSTMCell, True))
+        ),
+    ],
+)
 def test_it_takes_the_place_of_a_cell_in_an_rnn(cell, in_time_major):
     """The same call, the same numbers, and after weights went back and forth, the same gradient."""
     rnn = nnx.RNN(cell(FEATURES, UNITS, rngs=nnx.Rngs(0)), time_major=in_time_major)
@@ -192,6 +200,7 @@ def test_dtypes():
     assert {a.dtype for a in jax.tree.leaves(gradient)} == {jnp.dtype(jnp.float32)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "init", [variants.init_gru, variants.init_peephole, variants.init_layer_norm]
 )
@@ -201,6 +210,7 @@ def test_variants(init):
     same_bits(module(XS), jnp.moveaxis(expected, 0, 1))
 
 
+@pytest.mark.slow
 def test_vmap_over_modules():
     """An ensemble, as NNX builds it."""
 

@@ -133,11 +133,12 @@ def apply(
         lengths=lengths, residual=model.residual, save=model.save, dropout_rate=rates.layers,
         key=keys[3], steps=steps, extras=extras, implementation=model.implementation,
     )  # fmt: skip
-    features = jnp.moveaxis(hs, 0, 1) if per_step else at_the_ends(memory[-1])
+    features = hs if per_step else at_the_ends(memory[-1])
     features = regularize.dropout(keys[4], features, rates.outputs).astype(jnp.float32)
     weight: Any = params.embedding if params.output_weight is None else params.output_weight
     weight = weight.T if params.output_weight is None else weight
-    return memory, features @ weight + params.output_bias, penalty(hs, rates)
+    outputs = features @ weight + params.output_bias
+    return memory, jnp.moveaxis(outputs, 0, 1) if per_step else outputs, penalty(hs, rates)
 
 
 def penalty(hs: Array, rates: settings.Regularize) -> Array:

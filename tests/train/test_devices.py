@@ -39,7 +39,7 @@ def test_every_core_is_a_device_unless_somebody_chose(chosen, devices):
     assert int(result.stdout) == devices
 
 
-@pytest.mark.parametrize("rows", [4, 5, 6])
+@pytest.mark.parametrize("rows", [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (5, 6))])
 def test_several_devices_give_the_gradient_of_one(rows):
     rng = np.random.default_rng(rows)
     config = replace(
@@ -62,6 +62,7 @@ def test_the_limit_is_measured():
     assert 1e9 < flops_limit(4) < 1e15
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_devices(tmp_path):
     config = tiny(write_text_file(tmp_path))
     whole, _ = run_here(config, tmp_path / "whole")

@@ -37,6 +37,8 @@ from train.step import evaluate
 from train.tasks import char_lm
 from train.weights import load_weights
 
+SLOW = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
@@ -161,7 +163,7 @@ def stopped_at(monkeypatch, step):
     monkeypatch.setattr(loop.metrics, "append", stop)
 
 
-@pytest.mark.parametrize("step", [4, 10, 18, 34, 40])
+@pytest.mark.parametrize("step", [4, 18, *(pytest.param(k, marks=SLOW) for k in (10, 34, 40))])
 def test_going_on_is_bit_for_bit(finished, tmp_path, monkeypatch, step):
     config, whole, _, _ = finished
     out = tmp_path / "run"
@@ -305,7 +307,8 @@ def test_a_refused_text_changes_nothing(finished, tmp_path):
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [20])
 def test_sigkill_at_random_moments_loses_nothing(finished, tmp_path, kills):
     """Killed again and again, the run ends with the weights of the run that was left alone."""
     config, _, _, _ = finished
@@ -355,7 +358,8 @@ run(main, "train", "interrupted")
 
 @pytest.mark.parametrize(("validate_every", "message"), [
     (40, r"cannot write checkpoint 20 to .*; earlier checkpoints are untouched"),
-    (20, r"cannot write .*/best.safetensors: File too large; checkpoints are untouched"),
+    pytest.param(20, r"cannot write .*/best.safetensors: File too large; checkpoints are untouched",
+                 marks=SLOW),
 ])  # fmt: skip
 def test_a_disk_that_fills(finished, tmp_path, validate_every, message):
     """A limit on file sizes gives the errors of a full disk: here, once weights are written."""

@@ -180,8 +180,9 @@ def with_rates(**rates):
 
 
 @pytest.mark.parametrize("rates", [
-    {"inputs": 0.3}, {"layers": 0.3}, {"outputs": 0.3}, {"weights": 0.3},
-    {"zoneout_h": 0.3, "zoneout_c": 0.5},
+    {"inputs": 0.3, "layers": 0.3}, {"zoneout_h": 0.3, "zoneout_c": 0.5},
+    *(pytest.param({name: 0.3}, marks=pytest.mark.slow)
+      for name in ("inputs", "layers", "outputs", "weights")),
 ], ids=str)  # fmt: skip
 def test_regularisers_draw_in_training_alone(rates):
     config, plain = with_rates(**rates), with_rates()
@@ -208,13 +209,17 @@ def test_penalties_are_added_in_training_alone():
 
 
 @pytest.mark.parametrize("model", [
-    Model(embedding=8, hidden=(12, 12), residual=True),
-    Model(embedding=8, hidden=(16,), cell="projected", projection=5),
-    Model(embedding=8, hidden=(16,), dtype="bfloat16"),
-    Model(embedding=8, hidden=(8,), tie_weights=True),
+    Model(embedding=5, hidden=(12, 12), cell="projected", projection=5, residual=True,
+          dtype="bfloat16", tie_weights=True),
+    *(pytest.param(model, marks=pytest.mark.slow) for model in (
+        Model(embedding=8, hidden=(12, 12), residual=True),
+        Model(embedding=8, hidden=(16,), cell="projected", projection=5),
+        Model(embedding=8, hidden=(16,), dtype="bfloat16"),
+        Model(embedding=8, hidden=(8,), tie_weights=True),
+        Model(embedding=8, hidden=(8,), implementation="scan", save="states"),
+    )),
     *(pytest.param(Model(embedding=8, hidden=(8, 8), cell=cell), marks=pytest.mark.slow)
       for cell in ("peephole", "coupled", "layer_norm", "no_forget", "gru", "cho_gru", "rnn")),
-    Model(embedding=8, hidden=(8,), implementation="scan", save="states"),
 ], ids=lambda m: f"{m.cell}-{m.dtype}")  # fmt: skip
 def test_every_model_trains(model):
     config = replace(TINY, model=model, steps=100)

@@ -348,7 +348,12 @@ def test_the_chorales():
 # Whole runs.
 
 
-@pytest.fixture(scope="module", params=NAMES)
+QUICK_RUNS = [
+    pytest.param(name, marks=[] if name == "classification" else pytest.mark.slow) for name in NAMES
+]
+
+
+@pytest.fixture(scope="module", params=QUICK_RUNS)
 def finished(request, tmp_path_factory):
     """A finished run: its config, its folder, its result."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -405,7 +410,7 @@ def test_evaluate_and_predict(finished, tmp_path):
     ("train.predict", ["--data.path", "no.csv"], "cannot read data.path no.csv: No such"),
     ("train.evaluate", ["--data.path", "no.csv"], "cannot read data.path no.csv: No such"),
 ])  # fmt: skip
-@pytest.mark.parametrize("finished", ["forecasting"], indirect=True)
+@pytest.mark.parametrize("finished", ["classification"], indirect=True)
 def test_commands_that_cannot_be_carried_out(finished, module, flags, message):
     process = run_command(str(finished[1]), *flags, module=module)
     assert process.returncode == 2

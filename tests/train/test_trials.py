@@ -19,14 +19,14 @@ from train.weights import load_weights
 )
 def test_each_trial_is_the_run_of_its_seed(name, tmp_path):
     if name == "char_lm":
-        config = tiny(write_text_file(tmp_path), seed=5, trials=3)
+        config = tiny(write_text_file(tmp_path), seed=5, trials=2)
     else:
         config = replace(make(name, tmp_path), seed=5, trials=3)
     config = replace(config, regularize=replace(config.regularize, outputs=0.3))
     task = find_task(name)
     data = task.load(config)
 
-    def after(config, count=3):
+    def after(config, count=2):
         state = step.init_train_state(config, task, data.shape)
         batches = trials.batches(config, task, data)
         for k in range(count):
@@ -34,7 +34,7 @@ def test_each_trial_is_the_run_of_its_seed(name, tmp_path):
         return state, metrics
 
     state, metrics = after(config)
-    assert step.step_of(state) == 3
+    assert step.step_of(state) == 2
     found = trials.apart(config, (state.params, metrics))
     for one, pair in zip(trials.configs_of(config), found, strict=True):
         alone = replace(one, trials=1)
@@ -43,7 +43,7 @@ def test_each_trial_is_the_run_of_its_seed(name, tmp_path):
             lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5),
             pair, (expected.params, figures),
         )  # fmt: skip
-    assert len({float(m.loss) for _, m in found}) == 3
+    assert len({float(m.loss) for _, m in found}) == config.trials
 
 
 @pytest.mark.slow
