@@ -322,13 +322,14 @@ TRANSFORMATIONS = (
     jvp_and_linearize, jacobians, hessians, checkpoint, control_flow, export, meshes, shard_map,
 )  # fmt: skip
 QUICK_CASES = {*INITS, "projected, fused", "stack, bidirectional"}
-QUICK_TRANSFORMATIONS = {jvp_and_linearize, export}
+OWN_DERIVATIVE = {"projected, fused", "stack, bidirectional"}
 
 
 def pairs():
     for name in CASES:
         for transformation in TRANSFORMATIONS:
-            quick = name in QUICK_CASES and transformation in QUICK_TRANSFORMATIONS
+            quick = name in QUICK_CASES and transformation is jvp_and_linearize
+            quick |= name in OWN_DERIVATIVE and transformation is export
             yield pytest.param(
                 name,
                 transformation,
