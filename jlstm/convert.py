@@ -18,14 +18,20 @@ import numpy as np
 
 from jlstm.interop.files import write_bytes
 from jlstm.interop.onnx import to_onnx
-from jlstm.interop.onnx_reader import RESHAPES, from_onnx, load_model, onnx_states
+from jlstm.interop.onnx_reader import (
+    RESHAPES,
+    adds_biases,
+    from_onnx,
+    load_model,
+    onnx_states,
+)
 from jlstm.interop.safetensors import (
     load_safetensors,
     read_tensors,
     save_safetensors,
     write_tensors,
 )
-from jlstm.interop.torch import from_torch, to_torch
+from jlstm.interop.torch import NAME, from_torch, to_torch
 from jlstm.layers import KINDS, output_size
 from jlstm.types import BiLSTMParams
 
@@ -262,32 +268,21 @@ def _form(path: Path) -> str:
 
 
 def _read_onnx(path: Path) -> Content:
-    from onnx.numpy_helper import to_array
-
-    model, notes = load_model(path), []
-    biases = {node.input[3] for node in model.graph.node
-              if node.op_type == "LSTM" and len(node.input) > 3}  # fmt: skip
-    for value in model.graph.initializer:
-        if value.name in biases and np.split(to_array(value), 2, axis=1)[1].any():
-            notes.append(TWO_BIASES)
-            break
+    model = load_model(path)
+    layers = from_onnx(model)
+    notes = [TWO_BIASES] if adds_biases(model) else []
     known = ("LSTM", "Constant", *RESHAPES) + ("Gather",) * (model.producer_name == "jlstm")
     others = Counter(node.op_type for node in model.graph.node if node.op_type not in known)
     if others:
         counts = [f"{count} {name}" for name, count in sorted(others.items())]
         notes.append(f"left out, nodes that are no LSTM: {_some(counts)}")
-    layers = from_onnx(model)
     if any(state is not None for state in onnx_states(model)):
         notes.append("left out, its initial states: read them with jlstm.interop.onnx_states")
     return Content("onnx", layers, notes)
 
 
 def _is_of(name: str, prefix: str) -> bool:
-    rest = name.removeprefix(prefix)
-    return (
-        name.startswith(prefix)
-        and re.fullmatch(r"(weight|bias)_(ih|hh|hr)_l\d+(_reverse)?", rest) is not None
-    )
+    return name.startswith(prefix) and bool(NAME.fullmatch(name.removeprefix(prefix)))
 
 
 def _may_be_lstm(name: str) -> bool:

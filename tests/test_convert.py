@@ -159,7 +159,22 @@ def test_other_modules_in_the_file(files, capsys):
     cell = {k.replace("_l0", ""): v for k, v in interop.to_torch(draw(3, 5)).items()}
     safetensors.numpy.save_file(cell, files / "cell.safetensors")
     assert run("--show", files / "cell.safetensors") == 0
-    assert "layer 0: LSTMParams, 3 -> 5" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "layer 0: LSTMParams, 3 -> 5" in out
+    assert "its two biases are added" in out
+    assert "left out" not in out
+
+
+def test_two_biases_of_onnx_are_named_where_they_round(files, capsys):
+    model = interop.to_onnx(draw(3, 5))
+    assert run("--show", files / "model.onnx") == 0
+    assert "two biases" not in capsys.readouterr().out
+    (bias,) = [value for value in model.graph.initializer if value.name == "B_0"]
+    both = np.ones((1, 40), np.float32)
+    bias.CopyFrom(onnx.numpy_helper.from_array(both, "B_0"))
+    onnx.save(model, files / "both.onnx")
+    assert run("--show", files / "both.onnx") == 0
+    assert "its two biases are added, which rounds once" in capsys.readouterr().out
 
 
 def refused(capsys, *arguments):

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from train.config import differences, read_config, to_toml
 from train.errors import InputError
@@ -39,11 +40,20 @@ def open_folder(out: Path, config: Config) -> Iterator[None]:
 
 def finished_step(out: Path, steps: int) -> int | None:
     """The step at which a run of so many steps ended, in these or early; None before its end."""
+    result = _result(out)
+    return result.get("steps") if result.get("of_steps") == steps else None
+
+
+def measured_data(out: Path) -> str | None:
+    """The SHA-256 of the data that a finished run was measured on."""
+    return _result(out).get("data_sha256")
+
+
+def _result(out: Path) -> dict[str, Any]:
     try:
-        result = json.loads((out / "result.json").read_text(encoding="utf-8"))
-        return result["steps"] if result["of_steps"] == steps else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return dict(json.loads((out / "result.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def _check_folder(out: Path, config: Config) -> None:

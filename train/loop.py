@@ -5,7 +5,7 @@ import signal
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -139,7 +139,9 @@ def take_steps(run: Run, state: TrainState, progress: Progress) -> tuple[TrainSt
     config, out = run.config, run.out
     step = step_of(state)
     state = spread(config, state)
-    batches = read_ahead(trials.batches(config, run.task, run.data), step, config)
+    batches = trials.batches(config, run.task, run.data)
+    ahead = read_ahead(batches, step, config)
+    sample = run.task.sample
     began = time.monotonic() - progress.seconds
     window = Window(run, step, time.monotonic())
     with (
@@ -147,7 +149,7 @@ def take_steps(run: Run, state: TrainState, progress: Progress) -> tuple[TrainSt
         asked_to_end() as ending,
     ):
         while step < config.steps and not stopped_early(config, progress):
-            batch = next(batches)
+            batch = next(ahead)
             state, taken = train_step(config, run.task, state, batch)
             window.add(taken, batch)
             step += 1
@@ -160,19 +162,15 @@ def take_steps(run: Run, state: TrainState, progress: Progress) -> tuple[TrainSt
             )
             keep = due(step, config.checkpoint_every, config) or ends
             if keep:
-                following: Any = trials.batches(config, run.task, run.data)[step]
-                following = place_batch(following, config)
-                check_finite(
-                    np.mean([next_loss(config, run.task, state, following)], keepdims=True).ravel(),
-                    step,
-                    out,
-                )
+                following: Any = batches[step]
+                loss = next_loss(config, run.task, state, place_batch(following, config))
+                check_finite(np.atleast_1d(np.mean(loss)), step, out)
             show(step, figures)
             run.record(step, **figures)
             if due(step, config.log.validate_every, config):
                 progress = validate(run, state, step, progress)
-            if run.task.sample and due(step, config.sample.every, config):
-                write_sample(run, state, step)
+            if sample and due(step, config.sample.every, config):
+                write_sample(run, sample, state, step)
             progress = progress._replace(seconds=time.monotonic() - began)
             if keep or stopped_early(config, progress):
                 save(run, step, state, progress)
@@ -240,12 +238,11 @@ def validate(run: Run, state: TrainState, step: int, progress: Progress) -> Prog
     return progress._replace(best=value, best_step=step, worse=0)
 
 
-def write_sample(run: Run, state: TrainState, step: int) -> None:
+def write_sample(run: Run, write: Callable, state: TrainState, step: int) -> None:
     """What the model writes now, in the metrics and on the screen."""
-    assert run.task.sample is not None
     alone = trials.configs_of(run.config)[0]
     params = on_one_device(trials.apart(run.config, trained(state))[0])
-    sample = run.task.sample(alone, run.data, params, step)
+    sample = write(alone, run.data, params, step)
     run.record(step, sample=sample)
     say(run.console, f"step {step} writes:\n{textwrap.indent(sample[:SHOWN], '  | ')}")
 

@@ -35,7 +35,7 @@ def check_fits(config: settings.Config, per_step: bool) -> None:
     Raises:
       InputError: it cannot, with both values.
     """
-    model = config.model
+    model, rates = config.model, config.regularize
     if model.bidirectional and per_step:
         raise InputError(
             f"model.bidirectional would show {config.task} what comes next; it is for tasks with "
@@ -56,6 +56,15 @@ def check_fits(config: settings.Config, per_step: bool) -> None:
             )
     if model.implementation == "fused" and model.cell not in ("lstm", "projected"):
         raise InputError(f"model.implementation = 'fused' is of the LSTM, not of {model.cell!r}")
+    if model.implementation == "fused" and (rates.zoneout_h or rates.zoneout_c):
+        raise InputError(
+            f"model.implementation = 'fused' has no zoneout: got regularize.zoneout_h = "
+            f"{rates.zoneout_h}, zoneout_c = {rates.zoneout_c}"
+        )
+    if rates.zoneout_c and model.cell in ("gru", "cho_gru", "rnn"):
+        raise InputError(
+            f"regularize.zoneout_c = {rates.zoneout_c} is of cells with c; {model.cell!r} has none"
+        )
 
 
 def init_model(key: PRNGKeyArray, model: settings.Model, shape: Shape) -> Params:

@@ -128,6 +128,13 @@ def onnx_states(model: Any) -> tuple[PyTree, ...]:
     return tuple(states)
 
 
+def adds_biases(model: Any) -> bool:
+    """Whether a node of the model has two biases that are not zero, so that their sum rounds."""
+    graph = _Graph(model)
+    both = [graph.constant(node.name, node, 3) for node in graph.lstms]
+    return any(b is not None and bool(jnp.split(b, 2, axis=1)[1].any()) for b in both)
+
+
 def load_model(model: Any) -> Any:
     """A model as it is, or read from its path."""
     import onnx

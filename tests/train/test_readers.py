@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from train.errors import InputError
+from train.readers import files
 from train.readers.columns import digits, read_columns, times_after
 from train.readers.rolls import read_rolls
 from train.readers.sequences import read_labelled, read_sequences
@@ -199,3 +200,13 @@ def test_rolls(write):
         read_rolls(None)
     with pytest.raises(InputError, match=r"a.mat is no .mat file"):
         read_rolls(write("a.mat", "nothing"))
+
+
+def test_data_of_a_package_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(files.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="comes with the package sktime: install the extra `data`"):
+        read_labelled(None, None)
+    with pytest.raises(
+        InputError, match=r"comes with the package statsmodels: .* forecasting: --dat"
+    ):
+        read_columns(None, None, ())

@@ -32,7 +32,7 @@ from train.config import read_config
 from train.errors import InputError, RunError, Terminated
 from train.folder import open_folder
 from train.sample import Command, sample
-from train.settings import Model, Optimizer
+from train.settings import Model, Optimizer, Regularize
 from train.step import evaluate
 from train.tasks import char_lm
 from train.weights import load_weights
@@ -544,6 +544,15 @@ def test_models_that_do_not_fit_the_task(finished, tmp_path, model, message):
     with pytest.raises(InputError, match=message):
         run_here(replace(finished[0], model=model), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("model", "rates", "message"), [
+    (Model(cell="gru"), Regularize(zoneout_c=0.1), "zoneout_c = 0.1 is of cells with c; 'gru'"),
+    (Model(implementation="fused"), Regularize(zoneout_h=0.1), "'fused' has no zoneout: got"),
+])  # fmt: skip
+def test_zoneout_that_does_not_fit_the_model(finished, tmp_path, model, rates, message):
+    with pytest.raises(InputError, match=message):
+        run_here(replace(finished[0], model=model, regularize=rates), tmp_path / "run")
 
 
 def test_the_command_prints_a_config(finished, tmp_path):

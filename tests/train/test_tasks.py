@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from tests.train.runs import ROOT, command, run_command, run_here
 from train import step
 from train.errors import InputError
+from train.evaluate import main as evaluate_main
 from train.model import apply, init_model
 from train.settings import (
     Classification,
@@ -403,6 +404,19 @@ def test_evaluate_and_predict(finished, tmp_path):
         right = np.mean([row[1] == row[2] for row in rows])
         assert right > 0.6
         assert all(abs(sum(map(float, row[3:])) - 1) < 1e-3 for row in rows)
+
+
+@pytest.mark.parametrize("finished", ["classification"], indirect=True)
+def test_changed_data_are_not_measured_in_silence(finished, tmp_path):
+    config, out, _ = finished
+    path = Path(config.data.path)
+    before = path.read_bytes()
+    try:
+        np.savez(path, inputs=RNG.normal(size=(60, 9, 3)), labels=["early", "late"] * 30)
+        with pytest.raises(InputError, match="does not hold the data of the run in"):
+            evaluate_main([str(out)])
+    finally:
+        path.write_bytes(before)
 
 
 @pytest.mark.parametrize(("module", "flags", "message"), [

@@ -46,11 +46,6 @@ class Data(NamedTuple):
     source: str
     sha256: str
 
-    @property
-    def splits(self) -> dict[str, Any]:
-        """The three parts, by name."""
-        return {"train": self.train, "validation": self.validation, "test": self.test}
-
 
 Run = Callable[[Iterable[Batch]], Iterator[tuple[Batch, Any]]]  # the outputs of batches in order
 
@@ -63,9 +58,7 @@ class Task(NamedTuple):
     """
 
     load: Callable[[Any], Data]
-    read: Callable[
-        [Any, dict[str, Any], str], Any
-    ]  # another file as a split, to measure or predict
+    read: Callable[[Any, dict[str, Any], str], Any]  # another file as a split
     batches: Callable[[Any, Data], grain.MapDataset]  # the training batch of every step
     in_order: Callable[[Any, Any, int], Iterator[Batch]]  # a split once, in batches of rows
     loss: Callable[[Array, Batch], tuple[Array, Array]]  # of outputs: a sum, and of how many
