@@ -10,7 +10,7 @@ from rich.console import Console
 from train.command import parse, run
 from train.config import check_config, read_config, to_toml, to_values
 from train.errors import InputError
-from train.settings import Config
+from train.settings import Config, Distributed
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 PROG = "python -m train CONFIG.toml"
@@ -46,9 +46,12 @@ def main(args: list[str]) -> None:
         return
     from train.devices import use_every_core  # after the checks: JAX takes seconds to start
     from train.loop import train
+    from train.processes import is_first, join
 
     use_every_core()
-    train(config, command.out or Path("runs") / path.stem, Console())
+    join(command.distributed)
+    out = command.out or Path("runs") / path.stem
+    train(config, out, Console(quiet=not is_first()))
 
 
 def command_of(config: Config) -> Any:
@@ -61,6 +64,7 @@ def command_of(config: Config) -> Any:
         [
             ("out", out, None),
             ("print_config", shown, False),
+            ("distributed", Distributed, Distributed()),
             ("config", Annotated[kind, tyro.conf.arg(name="")], dataclasses.field(default=config)),
         ],
         frozen=True,

@@ -53,13 +53,17 @@ def in_order(count: int, rows: int) -> Iterator[np.ndarray]:
         yield np.pad(found, (0, rows - len(found)), constant_values=-1)
 
 
-def padded(sequences: Sequence[np.ndarray], longest: int) -> tuple[np.ndarray, np.ndarray]:
+def padded(
+    sequences: Sequence[np.ndarray], longest: int, own: slice = slice(None)
+) -> tuple[np.ndarray, np.ndarray]:
     """Sequences `(time, ...)` side by side, `(batch, time, ...)`, padded with zeros; their lengths.
 
-    Time is one of few sizes, so that few programs are compiled, and at most `longest`.
+    Time is one of few sizes, so that few programs are compiled, and at most `longest`. It is that
+    of all the sequences, also where only those of `own` are wanted.
     """
+    time = min(rounded_up(max(map(len, sequences))), longest)
+    sequences = sequences[own]
     lengths = np.array([len(s) for s in sequences], np.int32)
-    time = min(rounded_up(int(lengths.max())), longest)
     batch = np.zeros((len(sequences), time, *sequences[0].shape[1:]), sequences[0].dtype)
     for row, sequence in zip(batch, sequences, strict=True):
         row[: len(sequence)] = sequence

@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 
 from orbax.checkpoint import v1 as ocp
 
+from train.processes import first_does, is_first
+
 KEPT = 3  # the newest, and two to fall back on
 UNFINISHED = "unfinished-"
 
@@ -38,27 +40,35 @@ class Checkpoint(NamedTuple):
 def save(folder: Path, step: int, state: Any, notes: dict[str, Any]) -> None:
     """Write the checkpoint of a step and remove old ones; a failure leaves nothing of it.
 
+    Every process of a run writes its parts of the arrays, and the first one seals them.
+
     Args:
       folder: where the checkpoints of the run are.
       step: the step it belongs to.
-      state: a pytree of arrays, none of them empty.
+      state: a pytree of arrays, none of them empty, on any devices.
       notes: what else belongs to it; must fit into JSON.
     """
     part = folder / f"{UNFINISHED}{step}"
-    try:
-        with _quiet():
+    with _quiet():
+        try:
             ocp.save(str((part / "state").absolute()), state)
-        content = {"notes": notes, "sha256": _digests(part, notes)}
-        with open(part / "notes.json", "w", encoding="utf-8") as file:
-            json.dump(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(folder / str(step))
-    except BaseException:
-        _remove(part)
-        raise
-    for old in steps(folder)[KEPT:]:
-        shutil.rmtree(folder / str(old))
+            first_does(lambda: _seal(part, folder / str(step), notes))
+        except BaseException:
+            if is_first():
+                _remove(part)
+            raise
+
+
+def _seal(part: Path, path: Path, notes: dict[str, Any]) -> None:
+    """Write the notes and the digests, give the checkpoint its name, and remove old ones."""
+    content = {"notes": notes, "sha256": _digests(part, notes)}
+    with open(part / "notes.json", "w", encoding="utf-8") as file:
+        json.dump(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(path)
+    for old in steps(path.parent)[KEPT:]:
+        shutil.rmtree(path.parent / str(old))
 
 
 def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
@@ -91,7 +101,10 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 
 
 def load(checkpoint: Checkpoint, like: Any) -> Any:
-    """The state of a checkpoint, in the structure, shapes, dtypes and shardings of `like`."""
+    """The state of a checkpoint, in the structure, shapes, dtypes and shardings of `like`.
+
+    These are the shardings of now: any number of devices and processes reads what others wrote.
+    """
     with _quiet():
         return ocp.load(str((checkpoint.path / "state").absolute()), like)
 

@@ -13,7 +13,9 @@ from train.errors import InputError
 from train.settings import CONFIGS, Config
 
 # Keys that may change between two starts of one run. Of the data, the content is compared.
-FREE = {"checkpoint_every", "log", "sample", "steps", "data.path", "data.test_path"}
+FREE = {
+    "checkpoint_every", "log", "sample", "shard_weights", "steps", "data.path", "data.test_path",
+}  # fmt: skip
 
 
 def read_config(path: Path) -> Config:

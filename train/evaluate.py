@@ -17,7 +17,7 @@ def main(args: list[str]) -> None:
     command = parse(Command(), args, "python -m train.evaluate")
     from train.config import read_config
     from train.folder import measured_data
-    from train.step import evaluate
+    from train.measure import evaluate
     from train.weights import of_run
 
     config, task, about, params = of_run(command.run, command.best)

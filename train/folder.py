@@ -11,6 +11,7 @@ from typing import Any
 from train.config import differences, read_config, to_toml
 from train.errors import InputError
 from train.files import write_text
+from train.processes import first_does
 from train.settings import Config
 
 
@@ -18,9 +19,18 @@ from train.settings import Config
 def open_folder(out: Path, config: Config) -> Iterator[None]:
     """Hold the folder of a run: a new one, or one that holds this run already.
 
+    The first process of a run holds it for all.
+
     Raises:
       InputError: it cannot be written, is in use, or holds another run or something else.
     """
+    with contextlib.ExitStack() as held:
+        first_does(lambda: held.enter_context(_hold(out, config)))
+        yield
+
+
+@contextlib.contextmanager
+def _hold(out: Path, config: Config) -> Iterator[None]:
     try:
         if out.exists() and not out.is_dir():
             raise InputError(f"--out {out} is a file; choose another")

@@ -16,25 +16,18 @@ from rich.console import Console
 
 from train import checkpoint, metrics, trials
 from train.config import to_toml
-from train.devices import flops_limit, make_mesh, on_one_device, place
+from train.devices import flops_limit, make_mesh, place_rows, whole
 from train.errors import InputError, RunError, Terminated
 from train.files import write_text
 from train.folder import finished_step, open_folder
-from train.model import check_fits, flops_per_step
+from train.measure import evaluate
+from train.model import Params, check_fits, flops_per_step
+from train.processes import first_does, is_first
 from train.progress import say, show_progress
 from train.report import write_report
 from train.settings import Config
-from train.step import (
-    TrainState,
-    by_rows,
-    evaluate,
-    init_train_state,
-    next_loss,
-    spread,
-    step_of,
-    train_step,
-    trained,
-)
+from train.state import TrainState, init_train_state, shapes, step_of, trained
+from train.step import next_loss, train_step
 from train.tasks import Batch, Data, Task, find_task
 from train.weights import save_weights
 from train.window import Run, Window, check_finite
@@ -63,16 +56,17 @@ def train(config: Config, out: Path, console: Console) -> dict[str, Any] | None:
     """
     task = find_task(config.task)
     check_fits(config, task.per_step)
+    check_processes(config)
     data = task.load(config)
+    if data.sha256 != first_does(lambda: data.sha256):
+        raise InputError(f"{data.source} is not what the first process of the run reads")
     with open_folder(out, config):
         try:
             state, progress = resume(out, config, task, data, console)
-            if step_of(state) == finished_step(out, config.steps):
+            if step_of(state) == first_does(lambda: finished_step(out, config.steps)):
                 say(console, f"{out} has finished its {config.steps} steps; more --steps go on")
                 return None
-            (out / "checkpoints").mkdir(exist_ok=True)
-            metrics.rewind(out, step_of(state))
-            write_text(out / "config.toml", to_toml(config))  # steps and logging may have changed
+            first_does(lambda: prepare(out, config, step_of(state)))
             with metrics.recorder(out, step_of(state), config.log.tensorboard) as record:
                 flops = flops_per_step(trials.apart(config, state.params)[0])
                 limit = flops_limit(config.data.rows)
@@ -86,17 +80,37 @@ def train(config: Config, out: Path, console: Console) -> dict[str, Any] | None:
             raise RunError(f"JAX gave up: {str(error).splitlines()[0]}") from None
 
 
+def check_processes(config: Config) -> None:
+    """Every process has a part of the rows.
+
+    Raises:
+      InputError: the rows cannot be shared evenly by the devices of several processes.
+    """
+    rows, devices = config.data.rows, jax.device_count()
+    if jax.process_count() > 1 and rows % devices:
+        raise InputError(
+            f"data.rows = {rows} cannot be shared evenly by the {devices} devices of "
+            f"{jax.process_count()} processes"
+        )
+
+
+def prepare(out: Path, config: Config, step: int) -> None:
+    """Make the folder ready for what comes after a step."""
+    (out / "checkpoints").mkdir(exist_ok=True)
+    metrics.rewind(out, step)
+    write_text(out / "config.toml", to_toml(config))  # steps and logging may have changed
+
+
 def resume(
     out: Path, config: Config, task: Task, data: Data, console: Console
 ) -> tuple[TrainState, Progress]:
     """The state to go on from, and what was spent on it."""
-    fresh = init_train_state(config, task, data.shape)
-    found, complaints = checkpoint.newest(out / "checkpoints")
+    found, complaints = first_does(lambda: checkpoint.newest(out / "checkpoints"))
     start = f"going on from checkpoint {found.step}" if found else "starting from step 0"
     for complaint in complaints:
         say(console, f"{complaint}; {start}")
     if found is None:
-        return fresh, Progress()
+        return init_train_state(config, task, data.shape), Progress()
     if found.notes["data_sha256"] != data.sha256:
         raise InputError(
             f"{data.source} does not hold the data that the run in {out} began with; choose "
@@ -104,7 +118,8 @@ def resume(
         )
     if not complaints and found.step < config.steps:
         say(console, start)
-    return checkpoint.load(found, fresh), Progress(*found.notes["progress"])
+    state = checkpoint.load(found, shapes(config, task, data.shape))
+    return state, Progress(*found.notes["progress"])
 
 
 def finish(run: Run, state: TrainState, progress: Progress) -> dict[str, Any]:
@@ -117,10 +132,11 @@ def finish(run: Run, state: TrainState, progress: Progress) -> dict[str, Any]:
     say(
         run.console,
         f"{data.source}: {', '.join(facts)}; writing to {run.out}; devices: "
-        f"{make_mesh(config.data.rows).size} ({jax.default_backend().upper()})",
+        f"{make_mesh(config.data.rows).size} ({jax.default_backend().upper()})"
+        + (f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""),
     )
     state, progress = take_steps(run, state, progress)
-    params = trials.apart(config, on_one_device(trained(state)))
+    params = trials.apart(config, trained(state))
     result = write_report(
         run.out, config, run.task, data, params, step_of(state), progress._asdict()
     )
@@ -138,7 +154,6 @@ def take_steps(run: Run, state: TrainState, progress: Progress) -> tuple[TrainSt
     """All remaining steps. The metrics of a step are fetched while the next one runs."""
     config, out = run.config, run.out
     step = step_of(state)
-    state = spread(config, state)
     batches = trials.batches(config, run.task, run.data)
     ahead = read_ahead(batches, step, config)
     sample = run.task.sample
@@ -153,7 +168,7 @@ def take_steps(run: Run, state: TrainState, progress: Progress) -> tuple[TrainSt
             state, taken = train_step(config, run.task, state, batch)
             window.add(taken, batch)
             step += 1
-            ends = bool(ending)  # what comes later is of the next step
+            ends = ending(step)  # what comes later is of the next step
             if step != next_stop(step - 1, config) and not ends:
                 continue
             figures = window.close()
@@ -201,7 +216,7 @@ def read_ahead(batches: grain.MapDataset, step: int, config: Config) -> Iterator
 
 def place_batch(batch: Batch, config: Config) -> Batch:
     """The batch on the devices that share its rows."""
-    return place(batch, make_mesh(config.data.rows), by_rows(config))
+    return place_rows(batch, config.data.rows, axis=int(config.trials > 1))
 
 
 def next_stop(step: int, config: Any) -> int:
@@ -215,7 +230,7 @@ def next_stop(step: int, config: Any) -> int:
 def validate(run: Run, state: TrainState, step: int, progress: Progress) -> Progress:
     """Measure the validation split; keep the weights if they are the best so far."""
     config, task, data = run.config, run.task, run.data
-    params = trials.apart(config, on_one_device(trained(state)))
+    params = trials.apart(config, trained(state))
     each = [evaluate(config, task, one, data.validation) for one in params]
     mean, spread = trials.mean_and_spread(each)
     run.record(
@@ -228,20 +243,27 @@ def validate(run: Run, state: TrainState, step: int, progress: Progress) -> Prog
     if not better:
         return progress._replace(worse=progress.worse + 1)
     for k, (one, alone) in enumerate(zip(params, trials.configs_of(config), strict=True)):
-        path = run.out / trials.file_name("best", k)
-        try:
-            save_weights(path, alone, data.shape, data.about, one)
-        except OSError as error:
-            raise RunError(
-                f"cannot write {path}: {error.strerror or error}; checkpoints are untouched"
-            ) from None
+        path, found = run.out / trials.file_name("best", k), whole(one)
+        first_does(lambda path=path, alone=alone, found=found: keep_best(path, alone, data, found))
     return progress._replace(best=value, best_step=step, worse=0)
+
+
+def keep_best(path: Path, config: Config, data: Data, params: Params) -> None:
+    """Write the weights, or say in one line why not."""
+    try:
+        save_weights(path, config, data.shape, data.about, params)
+    except OSError as error:
+        raise RunError(
+            f"cannot write {path}: {error.strerror or error}; checkpoints are untouched"
+        ) from None
 
 
 def write_sample(run: Run, write: Callable, state: TrainState, step: int) -> None:
     """What the model writes now, in the metrics and on the screen."""
     alone = trials.configs_of(run.config)[0]
-    params = on_one_device(trials.apart(run.config, trained(state))[0])
+    params = whole(trials.apart(run.config, trained(state))[0])
+    if not is_first():
+        return
     sample = write(alone, run.data, params, step)
     run.record(step, sample=sample)
     say(run.console, f"step {step} writes:\n{textwrap.indent(sample[:SHOWN], '  | ')}")
@@ -252,7 +274,7 @@ def save(run: Run, step: int, state: TrainState, progress: Progress) -> None:
     notes = {"data_sha256": run.data.sha256, "progress": list(progress)}
     folder = run.out / "checkpoints"
     try:
-        checkpoint.save(folder, step, on_one_device(state), notes)
+        checkpoint.save(folder, step, state, notes)
     except Exception as error:  # orbax wraps a full disk in errors of many kinds
         raise RunError(
             f"cannot write checkpoint {step} to {folder}: {checkpoint.reason(error)}; "
@@ -261,14 +283,22 @@ def save(run: Run, step: int, state: TrainState, progress: Progress) -> None:
 
 
 @contextlib.contextmanager
-def asked_to_end() -> Iterator[list[int]]:
-    """A list that is empty until SIGTERM comes, which then does not end the process at once."""
+def asked_to_end() -> Iterator[Callable[[int], bool]]:
+    """Whether to end after a step, because SIGTERM has come: it does not end the process at once.
+
+    Several processes end after the same step, whichever of them was asked.
+    """
+    if jax.process_count() > 1:
+        from jax.experimental.multihost_utils import reached_preemption_sync_point
+
+        yield reached_preemption_sync_point
+        return
     asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield asked
+        yield lambda step: False
         return
     before = signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
     try:
-        yield asked
+        yield lambda step: bool(asked)
     finally:
         signal.signal(signal.SIGTERM, before)

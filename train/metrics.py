@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from train.files import write_text
+from train.processes import is_first
 
 NAME = "metrics.jsonl"
 
@@ -19,7 +20,13 @@ def append(out: Path, step: int, **values: Any) -> None:
 
 @contextlib.contextmanager
 def recorder(out: Path, step: int, tensorboard: bool) -> Iterator[Callable[..., None]]:
-    """`append` to this folder, and to files of TensorBoard that go on after `step`, if wanted."""
+    """`append` to this folder, and to files of TensorBoard that go on after `step`, if wanted.
+
+    Of several processes the first one writes.
+    """
+    if not is_first():
+        yield lambda step, **values: None
+        return
     if not tensorboard:
         yield lambda step, **values: append(out, step, **values)
         return

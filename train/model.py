@@ -15,7 +15,7 @@ from train import settings
 from train.errors import InputError
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+    from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
     from train.tasks import Shape
 
@@ -112,6 +112,7 @@ def apply(
     memory: PyTree | None,
     inputs: Array,
     lengths: Int[Array, "batch"] | None = None,
+    resets: Bool[Array, "batch time"] | None = None,
     key: PRNGKeyArray | None = None,
     *,
     per_step: bool = True,
@@ -124,6 +125,7 @@ def apply(
       memory: the states before the first step; None is zeros.
       inputs: tokens `(batch, time)`, or numbers `(batch, time, features)`.
       lengths: valid steps of each sequence.
+      resets: where a row's memory is emptied, because another sequence begins.
       key: for what regularisation draws; None says that nothing is trained now.
       per_step: whether there is an output at every step, `(batch, time, outputs)`, or one a
         sequence, of what the layers show at its end (backward ones at its beginning).
@@ -135,12 +137,14 @@ def apply(
     xs = jnp.moveaxis(inputs if table is None else table[inputs], 1, 0)
     layers, xs = computed(model, (params.layers, xs))
     steps, extras = zoneout(keys[0] if trains else None, layers, len(xs), config.regularize)
+    resets = None if resets is None else resets.T
     memory, hs = jlstm.stack_scan(
         drop_weights(keys[1], layers, rates.weights),
         memory,
         regularize.sequence_dropout(keys[2], xs, rates.inputs),
-        lengths=lengths, residual=model.residual, save=model.save, dropout_rate=rates.layers,
-        key=keys[3], steps=steps, extras=extras, implementation=model.implementation,
+        lengths=lengths, resets=resets, residual=model.residual, save=model.save,
+        dropout_rate=rates.layers, key=keys[3], steps=steps, extras=extras,
+        implementation=model.implementation,
     )  # fmt: skip
     features = hs if per_step else at_the_ends(memory[-1])
     features = regularize.dropout(keys[4], features, rates.outputs).astype(jnp.float32)

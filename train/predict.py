@@ -23,12 +23,12 @@ def main(args: list[str]) -> None:
     if command.data.path is None:
         raise InputError("name what to predict for: --data.path FILE")
     from jlstm.interop.files import write_bytes
-    from train import step
+    from train.measure import run as over
     from train.weights import of_run
 
     config, task, about, params = of_run(command.run, command.best)
     split = task.read(config, about, command.data.path)
-    rows = task.table(config, about, split, lambda some: step.run(config, task, params, some))
+    rows = task.table(config, about, split, lambda some: over(config, task, params, some))
     text = io.StringIO()
     count = 0
     for row in rows:

@@ -16,10 +16,12 @@ from matplotlib.figure import Figure
 from jlstm.interop.files import write_bytes
 from train import metrics, trials
 from train.config import to_toml
+from train.devices import make_mesh, whole
 from train.files import write_text
+from train.measure import evaluate, run
 from train.model import Params
+from train.processes import first_does
 from train.settings import Config
-from train.step import evaluate, run
 from train.tasks import Data, Task
 from train.weights import load_weights, save_weights
 
@@ -45,6 +47,8 @@ def write_report(
 ) -> dict[str, Any]:
     """Measure the test split and write the results, `result.json` last.
 
+    All processes of a run measure, and the first one writes.
+
     Args:
       out: the run's folder.
       config: its config.
@@ -57,14 +61,29 @@ def write_report(
     Returns:
       The figures of `result.json`.
     """
-    lines = metrics.read(out, config.steps)
-    each, best = [], []
-    for k, (one, alone) in enumerate(zip(params, trials.configs_of(config), strict=True)):
-        path = out / trials.file_name("params", k)
-        save_weights(path, alone, data.shape, data.about, one)
+    each, best, last = [], [], []
+    for k, one in enumerate(params):
         each.append(evaluate(config, task, one, data.test))
         kept = load_weights(out / trials.file_name("best", k)).params
         best.append(evaluate(config, task, kept, data.test))
+        last.append(whole(one))
+    return first_does(lambda: _write(out, config, task, data, last, step, progress, each, best))
+
+
+def _write(
+    out: Path,
+    config: Config,
+    task: Task,
+    data: Data,
+    params: list[Params],
+    step: int,
+    progress: dict[str, Any],
+    each: list[dict[str, float]],
+    best: list[dict[str, float]],
+) -> dict[str, Any]:
+    lines = metrics.read(out, config.steps)
+    for k, (one, alone) in enumerate(zip(params, trials.configs_of(config), strict=True)):
+        save_weights(out / trials.file_name("params", k), alone, data.shape, data.about, one)
     test, between = trials.mean_and_spread(each)
     curves = _png(_curves(lines, task, data))
     figure = Figure(figsize=(9, 6), layout="constrained")
@@ -99,6 +118,8 @@ def write_report(
             "numpy": np.__version__, "optax": optax.__version__,
         },
         "device": jax.devices()[0].device_kind,
+        "devices": make_mesh(config.data.rows).size,
+        "processes": jax.process_count(),
     }  # fmt: skip
     page = _page(config, task, result, {"Curves": curves, "The test split": picture}, samples)
     write_text(out / "report.html", page)

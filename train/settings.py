@@ -194,6 +194,23 @@ class Rolls:
     """Pieces side by side: the batch."""
     bucket: Count = 8
     """Batches that are drawn at once and sorted by length, so that little is padded; 1 is none."""
+    packed: Count | None = None
+    """Steps of a row that holds several pieces, its memory emptied where each begins: all batches
+    are of one shape, and almost nothing is padded. Without it a row is a piece."""
+
+
+@dataclass(frozen=True)
+class Distributed:
+    """The processes of a run on several hosts, where SLURM or Kubernetes do not tell of them."""
+
+    coordinator: str | None = None
+    """HOST:PORT of the first process, where all of them can reach it."""
+    processes: Count | None = None
+    """How many they are; the same command runs in each."""
+    process: Whole | None = None
+    """Which of them this is, from 0."""
+    timeout: Count = 300
+    """Seconds to wait for the others at the beginning."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +233,9 @@ class Config:
     trials: Count = 1
     """Seeds that are trained at once, by one `vmap`: `seed`, `seed + 1`, and so on. Figures are
     their mean, with the spread beside it."""
+    shard_weights: bool = False
+    """Whether each device keeps a part of the weights, of the optimizer's state and of the average
+    (FSDP), for models that are too large for one. Figures are the same, to rounding."""
     data: Any = None
     """Of the task."""
     model: Model = field(default_factory=Model)

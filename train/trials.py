@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from train.batches import every_step
+from train.devices import own_rows
 from train.settings import Config
 from train.tasks import Batch, Data, Task
 
@@ -26,7 +28,7 @@ def configs_of(config: Any) -> list[Any]:
 
 def together(config: Config, trees: Sequence[PyTree]) -> PyTree:
     """One tree of the trials' trees; of a single trial its own."""
-    return trees[0] if config.trials == 1 else jax.tree.map(lambda *a: np.stack(a), *trees)
+    return trees[0] if config.trials == 1 else jax.tree.map(lambda *a: jnp.stack(a), *trees)
 
 
 def apart(config: Config, tree: PyTree) -> list[PyTree]:
@@ -42,8 +44,9 @@ def each(config: Config, function: Callable) -> Callable:
 
 
 def batches(config: Config, task: Task, data: Data) -> grain.MapDataset:
-    """The batch of every step: each trial draws its own."""
-    drawn = [task.batches(one, data) for one in configs_of(config)]
+    """The rows that this process makes of the batch of every step: each trial draws its own."""
+    own = own_rows(config.data.rows)
+    drawn = [task.batches(one, data, own) for one in configs_of(config)]
     return (
         drawn[0]
         if len(drawn) == 1

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from train import checkpoint
 from train.errors import RunError
-from train.step import Metrics, learning_rate
+from train.state import learning_rate
+from train.step import Metrics
 from train.tasks import Batch, Data, Task
 
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from tests.train.runs import TINY, tiny, write_text_file
 from train.errors import InputError
+from train.measure import evaluate
+from train.measure import run as run_batches
 from train.model import apply, init_model
 from train.settings import CharLM, Text
-from train.step import evaluate
 from train.tasks import Shape
 from train.tasks.char_lm import (
     TASK,
@@ -169,13 +170,11 @@ def test_generate_draws_from_the_prediction():
 
 
 def test_the_table_has_the_bits_of_every_character(tmp_path):
-    from train import step
-
     config = tiny(write_text_file(tmp_path))
     data = load(config)
     tokens = data.test[:50]
     params = init_model(jax.random.key(0), config.model, data.shape)
-    run = lambda batches: step.run(config, TASK, params, batches)  # noqa: E731
+    run = lambda batches: run_batches(config, TASK, params, batches)  # noqa: E731
     head, *rows = TASK.table(config, data.about, tokens, run)
     assert head == ["place", "character", "bits", "likeliest", "probability"]
     assert "".join(row[1] for row in rows) == decode(tokens[1:], data.about["vocabulary"])

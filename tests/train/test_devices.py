@@ -15,7 +15,8 @@ from tests.problems import assert_close, tolerance
 from tests.train.runs import ROOT, TINY, command, run_here, tiny, write_text_file
 from train.devices import flops_limit, make_mesh
 from train.settings import Regularize
-from train.step import batch_loss, init_train_state, loss_and_gradient
+from train.state import init_train_state
+from train.step import batch_loss, loss_and_gradient
 from train.tasks import Batch, Shape
 from train.tasks.char_lm import TASK
 

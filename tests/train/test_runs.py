@@ -31,9 +31,9 @@ from train import checkpoint, loop
 from train.config import read_config
 from train.errors import InputError, RunError, Terminated
 from train.folder import open_folder
+from train.measure import evaluate
 from train.sample import Command, sample
 from train.settings import Model, Optimizer, Regularize
-from train.step import evaluate
 from train.tasks import char_lm
 from train.weights import load_weights
 

@@ -13,16 +13,10 @@ import jlstm
 from jlstm import regularize
 from tests import reference
 from tests.train.runs import TINY
-from train import step as steps
 from train.model import apply, flops_per_step, init_model
 from train.settings import Model, Optimizer, Regularize, Text
-from train.step import (
-    batch_loss,
-    init_train_state,
-    loss_and_gradient,
-    make_optimizer,
-    train_step,
-)
+from train.state import init_train_state, learning_rate, make_optimizer, trained
+from train.step import batch_loss, loss_and_gradient, train_step
 from train.tasks import Shape
 from train.tasks.char_lm import TASK, batch_at
 
@@ -120,7 +114,7 @@ def test_schedule_clipping_and_decay():
     assert all(a > b for a, b in itertools.pairwise(rates[4:]))
     assert rates[20] == pytest.approx(0.01)
     np.testing.assert_allclose(
-        [float(steps.learning_rate(config, 20)(k)) for k in range(21)], rates, atol=1e-6
+        [float(learning_rate(config, 20)(k)) for k in range(21)], rates, atol=1e-6
     )
 
 
@@ -152,8 +146,8 @@ def test_the_average_of_weights():
             lambda a, p, d=decay: d * a + (1 - d) * np.asarray(p), average, state.params
         )
     same(state.average, average)
-    assert steps.trained(state) is state.average
-    assert steps.trained(start()) is not None
+    assert trained(state) is state.average
+    assert trained(start()) is not None
     assert start().average == ()
 
 

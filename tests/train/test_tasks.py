@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -17,7 +18,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from tests.train.runs import ROOT, command, run_command, run_here
-from train import step
+from train import measure, step
 from train.errors import InputError
 from train.evaluate import main as evaluate_main
 from train.model import apply, init_model
@@ -147,7 +148,7 @@ def test_padding_and_the_rows_that_fill_up_change_no_figure(loaded):
     config, task, data, params = loaded
     count = sum(int((b.lengths > 0).sum()) for b in task.in_order(config, data.test, 3))
     figures = [
-        step.evaluate(
+        measure.evaluate(
             replace(config, data=replace(config.data, rows=rows)), task, params, data.test
         )
         for rows in (1, config.data.rows, count + 1)
@@ -178,7 +179,7 @@ def test_the_loss_is_the_mean_over_all_items(loaded):
 def test_a_figure_is_drawn(loaded):
     config, task, data, params = loaded
     figure = Figure(figsize=(9, 6))
-    task.draw(figure, config, data, lambda batches: step.run(config, task, params, batches))
+    task.draw(figure, config, data, partial(measure.run, config, task, params))
     image = io.BytesIO()
     figure.savefig(image, format="png")
     assert len(image.getvalue()) > 5_000
@@ -212,7 +213,7 @@ def test_accuracy_and_cross_entropy(tmp_path):
     params = params._replace(
         output_weight=0 * params.output_weight, output_bias=jnp.array([1.0, 0.0])
     )
-    found = step.evaluate(config, task, params, data.test)
+    found = measure.evaluate(config, task, params, data.test)
     early = (data.test.labels == 0).mean()
     p = np.e / (1 + np.e)
     assert found["accuracy"] == pytest.approx(early)
@@ -232,7 +233,7 @@ def test_a_file_to_predict_for_may_have_no_classes(tmp_path):
     params = init_model(jax.random.key(0), config.model, data.shape)
     np.savez(tmp_path / "new.npz", inputs=RNG.normal(size=(3, 7, 3)))
     split = task.read(config, data.about, str(tmp_path / "new.npz"))
-    head, *rows = task.table(config, data.about, split, lambda b: step.run(config, task, params, b))
+    head, *rows = task.table(config, data.about, split, partial(measure.run, config, task, params))
     assert head == ["sequence", "class", "predicted", "p(early)", "p(late)"]
     assert [row[1] for row in rows] == [""] * 3
     assert all(float(row[3]) + float(row[4]) == pytest.approx(1, abs=2e-4) for row in rows)
@@ -289,10 +290,10 @@ def test_forecasts_of_nothing_are_persistence(tmp_path):
     task = find_task("forecasting")
     data = task.load(config)
     params = jax.tree.map(jnp.zeros_like, init_model(jax.random.key(0), config.model, data.shape))
-    found = step.evaluate(config, task, params, data.test)
+    found = measure.evaluate(config, task, params, data.test)
     assert found["mae"] == pytest.approx(data.facts["persistence_mae"], rel=1e-5)
     split = task.read(config, data.about, config.data.path)
-    head, *rows = task.table(config, data.about, split, lambda b: step.run(config, task, params, b))
+    head, *rows = task.table(config, data.about, split, partial(measure.run, config, task, params))
     assert head == ["step", "time", "wave (m)", "load kW"]
     assert len(rows) == 6
     assert rows[0][1] == "2024-01-17T16:00:00"
@@ -329,11 +330,11 @@ def test_a_model_that_knows_nothing_pays_88_bits(tmp_path):
     task = find_task("piano_roll")
     data = task.load(config)
     params = jax.tree.map(jnp.zeros_like, init_model(jax.random.key(0), config.model, data.shape))
-    found = step.evaluate(config, task, params, data.test)
+    found = measure.evaluate(config, task, params, data.test)
     assert found["nll_per_step"] == pytest.approx(88 * np.log(2), rel=1e-6)
     chance = (np.concatenate(data.train).sum(0) + 1) / (len(np.concatenate(data.train)) + 2)
     params = params._replace(output_bias=jnp.log(chance) - jnp.log1p(-chance))
-    found = step.evaluate(config, task, params, data.test)
+    found = measure.evaluate(config, task, params, data.test)
     expected = data.facts["frequencies_nll_per_step"]
     assert found["nll_per_step"] == pytest.approx(expected, rel=1e-5)
 

@@ -9,7 +9,8 @@ import pytest
 
 from tests.train.runs import run_here, tiny, write_text_file
 from tests.train.test_tasks import make
-from train import step, trials
+from train import measure, step, trials
+from train import state as states
 from train.tasks import find_task
 from train.weights import load_weights
 
@@ -27,14 +28,14 @@ def test_each_trial_is_the_run_of_its_seed(name, tmp_path):
     data = task.load(config)
 
     def after(config, count=2):
-        state = step.init_train_state(config, task, data.shape)
+        state = states.init_train_state(config, task, data.shape)
         batches = trials.batches(config, task, data)
         for k in range(count):
             state, metrics = step.train_step(config, task, state, batches[k])
         return state, metrics
 
     state, metrics = after(config)
-    assert step.step_of(state) == 2
+    assert states.step_of(state) == 2
     found = trials.apart(config, (state.params, metrics))
     for one, pair in zip(trials.configs_of(config), found, strict=True):
         alone = replace(one, trials=1)
@@ -60,7 +61,7 @@ def test_a_run_of_trials(tmp_path):
     for k, expected in enumerate(both):
         model = load_weights(out / trials.file_name("params", k))
         assert model.config.seed == k
-        found = step.evaluate(model.config, task, model.params, data.test)
+        found = measure.evaluate(model.config, task, model.params, data.test)
         assert found["bits_per_char"] == pytest.approx(expected, rel=1e-5)
     other = tmp_path / "other"
     run_here(replace(config, steps=10), other)

@@ -24,6 +24,10 @@ class Batch(NamedTuple):
     targets: Any
     lengths: Any  # (batch,) valid steps; rows that fill a batch up have 0
     first: Any  # (batch,) whether the memory of the batch before is of another sequence
+    resets: Any = None  # (batch, time) where another sequence begins in a row that holds several
+
+
+EVERY = slice(None)  # rows of a batch; a process makes its own
 
 
 class Shape(NamedTuple):
@@ -59,8 +63,8 @@ class Task(NamedTuple):
 
     load: Callable[[Any], Data]
     read: Callable[[Any, dict[str, Any], str], Any]  # another file as a split
-    batches: Callable[[Any, Data], grain.MapDataset]  # the training batch of every step
-    in_order: Callable[[Any, Any, int], Iterator[Batch]]  # a split once, in batches of rows
+    batches: Callable[[Any, Data, slice], grain.MapDataset]  # some rows of every step's batch
+    in_order: Callable[..., Iterator[Batch]]  # a split once, in batches of rows, or some of these
     loss: Callable[[Array, Batch], tuple[Array, Array]]  # of outputs: a sum, and of how many
     measure: Callable[[Array, Batch], Sums]  # of outputs
     table: Callable[[Any, dict[str, Any], Any, Run], Iterator[list]]  # of predictions.csv

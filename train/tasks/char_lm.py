@@ -17,7 +17,7 @@ from train.errors import InputError
 from train.model import Params, apply
 from train.readers.files import read_bytes, text_of
 from train.settings import CharLM, Text
-from train.tasks import Batch, Data, Run, Shape, Sums, Task
+from train.tasks import EVERY, Batch, Data, Run, Shape, Sums, Task
 
 if TYPE_CHECKING:
     import grain
@@ -124,8 +124,8 @@ def steps_per_epoch(characters: int, data: Text) -> int:
     return (characters - 1) // (data.rows * data.chunk)
 
 
-def batch_at(tokens: np.ndarray, data: Text, seed: int, step: int) -> Batch:
-    """The batch of a step, a pure function of seed and step.
+def batch_at(tokens: np.ndarray, data: Text, seed: int, step: int, own: slice = EVERY) -> Batch:
+    """The batch of a step, or its rows `own`, a pure function of seed and step.
 
     Row after row lies one after the other in the text, and each row goes on where it was at the
     step before. What does not fill a last chunk is left out at a place drawn anew every epoch.
@@ -135,7 +135,7 @@ def batch_at(tokens: np.ndarray, data: Text, seed: int, step: int) -> Batch:
     epoch, position = divmod(step, steps)
     start = np.random.default_rng((seed, epoch)).integers(0, slack + 1) + position * data.chunk
     rows = start + steps * data.chunk * np.arange(data.rows)
-    return _batch(tokens, rows[:, None] + np.arange(data.chunk + 1), first=position == 0)
+    return _batch(tokens, rows[own, None] + np.arange(data.chunk + 1), first=position == 0)
 
 
 def _batch(tokens: np.ndarray, places: np.ndarray, first: bool) -> Batch:
@@ -144,12 +144,12 @@ def _batch(tokens: np.ndarray, places: np.ndarray, first: bool) -> Batch:
     return Batch(text[:, :-1], text[:, 1:], lengths, np.full(len(places), first))
 
 
-def batches(config: CharLM, data: Data) -> grain.MapDataset:
-    """The training batch of every step."""
-    return every_step(lambda step: batch_at(data.train, config.data, config.seed, step))
+def batches(config: CharLM, data: Data, own: slice = EVERY) -> grain.MapDataset:
+    """The rows `own` of the training batch of every step."""
+    return every_step(lambda step: batch_at(data.train, config.data, config.seed, step, own))
 
 
-def in_order(config: CharLM, tokens: np.ndarray, rows: int) -> Iterator[Batch]:
+def in_order(config: CharLM, tokens: np.ndarray, rows: int, own: slice = EVERY) -> Iterator[Batch]:
     """Every character after the first once, in `rows` pieces that are read side by side.
 
     Each piece begins with an empty memory, which costs little, and never helps.
@@ -160,7 +160,7 @@ def in_order(config: CharLM, tokens: np.ndarray, rows: int) -> Iterator[Batch]:
     starts = np.full(rows, len(tokens))  # rows that fill the batch up are past the end
     starts[:pieces] = np.arange(pieces) * chunks * chunk
     for k in range(chunks):
-        yield _batch(tokens, starts[:, None] + k * chunk + np.arange(chunk + 1), first=k == 0)
+        yield _batch(tokens, starts[own, None] + k * chunk + np.arange(chunk + 1), first=k == 0)
 
 
 def loss(outputs: Array, batch: Batch) -> tuple[Array, Array]:

@@ -15,7 +15,7 @@ from train.batches import drawn_by_length, every_step, padded
 from train.errors import InputError
 from train.readers.sequences import read_labelled, read_sequences
 from train.settings import Classification
-from train.tasks import Batch, Data, Run, Shape, Sums, Task
+from train.tasks import EVERY, Batch, Data, Run, Shape, Sums, Task
 
 if TYPE_CHECKING:
     import grain
@@ -105,25 +105,28 @@ def normalised(sequence: np.ndarray, about: dict[str, Any]) -> np.ndarray:
     return ((sequence - about["mean"]) / about["spread"]).astype(np.float32)
 
 
-def _batch(split: Labelled, places: np.ndarray) -> Batch:
-    """The sequences of these numbers; -1 is a row that fills up."""
+def _batch(split: Labelled, places: np.ndarray, own: slice = EVERY) -> Batch:
+    """The sequences of these numbers; -1 is a row that fills up. The rows `own` of them."""
     longest = max(len(s) for s in split.sequences)
     empty = np.zeros((0, split.sequences[0].shape[1]), np.float32)
-    inputs, lengths = padded([split.sequences[k] if k >= 0 else empty for k in places], longest)
-    return Batch(inputs, split.labels[places], lengths, np.full(len(places), True))
+    chosen = [split.sequences[k] if k >= 0 else empty for k in places]
+    inputs, lengths = padded(chosen, longest, own)
+    return Batch(inputs, split.labels[places[own]], lengths, np.full(len(lengths), True))
 
 
-def batches(config: Classification, data: Data) -> grain.MapDataset:
-    """The training batch of every step."""
+def batches(config: Classification, data: Data, own: slice = EVERY) -> grain.MapDataset:
+    """The rows `own` of the training batch of every step."""
     lengths = [len(s) for s in data.train.sequences]
     drawn = drawn_by_length(lengths, config.data.rows, config.data.bucket, config.seed)
-    return every_step(lambda step: _batch(data.train, drawn(step)))
+    return every_step(lambda step: _batch(data.train, drawn(step), own))
 
 
-def in_order(config: Classification, split: Labelled, rows: int) -> Iterator[Batch]:
+def in_order(
+    config: Classification, split: Labelled, rows: int, own: slice = EVERY
+) -> Iterator[Batch]:
     """Every sequence once."""
     for places in by_length.in_order(len(split.labels), rows):
-        yield _batch(split, places)
+        yield _batch(split, places, own)
 
 
 def loss(outputs: Array, batch: Batch) -> tuple[Array, Array]:

@@ -13,7 +13,7 @@ from train.batches import drawn_by_length, every_step
 from train.errors import InputError
 from train.readers.columns import digits, read_columns, times_after
 from train.settings import Forecasting
-from train.tasks import Batch, Data, Run, Shape, Sums, Task
+from train.tasks import EVERY, Batch, Data, Run, Shape, Sums, Task
 
 if TYPE_CHECKING:
     import grain
@@ -132,8 +132,9 @@ def _seen(split: Windows, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return context, np.where(known.any(1), values, 0)
 
 
-def _batch(split: Windows, places: np.ndarray) -> Batch:
-    """The windows of these numbers; -1 is a row that fills up."""
+def _batch(split: Windows, places: np.ndarray, own: slice = EVERY) -> Batch:
+    """The windows of these numbers; -1 is a row that fills up. The rows `own` of them."""
+    places = places[own]
     starts = split.starts[places]
     context, last = _seen(split, starts)
     after = split.values[starts[:, None] + split.context + np.arange(split.horizon)]
@@ -146,16 +147,16 @@ def _batch(split: Windows, places: np.ndarray) -> Batch:
     return Batch(inputs, Targets(targets, known), lengths, np.full(len(places), True))
 
 
-def batches(config: Forecasting, data: Data) -> grain.MapDataset:
-    """The training batch of every step."""
+def batches(config: Forecasting, data: Data, own: slice = EVERY) -> grain.MapDataset:
+    """The rows `own` of the training batch of every step."""
     drawn = drawn_by_length([1] * len(data.train.starts), config.data.rows, 1, config.seed)
-    return every_step(lambda step: _batch(data.train, drawn(step)))
+    return every_step(lambda step: _batch(data.train, drawn(step), own))
 
 
-def in_order(config: Forecasting, split: Windows, rows: int) -> Iterator[Batch]:
+def in_order(config: Forecasting, split: Windows, rows: int, own: slice = EVERY) -> Iterator[Batch]:
     """Every window once."""
     for places in by_length.in_order(len(split.starts), rows):
-        yield _batch(split, places)
+        yield _batch(split, places, own)
 
 
 def _errors(outputs: Array, batch: Batch) -> Array:

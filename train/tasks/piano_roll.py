@@ -10,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+import jlstm
 from train import batches as by_length
 from train.batches import drawn_by_length, every_step, padded
 from train.errors import InputError
 from train.readers.rolls import read_rolls
 from train.settings import PianoRoll
-from train.tasks import Batch, Data, Run, Shape, Sums, Task
+from train.tasks import EVERY, Batch, Data, Run, Shape, Sums, Task
 
 if TYPE_CHECKING:
     import grain
@@ -63,27 +64,52 @@ def frequencies_nll(train: Rolls, test: Rolls) -> float:
     return float(-np.log(np.where(after > 0, chance, 1 - chance)).sum() / len(after))
 
 
-def _batch(rolls: Rolls, places: np.ndarray) -> Batch:
-    """The pieces of these numbers; -1 is a row that fills up."""
+def _batch(rolls: Rolls, places: np.ndarray, own: slice = EVERY) -> Batch:
+    """The pieces of these numbers; -1 is a row that fills up. The rows `own` of them."""
     longest = max(len(roll) for roll in rolls) - 1
     empty = np.zeros((1, KEYS), np.float32)
     chosen = [rolls[k] if k >= 0 else empty for k in places]
-    inputs, lengths = padded([roll[:-1] for roll in chosen], longest)
-    targets, _ = padded([roll[1:] for roll in chosen], longest)
-    return Batch(inputs, targets, lengths, np.full(len(places), True))
+    inputs, lengths = padded([roll[:-1] for roll in chosen], longest, own)
+    targets, _ = padded([roll[1:] for roll in chosen], longest, own)
+    return Batch(inputs, targets, lengths, np.full(len(lengths), True))
 
 
-def batches(config: PianoRoll, data: Data) -> grain.MapDataset:
-    """The training batch of every step."""
+def batches(config: PianoRoll, data: Data, own: slice = EVERY) -> grain.MapDataset:
+    """The rows `own` of the training batch of every step: pieces, or rows of several."""
+    if config.data.packed is not None:
+        return _packed(config, data.train, config.data.packed, own)
     lengths = [len(roll) for roll in data.train]
     drawn = drawn_by_length(lengths, config.data.rows, config.data.bucket, config.seed)
-    return every_step(lambda step: _batch(data.train, drawn(step)))
+    return every_step(lambda step: _batch(data.train, drawn(step), own))
 
 
-def in_order(config: PianoRoll, rolls: Rolls, rows: int) -> Iterator[Batch]:
+def _packed(config: PianoRoll, rolls: Rolls, time: int, own: slice) -> grain.MapDataset:
+    """Batches of rows that hold several pieces each; which ones they are, the run's seed says."""
+    lengths = [len(roll) - 1 for roll in rolls]
+    if max(lengths) > time:
+        raise InputError(f"data.packed = {time} steps are too few for a piece of {max(lengths)}")
+    packing = jlstm.plan_packing(lengths, time)
+    inputs, targets = (
+        np.moveaxis(jlstm.pack(packing, some), 0, 1)
+        for some in ([roll[:-1] for roll in rolls], [roll[1:] for roll in rolls])
+    )
+    resets, filled = packing.resets.T, packing.lengths.astype(np.int32)
+    rows = config.data.rows
+    drawn = drawn_by_length(filled.tolist(), rows, 1, config.seed)
+
+    def batch_at(step: int) -> Batch:
+        some = drawn(step)[own]
+        return Batch(
+            inputs[some], targets[some], filled[some], np.full(len(some), True), resets[some]
+        )
+
+    return every_step(batch_at)
+
+
+def in_order(config: PianoRoll, rolls: Rolls, rows: int, own: slice = EVERY) -> Iterator[Batch]:
     """Every piece once."""
     for places in by_length.in_order(len(rolls), rows):
-        yield _batch(rolls, places)
+        yield _batch(rolls, places, own)
 
 
 def loss(outputs: Array, batch: Batch) -> tuple[Array, Array]:

@@ -1,0 +1,85 @@
+"""The processes of a run: how they find each other, and what one of them does for all.
+
+On one host a run is one process, and nothing here does anything. On several, the same command is
+started on each. They see the run's folder on a disk that they share; the first one alone writes
+figures and pictures there, while all of them write their parts of a checkpoint.
+"""
+
+import os
+import pickle
+from collections.abc import Callable
+from typing import TypeVar
+
+import jax
+import numpy as np
+
+from train.errors import InputError, RunError, Terminated
+from train.settings import Distributed
+
+Value = TypeVar("Value")
+
+SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
+KUBERNETES = ("KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX")  # of a Job that is indexed
+PATIENCE = 10  # seconds that a process waits at its end for the others
+
+
+def started_by_cluster() -> bool:
+    """Whether SLURM (`srun`) or an indexed Job of Kubernetes started this as one of several."""
+    slurm = all(name in os.environ for name in SLURM) and int(os.environ["SLURM_NTASKS"]) > 1
+    return slurm or all(name in os.environ for name in KUBERNETES)
+
+
+def join(flags: Distributed) -> None:
+    """Find the other processes of the run, if there are any; before JAX starts.
+
+    Raises:
+      InputError: flags that do not fit together, or processes that are not found.
+    """
+    given = {name: value for name, value in vars(flags).items() if value is not None}
+    given.pop("timeout")
+    if not given and not started_by_cluster():
+        return
+    if given and len(given) < 3:
+        lacking = sorted({"coordinator", "processes", "process"} - set(given))
+        raise InputError(
+            f"--distributed.{lacking[0]} is needed too, beside --distributed.{min(given)}"
+        )
+    if flags.process is not None and flags.process >= (flags.processes or 0):
+        raise InputError(
+            f"--distributed.process counts from 0 and must be below --distributed.processes "
+            f"{flags.processes}, got {flags.process}"
+        )
+    try:
+        jax.distributed.initialize(
+            flags.coordinator, flags.processes, flags.process,
+            initialization_timeout=flags.timeout, shutdown_timeout_seconds=PATIENCE,
+        )  # fmt: skip
+    except (ValueError, RuntimeError) as error:
+        raise InputError(f"cannot join the other processes: {str(error).splitlines()[0]}") from None
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes."""
+    return jax.process_index() == 0
+
+
+def first_does(function: Callable[[], Value]) -> Value:
+    """What a function gives in the first process, in all of them, or the error it raises there."""
+    if jax.process_count() == 1:
+        return function()
+    from jax.experimental.multihost_utils import broadcast_one_to_all
+
+    value = error = None
+    if is_first():
+        try:
+            value = function()
+        except (InputError, RunError, Terminated, OSError) as raised:
+            error = raised
+    sent = np.frombuffer(pickle.dumps((value, error)), np.uint8)
+    size = int(broadcast_one_to_all(np.int32(sent.size)))
+    padded = np.zeros(size, np.uint8)
+    padded[: min(size, sent.size)] = sent[:size]
+    value, error = pickle.loads(np.asarray(broadcast_one_to_all(padded), np.uint8).tobytes())
+    if error is not None:
+        raise error
+    return value
