@@ -49,6 +49,8 @@ def main(args: list[str]) -> None:
     from train.processes import is_first, join
 
     use_every_core()
+    if command.distributed.process == 0:
+        print(f"waiting for the other processes at {command.distributed.coordinator}", flush=True)
     join(command.distributed)
     out = command.out or Path("runs") / path.stem
     train(config, out, Console(quiet=not is_first()))

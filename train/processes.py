@@ -7,6 +7,8 @@ figures and pictures there, while all of them write their parts of a checkpoint.
 
 import os
 import pickle
+import socket
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -49,6 +51,8 @@ def join(flags: Distributed) -> None:
             f"--distributed.process counts from 0 and must be below --distributed.processes "
             f"{flags.processes}, got {flags.process}"
         )
+    if flags.coordinator is not None:
+        _reach(flags)
     try:
         jax.distributed.initialize(
             flags.coordinator, flags.processes, flags.process,
@@ -56,6 +60,27 @@ def join(flags: Distributed) -> None:
         )  # fmt: skip
     except (ValueError, RuntimeError) as error:
         raise InputError(f"cannot join the other processes: {str(error).splitlines()[0]}") from None
+
+
+def _reach(flags: Distributed) -> None:
+    """Wait until the first process can be reached: JAX would abort the program if it cannot."""
+    host, _, port = str(flags.coordinator).rpartition(":")
+    if not host or not port.isdigit():
+        raise InputError(f"--distributed.coordinator must be HOST:PORT, got {flags.coordinator!r}")
+    if flags.process == 0:
+        return
+    deadline = time.monotonic() + flags.timeout
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=flags.timeout).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise InputError(
+                    f"the first process cannot be reached at --distributed.coordinator "
+                    f"{flags.coordinator} in {flags.timeout} s: {error.strerror or error}"
+                ) from None
+        time.sleep(0.2)
 
 
 def is_first() -> bool:

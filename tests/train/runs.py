@@ -3,8 +3,10 @@
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from rich.console import Console
@@ -62,6 +64,59 @@ def run_command(*args: str, **options):
         [sys.executable, "-m", module, *args], cwd=ROOT, capture_output=True, text=True,
         timeout=120, check=False, env=os.environ | {"COLUMNS": "80"}, **options,
     )  # fmt: skip
+
+
+def newest(out: Path) -> int:
+    """The step of the newest checkpoint, 0 without one."""
+    folder = out / "checkpoints"
+    return max((int(p.name) for p in folder.glob("*") if p.name.isdigit()), default=0)
+
+
+def start(
+    config: Config, out: Path, processes: int = 1, devices: int = 1, slurm: bool = False
+) -> list[subprocess.Popen]:
+    """That run in so many processes with so many devices each, their output in files beside it.
+
+    They are told of each other by flags, or as SLURM does it.
+    """
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    started = []
+    for k in range(processes):
+        environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)}
+        flags = {"coordinator": f"localhost:{port}", "processes": str(processes), "process": str(k)}
+        own = [text for name in flags for text in (f"--distributed.{name}", flags[name])]
+        if slurm:
+            environment |= {
+                "SLURM_JOB_ID": "1", "SLURM_STEP_NODELIST": "localhost", "SLURM_LOCALID": str(k),
+                "SLURM_NTASKS": str(processes), "SLURM_PROCID": str(k),
+                "JAX_COORDINATOR_PORT": port,
+            }  # fmt: skip
+        args = command(config, out, *(own if processes > 1 and not slurm else []))
+        with (
+            open(out.with_suffix(f".{k}.out"), "w") as shown,
+            open(out.with_suffix(f".{k}.err"), "w") as errors,
+        ):
+            started.append(
+                subprocess.Popen(args, cwd=ROOT, stdout=shown, stderr=errors, env=environment)
+            )
+    return started
+
+
+def end(processes: list[subprocess.Popen], out: Path, timeout: float = 300) -> list[tuple]:
+    """`(status, what was shown, errors)` of each process of `start`, when all have ended."""
+    deadline = time.monotonic() + timeout
+    try:
+        statuses = [p.wait(max(1, deadline - time.monotonic())) for p in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    read = [
+        [out.with_suffix(f".{k}.{kind}").read_text() for kind in ("out", "err")]
+        for k in range(len(processes))
+    ]
+    return [(status, *texts) for status, texts in zip(statuses, read, strict=True)]
 
 
 def lines_of(out: Path):

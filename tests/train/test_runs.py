@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import random
 import re
 import shutil
 import signal
@@ -22,6 +21,7 @@ from tests.train.runs import (
     ROOT,
     command,
     lines_of,
+    newest,
     run_command,
     run_here,
     tiny,
@@ -305,46 +305,6 @@ def test_a_refused_text_changes_nothing(finished, tmp_path):
     with pytest.raises(InputError, match="does not hold the data that the run"):
         run_here(replace(config, steps=20, data=replace(config.data, path=str(other))), out)
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kills", [20])
-def test_sigkill_at_random_moments_loses_nothing(finished, tmp_path, kills):
-    """Killed again and again, the run ends with the weights of the run that was left alone."""
-    config, _, _, _ = finished
-    config = replace(config, steps=400, checkpoint_every=7)
-    left_alone = tmp_path / "left_alone"
-    run_here(config, left_alone)
-    out = tmp_path / "killed"
-    random.seed(kills)
-    done = 0
-    while done < kills:
-        process = subprocess.Popen(
-            command(config, out), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        before = newest(out)
-        while process.poll() is None and newest(out) == before:  # it makes progress first
-            time.sleep(0.01)
-        if process.poll() is not None:
-            break
-        time.sleep(random.random())
-        reached = newest(out)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert newest(out) >= reached
-        done += 1
-    assert done > 0
-    last = subprocess.run(
-        command(config, out), cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert last.returncode == 0, last.stderr
-    weights = (out / "params.safetensors").read_bytes()
-    assert weights == (left_alone / "params.safetensors").read_bytes()
-
-
-def newest(out):
-    folder = out / "checkpoints"
-    return max((int(p.name) for p in folder.glob("*") if p.name.isdigit()), default=0)
 
 
 FULL_DISK = """

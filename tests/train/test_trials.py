@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.train.runs import run_here, tiny, write_text_file
-from tests.train.test_tasks import make
+from tests.train.small import make
 from train import measure, step, trials
 from train import state as states
 from train.tasks import find_task

@@ -1,0 +1,88 @@
+"""Runs of each task that take seconds, on data that can be learned."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from tests.train.runs import tiny, write_text_file
+from train.settings import (
+    Classification,
+    Forecasting,
+    Log,
+    Model,
+    Optimizer,
+    PianoRoll,
+    Rolls,
+    Series,
+    Table,
+)
+
+RNG = np.random.default_rng(0)
+QUICK = {
+    "steps": 30,
+    "checkpoint_every": 10,
+    "optimizer": Optimizer(learning_rate=0.02, warmup=5),
+    "log": Log(every=5, validate_every=10),
+}
+
+
+def write_series(folder, count=60):
+    """Two classes: which half of a sequence is louder; of 4 to 20 steps."""
+    lengths, labels = RNG.integers(4, 21, count), RNG.integers(0, 2, count)
+    inputs = np.zeros((count, 20, 3))
+    for k, (n, label) in enumerate(zip(lengths, labels, strict=True)):
+        inputs[k, :n] = RNG.normal(size=(n, 3))
+        half = slice(0, n // 2) if label else slice(n // 2, n)
+        inputs[k, half] *= 5
+    path = folder / "series.npz"
+    np.savez(path, inputs=inputs, labels=np.array(["late", "early"])[labels], lengths=lengths)
+    return path
+
+
+def write_table(folder, rows=400):
+    """A wave with a trend and a second column that follows it, some cells missing, a gap."""
+    time = np.arange(rows)
+    wave = np.sin(time / 5) + 0.002 * time + 0.05 * RNG.normal(size=rows)
+    after = np.roll(wave, 3) * 10 + 100
+    lines = ["when,wave (m), load kW,who"]
+    for t in time:
+        if 150 <= t < 155:
+            continue
+        cell = "" if t % 37 == 0 else f"{wave[t]:.4f}"
+        lines.append(
+            f"2024-{1 + t // 720:02}-{1 + t // 24 % 30:02}T{t % 24:02}:00,{cell},{after[t]:.3f},x"
+        )
+    path = folder / "table.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def write_rolls(folder):
+    """Pieces in which a key moves up by one at every step."""
+
+    def piece(n, start):
+        roll = np.zeros((n, 88))
+        roll[np.arange(n), (start + np.arange(n)) % 12 + 40] = 1
+        return roll
+
+    path = folder / "rolls.npz"
+    names = {"train": 12, "valid": 4, "test": 4}
+    np.savez(path, **{
+        f"{part}_{k}": piece(int(RNG.integers(5, 30)), int(RNG.integers(12)))
+        for part, count in names.items() for k in range(count)
+    })  # fmt: skip
+    return path
+
+
+def make(name, folder):
+    """A config of the task of that name."""
+    if name == "char_lm":
+        return tiny(write_text_file(folder))
+    if name == "classification":
+        data = Series(path=str(write_series(folder)), rows=8, bucket=2)
+        return Classification(data=data, model=Model(hidden=(8,), bidirectional=True), **QUICK)
+    if name == "forecasting":
+        data = Table(path=str(write_table(folder)), context=24, horizon=6, rows=16)
+        return Forecasting(data=data, model=Model(hidden=(16,)), **QUICK)
+    data = Rolls(path=str(write_rolls(folder)), rows=4)
+    return replace(PianoRoll(data=data, model=Model(hidden=(32,)), **QUICK), steps=120)
