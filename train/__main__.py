@@ -1,8 +1,9 @@
 """`python -m train CONFIG.toml [--out DIR] [--steps N] [--any.other.key VALUE]`."""
 
 import dataclasses
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import tyro
 from rich.console import Console
@@ -56,6 +57,13 @@ def main(args: list[str]) -> None:
     train(config, out, Console(quiet=not is_first()))
 
 
+def leave(status: int) -> NoReturn:
+    """End after an error, which may be that of one process of several."""
+    if "train.processes" in sys.modules:  # not before JAX has started
+        sys.modules["train.processes"].leave(status)
+    sys.exit(status)
+
+
 def command_of(config: Config) -> Any:
     """The flags of a config's task, with its values as defaults."""
     kind = type(config)
@@ -85,4 +93,5 @@ def list_configs() -> str:
 
 
 if __name__ == "__main__":
-    run(main, "train", "interrupted; the same command goes on from the newest checkpoint, if any")
+    interrupted = "interrupted; the same command goes on from the newest checkpoint, if any"
+    run(main, "train", interrupted, leave)

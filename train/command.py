@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, NoReturn, TypeVar
 
 import tyro
 
@@ -55,13 +55,19 @@ def parse(default: Options, args: Sequence[str], prog: str) -> Options:
         raise InputError(_one_line(shown.getvalue())) from None
 
 
-def run(main: Callable[[list[str]], None], name: str, interrupted: str) -> None:
+def run(
+    main: Callable[[list[str]], None],
+    name: str,
+    interrupted: str,
+    leave: Callable[[int], NoReturn] = sys.exit,
+) -> None:
     """Run a program; end with one line on stderr and its exit status if it fails.
 
     Args:
       main: the program, called with the arguments of the command line.
       name: what stands before its errors.
       interrupted: what Ctrl-C has cost.
+      leave: ends the process with a status.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a letter that it lacks ends no program
@@ -86,7 +92,7 @@ def run(main: Callable[[list[str]], None], name: str, interrupted: str) -> None:
     else:
         return
     print(f"{name}: {status[1]}", file=sys.stderr)
-    sys.exit(status[0])
+    leave(status[0])
 
 
 def _one_line(box: str) -> str:

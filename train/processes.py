@@ -8,6 +8,7 @@ figures and pictures there, while all of them write their parts of a checkpoint.
 import os
 import pickle
 import socket
+import sys
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -22,7 +23,7 @@ Value = TypeVar("Value")
 
 SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
 KUBERNETES = ("KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX")  # of a Job that is indexed
-PATIENCE = 10  # seconds that a process waits at its end for the others
+LOST = 30  # seconds without a sign of life after which a process is lost, and the others end
 
 
 def started_by_cluster() -> bool:
@@ -56,7 +57,7 @@ def join(flags: Distributed) -> None:
     try:
         jax.distributed.initialize(
             flags.coordinator, flags.processes, flags.process,
-            initialization_timeout=flags.timeout, shutdown_timeout_seconds=PATIENCE,
+            initialization_timeout=flags.timeout, heartbeat_timeout_seconds=LOST,
         )  # fmt: skip
     except (ValueError, RuntimeError) as error:
         raise InputError(f"cannot join the other processes: {str(error).splitlines()[0]}") from None
@@ -86,6 +87,17 @@ def _reach(flags: Distributed) -> None:
 def is_first() -> bool:
     """Whether this process is the one that writes."""
     return jax.process_index() == 0
+
+
+def leave(status: int) -> None:
+    """End one of several processes after an error: JAX would wait for those that are gone."""
+    if jax.process_count() == 1:
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if is_first():  # without it JAX aborts the others: let them say what they have to say
+        time.sleep(1)
+    os._exit(status)
 
 
 def first_does(function: Callable[[], Value]) -> Value:

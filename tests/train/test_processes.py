@@ -86,8 +86,8 @@ def test_a_process_that_is_lost_ends_the_other(tmp_path):
     wait_for(lambda: newest(out) >= 20)
     processes[1].kill()
     (status, _, error), _ = end(processes, out, 60)
-    assert status == 1
-    assert "train: " in error
+    assert status in (1, -signal.SIGABRT)  # JAX aborts one that waits for a checkpoint's parts
+    assert ("train: " in error) == (status == 1)
     assert "Traceback" not in error
     before = newest(out)
     assert before >= 20
