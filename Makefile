@@ -12,13 +12,14 @@ PEERS_READY := $(VENV)/peers-$(INTERPRETER)
 BENCH_READY := $(VENV)/bench-$(INTERPRETER)
 WORKERS ?= auto
 
-.PHONY: help train test test-slow test-peers bench check format clean
+.PHONY: help train test test-slow test-peers browser bench check format clean
 
 help:
 	@echo "make train      train the character language model, into runs/char_lm"
 	@echo "make test       all quick tests (minutes)"
 	@echo "make test-slow  the longer proofs"
 	@echo "make test-peers the tests against PyTorch and Keras, which it installs"
+	@echo "make browser    Chromium for the slow tests that open pages, where this is Debian and root"
 	@echo "make bench      jlstm against its peers, 20 minutes; ARGS=\"--only table\" a part of it"
 	@echo "make check      lint and types"
 	@echo "make format     format the code"
@@ -31,11 +32,18 @@ train: $(TRAIN_READY)
 test: $(TEST_READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
-test-slow: $(TEST_READY)
+test-slow: $(TEST_READY) browser
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
 
 test-peers: $(PEERS_READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/peers docs/coming-from.md
+
+browser:
+	@if command -v chromium chromium-browser >/dev/null; then :; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  echo "installing Chromium"; \
+	  { apt-get update && apt-get install --yes --no-install-recommends chromium; } >/dev/null; \
+	else echo "there is no chromium: install it, or the tests that open pages skip"; fi
 
 bench: $(BENCH_READY)
 	$(BIN)/python -m benchmarks $(ARGS)

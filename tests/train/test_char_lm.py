@@ -169,6 +169,18 @@ def test_generate_draws_from_the_prediction():
     np.testing.assert_allclose(frequencies, jax.nn.softmax(bias / 0.5), atol=0.015)
 
 
+def test_a_process_makes_its_rows_alone():
+    config = replace(TINY, data=Text(rows=4, chunk=16))
+    for whole, *parts in (
+        [batch_at(TOKENS, config.data, 0, 3, own) for own in (slice(None), slice(3), slice(3, 4))],
+        *zip(*(in_order(config, TOKENS[:300], 4, own)
+               for own in (slice(None), slice(3), slice(3, 4))), strict=True),
+    ):  # fmt: skip
+        jax.tree.map(
+            lambda a, *b: np.testing.assert_array_equal(a, np.concatenate(b)), whole, *parts
+        )
+
+
 def test_the_table_has_the_bits_of_every_character(tmp_path):
     config = tiny(write_text_file(tmp_path))
     data = load(config)

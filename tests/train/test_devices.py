@@ -10,15 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec as P
 
 from tests.problems import assert_close, tolerance
 from tests.train.runs import ROOT, TINY, command, run_here, tiny, write_text_file
-from train.devices import flops_limit, make_mesh
-from train.settings import Regularize
-from train.state import init_train_state
-from train.step import batch_loss, loss_and_gradient
+from tests.train.small import make
+from train import checkpoint
+from train.devices import AXIS, flops_limit, make_mesh, shared_axis
+from train.settings import Model, Regularize
+from train.state import init_train_state, shapes
+from train.step import batch_loss, loss_and_gradient, train_step
 from train.tasks import Batch, Shape
-from train.tasks.char_lm import TASK
+from train.tasks.char_lm import TASK, batch_at
 
 
 @pytest.mark.parametrize(("rows", "devices"), [(1, 1), (4, 4), (5, 1), (6, 3), (8, 4), (32, 4)])
@@ -57,6 +60,86 @@ def test_several_devices_give_the_gradient_of_one(rows):
         config, TASK, state.params, memory, batch, jax.random.key(0)
     )
     assert_close(found, wanted, tolerance(jnp.float32, "gradients"))
+
+
+WIDE = replace(TINY, model=Model(embedding=8, hidden=(16, 16)), shard_weights=True)
+
+
+def test_sharded_weights_give_the_gradient_of_whole_ones():
+    rng = np.random.default_rng(0)
+    inputs, targets = (rng.integers(0, 7, (4, 9)) for _ in range(2))
+    batch = Batch(inputs, targets, np.array([9, 2, 5, 0], np.int32), np.full(4, True))
+    gradient = jax.jit(loss_and_gradient, static_argnums=(0, 1))
+    found, expected = (
+        gradient(config, TASK, init_train_state(config, TASK, Shape(7, 0, 7)), batch, 0)
+        for config in (WIDE, replace(WIDE, shard_weights=False))
+    )
+    assert_close(found, expected, tolerance(jnp.float32, "gradients"))
+    parts = [leaf for leaf in jax.tree.leaves(found[1]) if leaf.ndim > 1]
+    assert all(leaf.addressable_shards[0].data.size == leaf.size // 4 for leaf in parts[1:])
+    assert parts[0].shape == (7, 8)  # the embedding: by its features, as 7 tokens cannot be shared
+    assert parts[0].addressable_shards[0].data.shape == (7, 2)
+
+
+def held(state):
+    """Bytes of a state on the first device."""
+    return sum(a.addressable_shards[0].data.nbytes for a in jax.tree.leaves(state))
+
+
+@pytest.mark.parametrize("trials", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_each_of_four_devices_holds_a_quarter(trials):
+    config = replace(WIDE, model=Model(embedding=32, hidden=(64, 64)), trials=trials)
+    config = replace(config, optimizer=replace(config.optimizer, average=0.9))
+    whole = replace(config, shard_weights=False)
+    shape = Shape(8, 0, 8)
+    tokens = np.random.default_rng(0).integers(0, 8, 2000)
+    batch = batch_at(tokens, config.data, 0, 0)
+    batch = jax.tree.map(lambda a: a if trials == 1 else np.stack([a] * trials), batch)
+    state, copied = (init_train_state(c, TASK, shape) for c in (config, whole))
+    for _ in range(2):  # it stays so
+        assert held(state._replace(memory=())) < 0.27 * held(copied._replace(memory=()))
+        state, figures = train_step(config, TASK, state, batch)
+        copied, expected = train_step(whole, TASK, copied, batch)
+        np.testing.assert_allclose(figures.loss, expected.loss, rtol=1e-5)
+    for a, b in zip(jax.tree.leaves(state.params), jax.tree.leaves(copied.params), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize(("shape", "count", "spec"), [
+    ((6, 8), 4, P(None, AXIS)),
+    ((16, 8), 4, P(AXIS)),
+    ((6, 10), 4, P()),  # nothing can be shared evenly
+    ((64,), 4, P()),  # small
+    ((64, 64), 1, P(AXIS)),
+])  # fmt: skip
+def test_the_longest_axis_is_shared(shape, count, spec):
+    assert shared_axis(shape, count) == spec
+
+
+def test_a_checkpoint_is_read_on_other_devices(tmp_path):
+    """Written by four that share the weights: read by three, by one, and by four that do not."""
+    config = replace(WIDE, data=replace(TINY.data, rows=12))
+    shape = Shape(7, 0, 7)
+    state = init_train_state(config, TASK, shape)
+    checkpoint.save(tmp_path, 1, state, {})
+    found, _ = checkpoint.newest(tmp_path)
+    for rows, shard in ((12, False), (12, True), (3, True), (1, False)):
+        other = replace(config, data=replace(config.data, rows=rows), shard_weights=shard)
+        like = shapes(other, TASK, shape)._replace(memory=shapes(config, TASK, shape).memory)
+        loaded = checkpoint.load(found, like)
+        for a, b, c in zip(*map(jax.tree.leaves, (loaded, state, like)), strict=True):
+            np.testing.assert_array_equal(a, b)
+            assert a.sharding == c.sharding
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["char_lm", "classification", "forecasting", "piano_roll"])
+def test_a_run_with_sharded_weights(name, tmp_path):
+    config = make(name, tmp_path)
+    whole, _ = run_here(config, tmp_path / "whole")
+    found, shown = run_here(replace(config, shard_weights=True), tmp_path / "shared")
+    assert "devices: 4" in shown
+    assert found["test"] == pytest.approx(whole["test"], rel=1e-3)
 
 
 def test_the_limit_is_measured():

@@ -413,7 +413,7 @@ def test_the_report_in_a_browser(finished, tmp_path):
     """Chromium draws the page: its title is there, and a picture of it is not blank."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
-        pytest.skip("there is no chromium on the PATH")
+        pytest.skip("there is no chromium on the PATH; `make browser` installs it")
     page = (finished[1] / "report.html").resolve().as_uri()
     flags = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1000,1400"]
     options = {"capture_output": True, "check": True, "timeout": 120, "cwd": tmp_path}

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+import jlstm
 from tests.train.runs import ROOT, command, run_command, run_here
 from tests.train.small import RNG, make
 from train import measure, step
@@ -36,6 +37,62 @@ from train.tasks import TASKS, Data, Task, find_task
 from train.tasks import forecasting as forecasts
 
 NAMES = ("classification", "forecasting", "piano_roll")
+
+
+def test_packed_pieces_are_read_as_if_alone(tmp_path):
+    """Rows of several pieces: the loss of all is that of the pieces one by one."""
+    alone = make("piano_roll", tmp_path)
+    task = find_task("piano_roll")
+    data = task.load(alone)
+    bins = int(jlstm.plan_packing([len(roll) - 1 for roll in data.train], 64).row.max()) + 1
+    assert 1 < bins < len(data.train)
+    packed = replace(alone, data=replace(alone.data, packed=64, rows=1))
+    params = init_model(jax.random.key(0), packed.model, data.shape)
+    batches = task.batches(packed, data)
+    total = steps = pieces = 0
+    for k in range(bins):  # an epoch
+        batch = batches[k]
+        assert batch.inputs.shape == (1, 64, 88)
+        pieces += batch.resets.sum()
+        loss, _ = step.batch_loss(packed, task, params, (), batch, None)
+        total, steps = total + float(loss) * batch.lengths.sum(), steps + batch.lengths.sum()
+    found = measure.evaluate(alone, task, params, data.train)
+    assert pieces == len(data.train)
+    assert steps == sum(len(roll) - 1 for roll in data.train)
+    assert total / steps == pytest.approx(found["nll_per_step"], rel=1e-5)
+    again = task.batches(packed, data)[5]
+    jax.tree.map(np.testing.assert_array_equal, again, batches[5])
+
+
+def test_rows_too_short_for_a_piece_are_refused(tmp_path):
+    config = make("piano_roll", tmp_path)
+    config = replace(config, data=replace(config.data, packed=10))
+    task = find_task("piano_roll")
+    with pytest.raises(InputError, match=r"data.packed = 10 steps are too few for a piece of \d\d"):
+        task.batches(config, task.load(config))
+
+
+def test_a_process_makes_its_rows_alone(loaded):
+    """The rows of two processes, one after the other, are those of one."""
+    config, task, data, _ = loaded
+    half = config.data.rows // 2
+    for k in (0, 5):
+        whole = task.batches(config, data)[k]
+        parts = [
+            task.batches(config, data, part)[k] for part in (slice(0, half), slice(half, None))
+        ]
+        jax.tree.map(
+            lambda a, *b: np.testing.assert_array_equal(a, np.concatenate(b)), whole, *parts
+        )
+    for whole, *parts in zip(
+        task.in_order(config, data.test, 4),
+        task.in_order(config, data.test, 4, slice(0, 1)),
+        task.in_order(config, data.test, 4, slice(1, None)),
+        strict=True,
+    ):
+        jax.tree.map(
+            lambda a, *b: np.testing.assert_array_equal(a, np.concatenate(b)), whole, *parts
+        )
 
 
 @pytest.fixture(scope="module", params=NAMES)
