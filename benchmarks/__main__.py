@@ -9,13 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
-import time
-from importlib import metadata
 from pathlib import Path
 
+from benchmarks.machine import machine
 from benchmarks.report import write_report
 from benchmarks.shapes import SHAPES, Shape
 
@@ -195,21 +193,6 @@ def costs(bench: Bench) -> dict:
     return found
 
 
-def machine(cores: int) -> dict:
-    """What the figures belong to."""
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-         if line.startswith("model name")), platform.processor(),
-    )  # fmt: skip
-    return {
-        "cpu": model,
-        "cores": cores,
-        "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d"),
-        "packages": {name: metadata.version(name) for name in PACKAGES},
-    }
-
-
 def main() -> None:
     """Run everything, or the parts that are named."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -233,7 +216,7 @@ def main() -> None:
     }
     results = json.loads(options.out.read_text()) if options.out.exists() else {}
     for name in [options.only] if options.only else parts:
-        results |= {"machine": machine(cores), name: parts[name]()}
+        results |= {"machine": machine(cores, PACKAGES), name: parts[name]()}
         bench.stop()
         options.out.parent.mkdir(exist_ok=True)
         part = options.out.with_suffix(".part")

@@ -30,23 +30,24 @@ def write_report(path: Path) -> None:
     path.with_suffix(".md").write_text(whole + "\n")
     if path.parent == Path(__file__).parent / "results":
         if "table" in results:
-            _write_between(README, short)
+            write_between(README, short)
         if "kinds" in results:
-            _write_between(LAYERS, _kinds_table(results))
+            write_between(LAYERS, _kinds_table(results))
         if "modules" in results:
-            _write_between(COMING_FROM, _modules_table(results))
+            write_between(COMING_FROM, _modules_table(results))
     if "table" in results:
         _draw(results, path.with_suffix(".png"))
 
 
-def _write_between(page: Path, text: str) -> None:
+def write_between(page: Path, text: str) -> None:
+    """Put a text where a page has its figures."""
     before, _, rest = page.read_text().partition(BEGIN)
     page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
 
 
 def _kinds_table(results: dict) -> str:
     lines = [["training step at A", "ms"]]
-    return _table(lines + [[name, f"{ms:.1f}"] for name, ms in results["kinds"].items()])
+    return markdown_table(lines + [[name, f"{ms:.1f}"] for name, ms in results["kinds"].items()])
 
 
 def _modules_table(results: dict) -> str:
@@ -55,7 +56,7 @@ def _modules_table(results: dict) -> str:
     for letter, found in results["modules"].items():
         cells = [f"{found[what][name]:.1f}" for what in ("train", "forward") for name in MODULES]
         lines.append([_sizes(letter), *cells])
-    return _table(lines)
+    return markdown_table(lines)
 
 
 def one_device(times: dict[str, float]) -> dict[str, float]:
@@ -113,7 +114,7 @@ def _short_tables(results: dict) -> list[str]:
                 lines.append([_sizes(letter), *cells, f"{ratios[letter]:.2f}"])
             mean = f"**{geometric_mean(ratios.values()):.2f}**"
             lines.append(["geometric mean", *[""] * len(names), mean])
-            tables.append(_table(lines))
+            tables.append(markdown_table(lines))
     if "costs" in results:
         errors = results["costs"]["error"]
         lines = [["error against float64", *(f"{k}: `hs`" for k in errors),
@@ -125,7 +126,7 @@ def _short_tables(results: dict) -> list[str]:
                 for found in errors.values()
             ]
             lines.append([LABELS[name], *cells])
-        tables.append(_table(lines))
+        tables.append(markdown_table(lines))
     return tables
 
 
@@ -141,25 +142,25 @@ def _other_tables(results: dict) -> list[str]:
                 share = bound / all_cores(found[what])["jlstm"]
                 cells += [f"{bound:.1f}", f"{share:.2f}"]
             lines.append(cells)
-        tables += ["## The limit", _table(lines)]
+        tables += ["## The limit", markdown_table(lines)]
     if "costs" in results:
         costs = results["costs"]
         lines = [["temporary memory of training at A", "units of batch * time * hidden floats"]]
         lines += [[str(name), f"{units:.2f}"] for name, units in costs["memory"].items()]
-        tables += ["## Memory and compilation", _table(lines)]
+        tables += ["## Memory and compilation", markdown_table(lines)]
         long = costs["long"]["units"] * 100_000 * 128 * 4 / 2**20
         tables.append(f"100,000 steps of batch 1 and 128 units with `save=316`: {long:.0f} MiB.")
         lines = [["seconds to compile training at A with time", *costs["compile"]["jlstm"]]]
         for name, found in costs["compile"].items():
             lines.append([LABELS[name], *(f"{seconds:.2f}" for seconds in found.values())])
-        tables.append(_table(lines))
+        tables.append(markdown_table(lines))
     if "stream" in results:
         names = list(results["stream"][0]["step"])
         lines = [["one step at batch 1, microseconds", *map(LABELS.get, names)]]
         for row in results["stream"]:
             cells = [f"{1000 * row['step'][name]:.1f}" for name in names]
             lines.append([f"{row['hidden']} units", *cells])
-        tables += ["## A stream", _table(lines)]
+        tables += ["## A stream", markdown_table(lines)]
     if "kinds" in results:
         tables += ["## Kinds of layers", _kinds_table(results)]
     if "modules" in results:
@@ -172,7 +173,7 @@ def _other_tables(results: dict) -> list[str]:
             lines.append([letter, *cells])
         tables += [
             "## vmap\n\nData against the batched call, 8 sets of weights against 8 calls.",
-            _table(lines),
+            markdown_table(lines),
         ]
     for axis, rows in results.get("sweeps", {}).items():
         names = list(rows[0]["train"])
@@ -180,7 +181,7 @@ def _other_tables(results: dict) -> list[str]:
         for row in rows:
             cells = [f"{row['train'][n]:.2f}" for n in names]
             lines.append(["x".join(map(str, row["shape"])), *cells])
-        tables.append(_table(lines))
+        tables.append(markdown_table(lines))
     return tables
 
 
@@ -194,7 +195,8 @@ def _shape(letter: str) -> Shape:
     return SHAPES[letter]
 
 
-def _table(lines: list[list]) -> str:
+def markdown_table(lines: list[list]) -> str:
+    """The first line is the head."""
     header, *rows = [[str(cell) for cell in line] for line in lines]
     rule = ["---"] * len(header)
     return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *rows))

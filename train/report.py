@@ -150,7 +150,10 @@ def _curves(lines: list[dict[str, Any]], task: Task, data: Data) -> Figure:
     label = f"{task.baseline.replace('_', ' ')}, {value:.3g}"
     axes[1].axhline(value, color="gray", linestyle=":", label=label)
     for axis, name in zip(axes, (task.unit, task.headline), strict=True):
-        axis.set(xlabel="step", ylabel=name.replace("_", " "), ylim=(0, None))
+        drawn = [np.asarray(line.get_ydata(), float) for line in axis.get_lines()]
+        heights = [y for ys in drawn for y in ys[len(ys) // 10 :]]
+        top = 1.1 * max(heights)  # the first steps would press the rest flat
+        axis.set(xlabel="step", ylabel=name.replace("_", " "), ylim=(0, top))
         axis.legend(frameon=False)
         axis.spines[["top", "right"]].set_visible(False)
     return figure
