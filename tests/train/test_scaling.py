@@ -145,9 +145,12 @@ def test_the_command(tmp_path):
     assert process.stderr == "train.scaling: --devices must be 1 or more, got 0\n"
 
 
+@pytest.mark.slow
 def test_the_page_shows_what_the_functions_say():
     page = (ROOT / "docs" / "scaling.md").read_text()
-    for command in re.findall(r"python -m train.scaling (configs/\S+ .*)", page):
+    commands = re.findall(r"`python -m train.scaling (configs/\S+ [^`]*)`", page)
+    assert len(commands) == 3
+    for command in commands:
         process = run_command(*command.split(), module="train.scaling")
         assert process.returncode == 0, process.stderr
         assert process.stdout.strip() in page
