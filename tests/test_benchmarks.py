@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import report
+from benchmarks import report, scaling
 from benchmarks.shapes import SHAPES
 
 RESULTS = report.README.parent / "benchmarks" / "results" / "cpu.json"
@@ -49,3 +49,9 @@ def test_everybody_at_their_best():
     assert best == {"jlstm": 2.0, "haiku": 5.0, "torch": 3.0}
     assert report.ratio(best) == 1.5
     assert report.limit(times) == 1.0
+
+
+def test_the_scaling_of_training_is_in_the_docs():
+    results = json.loads(scaling.RESULTS.read_text())
+    assert scaling.page_table(results) in scaling.PAGE.read_text()
+    assert set(results["models"]) == set(scaling.MODELS)

@@ -206,7 +206,7 @@ def main(args: list[str]) -> None:
     device = measured_here() if command.accelerator == "here" else ACCELERATORS[command.accelerator]
     print(
         f"{count(weights):,} weights; {config.data.rows} rows of {steps} steps; "
-        f"{config.model.dtype}; {command.accelerator}"
+        f"{config.model.dtype}; {command.accelerator}\n"
     )
     found = [estimate(config, weights, steps, n, device) for n in command.devices]
     for line in table(found, device):

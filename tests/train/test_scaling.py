@@ -139,7 +139,7 @@ def test_the_command(tmp_path):
     assert process.returncode == 0, process.stderr
     head, *lines = process.stdout.splitlines()
     assert "4 rows of 16 steps" in head
-    assert [line.split("|")[1].strip() for line in lines[2:]] == ["1", "8"]
+    assert [line.split("|")[1].strip() for line in lines[3:]] == ["1", "8"]
     process = run_command(str(path), "--devices", "0", module="train.scaling")
     assert process.returncode == 2
     assert process.stderr == "train.scaling: --devices must be 1 or more, got 0\n"
