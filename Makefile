@@ -39,7 +39,7 @@ test-peers: $(PEERS_READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/peers docs/coming-from.md
 
 browser:
-	@if command -v chromium chromium-browser >/dev/null; then :; \
+	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null; then :; \
 	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 	  echo "installing Chromium"; \
 	  { apt-get update && apt-get install --yes --no-install-recommends chromium; } >/dev/null; \
