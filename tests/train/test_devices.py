@@ -86,7 +86,8 @@ def held(state):
     return sum(a.addressable_shards[0].data.nbytes for a in jax.tree.leaves(state))
 
 
-@pytest.mark.parametrize("trials", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("trials", [1, 2])
 def test_each_of_four_devices_holds_a_quarter(trials):
     config = replace(WIDE, model=Model(embedding=32, hidden=(64, 64)), trials=trials)
     config = replace(config, optimizer=replace(config.optimizer, average=0.9))

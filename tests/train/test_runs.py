@@ -316,10 +316,10 @@ run(main, "train", "interrupted")
 """
 
 
+@SLOW
 @pytest.mark.parametrize(("validate_every", "message"), [
     (40, r"cannot write checkpoint 20 to .*; earlier checkpoints are untouched"),
-    pytest.param(20, r"cannot write .*/best.safetensors: File too large; checkpoints are untouched",
-                 marks=SLOW),
+    (20, r"cannot write .*/best.safetensors: File too large; checkpoints are untouched"),
 ])  # fmt: skip
 def test_a_disk_that_fills(finished, tmp_path, validate_every, message):
     """A limit on file sizes gives the errors of a full disk: here, once weights are written."""
@@ -579,6 +579,7 @@ def test_the_command_from_end_to_end(finished, tmp_path):
     assert len(process.stdout) == 3 + 9 + 1
 
 
+@SLOW
 def test_on_tiny_shakespeare(tmp_path):
     path = Path(os.environ.get("JLSTM_DATA", "")) / "tinyshakespeare.txt"
     if not path.exists():

@@ -174,7 +174,7 @@ def with_rates(**rates):
 
 
 @pytest.mark.parametrize("rates", [
-    {"inputs": 0.3, "layers": 0.3}, {"zoneout_h": 0.3, "zoneout_c": 0.5},
+    {"inputs": 0.3, "zoneout_h": 0.3, "zoneout_c": 0.5},
     *(pytest.param({name: 0.3}, marks=pytest.mark.slow)
       for name in ("inputs", "layers", "outputs", "weights")),
 ], ids=str)  # fmt: skip
