@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 Count = Annotated[int, Field(ge=1)]
+Size = Annotated[int, Field(ge=1, le=2**20)]
+Rows = Annotated[int, Field(ge=1, le=2**16)]
+Bucket = Annotated[int, Field(ge=1, le=256)]
 Whole = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(gt=0, lt=0.5)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -23,13 +26,13 @@ class Model:
 
     __pydantic_config__ = STRICT
 
-    embedding: Count = 64
+    embedding: Size = 64
     """Features of a token's embedding; inputs that are numbers have none."""
-    hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = (256,)
+    hidden: Annotated[tuple[Size, ...], Field(min_length=1)] = (256,)
     """Units of each layer."""
     cell: Cell = "lstm"
     """The kind of all layers: see docs/layers.md."""
-    projection: Count | None = None
+    projection: Size | None = None
     """Numbers that a projected layer shows; of `cell = "projected"` alone."""
     bidirectional: bool = False
     """Whether each layer reads in both directions; for tasks with one output a sequence."""
@@ -113,7 +116,7 @@ class Text:
 
     path: str | None = None
     """A UTF-8 text file. Without one: the Python language reference that ships inside Python."""
-    rows: Count = 32
+    rows: Rows = 32
     """Places in the text that are read side by side: the batch."""
     chunk: Count = 128
     """Characters read, and steps the gradient flows back, in one training step."""
@@ -147,9 +150,9 @@ class Series:
     """A .ts file or an .npz file. Without one: JapaneseVowels, which the package sktime holds."""
     test_path: str | None = None
     """A file with the test split; without one it is drawn from the first."""
-    rows: Count = 32
+    rows: Rows = 32
     """Sequences side by side: the batch."""
-    bucket: Count = 8
+    bucket: Bucket = 8
     """Batches that are drawn at once and sorted by length, so that little is padded; 1 is none."""
     validation: Fraction = 0.15
     """Share of the training sequences that validation uses, drawn by the seed."""
@@ -174,7 +177,7 @@ class Table:
     """Steps that the model sees."""
     horizon: Count = 12
     """Steps that it forecasts."""
-    rows: Count = 64
+    rows: Rows = 64
     """Windows side by side: the batch."""
     validation: Fraction = 0.15
     """Share of the steps, before the test split, that validation forecasts."""
@@ -190,11 +193,11 @@ class Rolls:
 
     path: str | None = None
     """A .mat file with `traindata`, `validdata` and `testdata`, or an .npz file of rolls."""
-    rows: Count = 16
+    rows: Rows = 16
     """Pieces side by side: the batch."""
-    bucket: Count = 8
+    bucket: Bucket = 8
     """Batches that are drawn at once and sorted by length, so that little is padded; 1 is none."""
-    packed: Count | None = None
+    packed: Size | None = None
     """Steps of a row that holds several pieces, its memory emptied where each begins: all batches
     are of one shape, and almost nothing is padded. Without it a row is a piece."""
 

@@ -32,6 +32,8 @@ def test_shipped_configs(path):
     ("steps = 2.5", "steps: should be a valid integer, got 2.5"),
     ('steps = "3"', "steps: should be a valid integer, got '3'"),
     ("steps = true", "steps: should be a valid integer, got True"),
+    ("[data]\nrows = 1000000000000", "data.rows: should be less than or equal to 65536, got 1000"),
+    ("[model]\nhidden = [2000000]", "model.hidden.0: should be less than or equal to 1048576"),
     ("seed = -1", "seed: should be greater than or equal to 0, got -1"),
     ("[optimizer]\nlearning_rate = 0", "learning_rate: should be greater than 0, got 0"),
     ("[optimizer]\nlearning_rate = nan", "optimizer.learning_rate: should be"),
