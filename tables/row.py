@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+# A loop over a net of a hundred weights is then one compiled function, not some calls a step.
+SMALL_LOOPS = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=10000000"
+
 Say = Callable[[str], None]
 
 
@@ -39,6 +42,8 @@ class Row:
     budget: int
     quick: tuple[int, int] | None = None  # trials and budget of the quick set; None: not in it
     deviations: str = ""  # from the paper
+    flags: str = ""  # for XLA, in the row's process
+    note: str = ""  # where ours falls short: what was tried
 
 
 def spread(values: list[float]) -> str:

@@ -1,23 +1,20 @@
-"""Rows measured in processes of their own, several at once; each one leaves a file when it is done."""
+"""Rows measured in processes of their own, several at once; each leaves a file when it is done."""
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
-import platform
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import machine
 from tables.row import Row
+from train.files import write_text
 
-# A loop over a net of a hundred weights is then one compiled function, not some calls a step.
-SMALL_LOOPS = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=10000000"
 ONE_CORE = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 
@@ -33,8 +30,6 @@ def measure_all(
       quick: with the trials and the budget of the quick set.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    flags = os.environ.get("XLA_FLAGS", "")
-    os.environ["XLA_FLAGS"] = f"{flags} {SMALL_LOOPS} {ONE_CORE}".strip()
     os.environ["JAX_NUM_CPU_DEVICES"] = "1"  # of a training run that a row starts
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=1)
     with pool:
@@ -49,34 +44,23 @@ def measure_all(
 
 def measure(name: str, folder: Path, quick: bool) -> str:
     """Measure the row of that name, and write what it found."""
-    from tables.rows import ROWS  # JAX starts in this process alone
+    from tables.rows import ROWS
 
     row = ROWS[name]
+    given = os.environ.get("XLA_FLAGS", "")  # JAX, which has computed nothing yet, reads them then
+    os.environ["XLA_FLAGS"] = f"{given} {ONE_CORE} {row.flags}".strip()
     trials, budget = row.quick if quick and row.quick else (row.trials, row.budget)
     began = time.monotonic()
     print(f"{name}: begins, {trials} trials", flush=True)
     measured = row.measure(trials, budget, lambda line: print(f"{name}: {line}", flush=True))
     found = {
         "name": name, "line": measured.line, "trials": trials, "budget": budget,
-        "seconds": round(time.monotonic() - began), **about(), "figures": measured.figures,
+        "seconds": round(time.monotonic() - began),
+        "machine": machine(1, ["jax", "numpy", "optax"]),
+        "figures": measured.figures,
     }  # fmt: skip
-    partial = folder / f".{name}.json"
-    partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    partial.replace(folder / f"{name}.json")
+    write_text(folder / f"{name}.json", json.dumps(found, indent=1) + "\n")
     return measured.line
-
-
-def about() -> dict[str, Any]:
-    """When, with what and on what a row was measured."""
-    import jax
-
-    from benchmarks.machine import describe
-
-    return {
-        "date": datetime.date.today().isoformat(),
-        "versions": {"python": platform.python_version(), "jax": jax.__version__},
-        "machine": describe(),
-    }
 
 
 def results(folder: Path) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from jlstm.variants import init_rnn
 from tables.layers.model import Layer
 from tables.nets.blocks import Layout
 from tables.problems import arithmetic, lags, order, two_sequence
-from tables.row import Measure, Row
+from tables.row import SMALL_LOOPS, Measure, Row
 from tables.rows.at_the_end import Blocks, ByTest, Task, of_blocks, of_layer
 from tables.rows.foretelling import lag_of_blocks, lag_of_layer, reber_of_blocks, reber_of_layer
 from tables.trials import Criterion
@@ -92,7 +92,8 @@ def _reber(layout: Layout, rate: float) -> Measure:
 
 
 def _row(name: str, setting: str, published: str, measure: Measure, *rest, **more) -> Row:
-    return Row(f"hs97-{name}", SECTION, setting, published, measure, *rest, **more)
+    flags = "" if "`jlstm" in setting else SMALL_LOOPS
+    return Row(f"hs97-{name}", SECTION, setting, published, measure, *rest, flags=flags, **more)
 
 
 ROWS = (
