@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -84,7 +84,7 @@ def _learn_one(
 
     gradient, wrongs = jax.grad(error, has_aux=True)(learner.net)
     updates, state = optimizer(layer.rate).update(gradient, learner.optimizer)
-    model = optax.apply_updates(learner.net, updates)
+    model: Any = optax.apply_updates(learner.net, updates)
     all_right = (jnp.abs(wrongs) <= criterion.tolerance).all()
     right = jnp.where(all_right, learner.right + len(wrongs), 0)
     new = Learner(model, state, right, learner.seen + len(wrongs), right >= RECENT)

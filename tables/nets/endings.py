@@ -121,9 +121,9 @@ def _learn_one(
         return (wrongs**2).sum() / 2, wrongs
 
     gradient, wrongs = jax.grad(error, has_aux=True)(learner.net)
-    rate = jnp.where(learner.solved, 0.0, rate)
+    now = jnp.where(learner.solved, 0.0, rate)
     net = jax.tree.map(
-        lambda weights, slope, there: weights - rate * slope * there,
+        lambda weights, slope, there: weights - now * slope * there,
         learner.net,
         gradient,
         connections(layout),

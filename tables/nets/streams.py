@@ -29,12 +29,20 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int
 
 
+class Slopes(NamedTuple):
+    """How each cell changes with each of the weights that feed it."""
+
+    cell: Float[Array, "sources cells"]
+    input_gate: Float[Array, "sources cells"]
+    forget_gate: Float[Array, "sources cells"] | None
+
+
 class Memory(NamedTuple):
     """What a net keeps from step to step."""
 
     s: Float[Array, "cells"]
     back: Float[Array, "back"]
-    slopes: Net  # of each cell by the weights that feed it, `(sources, cells)`
+    slopes: Slopes
 
 
 def init_memory(layout: Layout) -> Memory:
@@ -42,9 +50,8 @@ def init_memory(layout: Layout) -> Memory:
     there = connections(layout)
     slope = jnp.zeros_like(there.cell)
     forget = slope if layout.forget_gates else None
-    return Memory(
-        jnp.zeros(layout.memory), jnp.zeros(layout.back), Net(slope, slope, forget, None, None)
-    )
+    slopes = Slopes(slope, slope, forget)
+    return Memory(jnp.zeros(layout.memory), jnp.zeros(layout.back), slopes)
 
 
 def learn_step(
@@ -62,10 +69,11 @@ def learn_step(
 
     (gradient, by_s), y = jax.grad(error, argnums=(0, 1), has_aux=True)(net, units.s)
     by_cell = jax.tree.map(lambda slope: slope * by_s, slopes)
+    forget = by_cell.forget_gate
     gradient = gradient._replace(
         cell=by_cell.cell,
         input_gate=_by_block(layout, by_cell.input_gate),
-        forget_gate=_by_block(layout, by_cell.forget_gate) if layout.forget_gates else None,
+        forget_gate=None if forget is None else _by_block(layout, forget),
     )
     return Memory(units.s, units.back, slopes), y, gradient
 
@@ -147,15 +155,13 @@ def descend(net: Net, gradient: Net, there: Net, rate: Float[Array, ""]) -> Net:
     return jax.tree.map(lambda w, slope, mask: w - rate * slope * mask, net, gradient, there)
 
 
-def _slopes(layout: Layout, memory: Memory, units: Units, u: Array) -> Net:
+def _slopes(layout: Layout, memory: Memory, units: Units, u: Array) -> Slopes:
     """How each cell changes with the weights that feed it: before this step, and in it."""
     slope_g = (4 - units.g**2) / 4 if layout.squashed else units.g * (1 - units.g)
-    now = Net(
+    now = Slopes(
         units.i * slope_g,
         units.g * units.i * (1 - units.i),
         memory.s * units.f * (1 - units.f) if layout.forget_gates else None,
-        None,
-        None,
     )
     return jax.tree.map(lambda old, new: units.f * old + u[:, None] * new, memory.slopes, now)
 

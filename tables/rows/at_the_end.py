@@ -117,7 +117,7 @@ def _measure(
     solved, seen = (np.asarray(a).tolist() for a in (learners.solved, learners.seen))
     wrong = (errors > task.wrong).sum(1).tolist()
     line = solved_line(solved, seen)
-    if without_wrong:
+    if isinstance(task.criterion, ByTest) and without_wrong:
         line += f"; first none wrong of {task.criterion.number} after "
         line += spread(list(without_wrong.values()))
     line += f"; {spread(wrong)} of {TEST} wrong"

@@ -33,7 +33,10 @@ BIASES = (0.5, 1.0, 1.5, 2.0)  # of the forget gates; of the others with a minus
 SYMBOLS = 10_000  # between two looks at the nets
 TEST_STREAMS, PERFECT = 10, 1_000_000  # all right on so many symbols each
 SEGMENT = 1000
-CHUNK, ROWS = 100, 8  # symbols of the gradient, and streams side by side, of this library's layers
+CHUNK, SIDE_BY_SIDE = (
+    100,
+    8,
+)  # symbols of the gradient, and streams side by side, of this library's layers
 
 Advance = Callable[[Any, Any, Any], tuple[Any, Any]]
 
@@ -112,17 +115,20 @@ def of_layer(
 ) -> Measured:
     """A layer of this library learns from streams that do not end."""
     first, second, key = jax.random.split(jax.random.key(0), 3)
-    layer = Layer(7, 16, 7, rate=0.01, batch=ROWS, init=init)
+    layer = Layer(7, 16, 7, rate=0.01, batch=SIDE_BY_SIDE, init=init)
     source = Source(reber.start, partial(reber.continual, steps=CHUNK), resets)
     models = jax.vmap(partial(init_model, layer))(jax.random.split(first, trials))
     draw = jax.vmap(partial(layers.streams.init_learner, layer, source))
     learners = draw(models, jax.random.split(second, trials))
     state = init_state(jax.tree.map(lambda a: a[0], models).layer)
-    steps = SYMBOLS // (CHUNK * ROWS)
+    steps = SYMBOLS // (CHUNK * SIDE_BY_SIDE)
+    symbols = steps * CHUNK * SIDE_BY_SIDE
 
     def learn(now: Trials, key: PRNGKeyArray) -> Trials:
         learner = layers.streams.learn(layer, source, now.learner, key, steps)
-        return now._replace(learner=learner, seen=now.seen + steps * CHUNK * ROWS * ~now.solved)
+        return now._replace(
+            learner=learner, seen=now.seen + steps * CHUNK * SIDE_BY_SIDE * ~now.solved
+        )
 
     @partial(jax.jit, static_argnums=3)
     def lengths(nets: PyTree, key: PRNGKeyArray, active: Array, limit: int) -> Array:
@@ -136,7 +142,7 @@ def of_layer(
     zeros, none = np.zeros(trials), np.zeros(trials, bool)
     now = Trials(learners, learners.places, zeros, zeros, none)
     now = until_solved(
-        now, learn, key, every=SYMBOLS, budget=budget, say=say, look=look, unit="symbols"
+        now, learn, key, every=symbols, budget=budget, say=say, look=look, unit="symbols"
     )
     return _measured(now.best, now.seen, "symbols")
 

@@ -189,7 +189,7 @@ ROWS = (
     ),
     _row(
         "4-500", "4. Adding, T = 500, the net of 1997",
-        "209,000 sequences; 0 of 2560 wrong", blocks(adding(500), ADDING_NET), 10, 600_000,
+        "209,000 sequences; 0 of 2560 wrong", blocks(adding(500), ADDING_NET), 5, 250_000,
     ),
     _row(
         "4-500-lstm", "4. Adding, T = 500, `jlstm.lstm_step`, 16 units, chrono biases", "",
@@ -197,7 +197,7 @@ ROWS = (
     ),
     _row(
         "4-1000", "4. Adding, T = 1000, the net of 1997",
-        "853,000 sequences; 1 of 2560 wrong", blocks(adding(1000), ADDING_NET), 5, 1_500_000,
+        "853,000 sequences; 1 of 2560 wrong", blocks(adding(1000), ADDING_NET), 3, 250_000,
     ),
     _row(
         "5-140", "5. Multiplication, T = 100, the net of 1997, at most 140 of 2000 wrong",
@@ -207,7 +207,7 @@ ROWS = (
     _row(
         "5-13", "5. Multiplication, T = 100, the net of 1997, at most 13 of 2000 wrong",
         "1,273,000 sequences; 14 of 2560 wrong",
-        blocks(multiplication(13), MULTIPLICATION_NET), 10, 3_000_000,
+        blocks(multiplication(13), MULTIPLICATION_NET), 5, 1_500_000,
     ),
     _row(
         "5-lstm", "5. Multiplication, T = 100, `jlstm.lstm_step`, 16 units", "",
