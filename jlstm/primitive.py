@@ -25,8 +25,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 if TYPE_CHECKING:
     from jaxtyping import Array
 
-# Where a new batch axis joins an array: first, after time, or nowhere.
-FIRST, AFTER_TIME, WEIGHT = 0, 1, -1
+# Where a new batch axis joins an array: first, after time, or nowhere, because it is a weight, or
+# something of the whole batch that only its own function can read.
+FIRST, AFTER_TIME, WEIGHT, WHOLE = 0, 1, -1, -2
 
 time_p = Primitive("over_time")
 time_p.multiple_results = True
@@ -128,16 +129,18 @@ def _batch(args: Sequence, dims: Sequence, *, axes: tuple, lifts: tuple, **param
     sharding = _sharding_of(args, dims)
 
     def place(a: Array, dim: int | None, axis: int) -> Array:
+        if axis == WEIGHT:
+            return a
+        if axis == WHOLE:  # mapped where something made copies of it, all of them the same
+            return a if dim is None else jnp.take(a, 0, dim)
         if dim is None:
             a, dim = lax.broadcast(a, (size,), out_sharding=sharding and sharding(a)), 0
         return jnp.moveaxis(a, dim, axis)
 
     if not (any(mapped) or lifts or WEIGHT in out_axes):
-        placed = [
-            a if axis == WEIGHT else place(a, dim, axis)
-            for a, dim, axis in zip(args, dims, in_axes, strict=True)
-        ]
-        return time_p.bind(*placed, axes=axes, lifts=lifts, **params), out_axes
+        placed = [place(a, dim, axis) for a, dim, axis in zip(args, dims, in_axes, strict=True)]
+        out_dims = [None if axis == WHOLE else axis for axis in out_axes]
+        return time_p.bind(*placed, axes=axes, lifts=lifts, **params), out_dims
 
     in_turn = weights_mapped and sharding is None
 

@@ -18,6 +18,7 @@ from jax import lax
 
 from jlstm.derivative import Inputs, Masks
 from jlstm.fused import fused_scan
+from jlstm.gpu.cudnn import cudnn
 from jlstm.layers import KINDS
 from jlstm.scan import (
     carry_type,
@@ -107,7 +108,9 @@ def _is_weak(a: Array) -> bool:
     return getattr(jax.typeof(a), "weak_type", False)
 
 
-IMPLEMENTATIONS: Mapping[str, Callable] = MappingProxyType({"fused": fused, "scan": plain_scan})
+IMPLEMENTATIONS: Mapping[str, Callable] = MappingProxyType(
+    {"fused": fused, "scan": plain_scan, "cudnn": cudnn}
+)
 BEST = "fused"
 
 
