@@ -9,11 +9,21 @@ import jlstm
 def layer(problem, save="gates", implementation=None):
     """`(params, apply)` with `apply(params, xs) -> hs`, time-major."""
     params = jlstm.LSTMParams(*map(jnp.asarray, problem[:3]))
+    options = {"save": save, "implementation": implementation, "lengths": problem.lengths}
 
     def apply(params, xs):
-        return jlstm.lstm_scan(params, None, xs, save=save, implementation=implementation)[1]
+        return jlstm.lstm_scan(params, None, xs, **options)[1]
 
-    return params, apply
+    def apply_stack(layers, xs):
+        return jlstm.stack_scan(layers, None, xs, **options)[1]
+
+    if problem.other is None:
+        return params, apply
+    other = jlstm.LSTMParams(*map(jnp.asarray, problem.other))
+    layers = (
+        (params, other) if problem.kind == "two layers" else (jlstm.BiLSTMParams(params, other),)
+    )
+    return layers, apply_stack
 
 
 def step(problem):
