@@ -142,7 +142,7 @@ def _series(
     size = float(figure.get_size_inches()[0]) / 9.6
     lines, cursors = {}, []
     for k, (names, title) in enumerate(SERIES):
-        axes = figure.add_axes((0.085, 0.25 - k * 0.09, 0.84, 0.075))
+        axes = figure.add_axes((0.085, 0.258 - k * 0.088, 0.84, 0.072))
         dress(axes, theme, y=title)
         low, high = {"fio": (0.0, 1.0), "gh": (-1.0, 1.0), "c": (-limit, limit)}[names]
         margin = 0.06 * (high - low)

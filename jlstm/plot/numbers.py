@@ -154,7 +154,7 @@ def figures(value: float) -> str:
     """A number in seven signs or fewer."""
     size = abs(value)
     if size >= 9_999.5:
-        text = f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
+        text = f"{value:.1e}".replace("e+0", "e").replace("e+", "e")
     else:
         text = f"{value:.{3 if size < 9.9995 else 2 if size < 99.995 else 1}f}"
     return "0.000" if text == "-0.000" else text.replace("-", MINUS)
