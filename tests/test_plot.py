@@ -53,7 +53,12 @@ def read(figure):
 
     def record(text, renderer, *_):
         if text.get_visible() and text.get_text().strip():
-            found.append((text, text.get_window_extent(renderer)))
+            box = text.get_window_extent(renderer)
+            if (key := text.get_bbox_patch()) is not None:
+                text.update_bbox_position_size(renderer)
+                key.draw(renderer)
+                box = key.get_window_extent(renderer)
+            found.append((text, box))
 
     with mock.patch.object(Text, "draw", record):
         return found, dots(figure)
@@ -152,9 +157,11 @@ def test_all_text_of_a_step_is_read(run, page):
     params, xs, hs, trace = run
     params = params._replace(bias=params.bias * scale)
     state = jlstm.LSTMState(hs[3], -scale * jnp.abs(trace.c[3]))
+    wide = params._replace(weight_ih=jnp.ones((4096, 4 * UNITS)))
+    assert_read(jlstm.plot.step(wide, state, jnp.full((BATCH, 4096), -1e3), label="a", width=width))
     for options in (
         {"units": 3, "label": "a"},
-        {"units": 5, "label": "a longer word", "sequence": 1},
+        {"units": 5, "label": "a word that is longer than its key", "sequence": 1},
         {"units": range(8), "label": "a"},
     ):
         assert_read(jlstm.plot.step(params, state, xs[4], width=width, theme=theme, **options))
