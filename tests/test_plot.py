@@ -117,6 +117,21 @@ def test_gates_of_a_window_of_chosen_units_with_labels(run):
     np.testing.assert_allclose(h, shown.T, rtol=1e-6)
 
 
+def test_gates_of_a_projected_layer_and_of_one_that_diverged():
+    params = jlstm.variants.init_projected(jax.random.key(0), 5, 6, projection_size=2)
+    xs = jax.random.normal(jax.random.key(1), (7, 5)).at[5].set(jnp.nan)
+    _, hs, trace = jlstm.lstm_trace(params, None, xs)
+    axes = panels(jlstm.plot.gates(trace, hs))
+    counts = [len(a.get_yticklabels()) for a in axes]
+    assert counts == [6, 6, 6, 6, 6, 2]
+    np.testing.assert_array_equal(axes[5].images[0].get_array().filled(np.nan), hs.T)
+    finite = np.abs(np.asarray(trace.c[:5]))
+    assert axes[1].images[0].get_clim()[1] == pytest.approx(np.quantile(finite, 0.999))
+    jlstm.plot.gates(trace, hs, window=(5, 7))  # nothing is left to scale the colours by
+    with pytest.raises(ValueError, match=r"hs has shape \(7, 2\), trace has \(7, 6\)"):
+        jlstm.plot.gates(trace, hs, units=[0])
+
+
 def test_gates_of_many_steps_and_units_show_numbers_in_place_of_labels():
     rng = np.random.default_rng(0)
     trace = jlstm.LSTMTrace(*rng.uniform(size=(5, 500, 64)).astype(np.float32))

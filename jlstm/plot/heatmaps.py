@@ -97,7 +97,7 @@ def gates(
         dress(axes, theme, title=": ".join(title if width >= WIDE else title[:1]), y="unit")
         limit = _limit(name, values)
         image = _image(axes, name, values, chosen.first, limit, theme)
-        extend = "both" if np.abs(values).max() > limit * 1.001 else "neither"
+        extend = "both" if (np.abs(values) > limit * 1.001).any() else "neither"
         kind = "value" if name in "gch" else "share"
         color_bar(figure, image, axes, kind, theme, extend=extend)
         axes.spines["left"].set(color=COLORS[name], linewidth=3)
@@ -108,8 +108,10 @@ def gates(
     for axes in grid[-1]:
         axes.set_xlabel("time")
     figure.draw_without_rendering()  # the layout, which says what there is room for
-    for axes in grid.flat:
-        label_units(axes, chosen.units, units)
+    for axes, name in zip(grid.flat, PANELS, strict=True):
+        projected = name == "h" and chosen.h.shape != chosen.c.shape
+        numbers = np.arange(chosen.h.shape[1]) if projected else chosen.units
+        label_units(axes, numbers, units)
     for axes in grid[-1]:
         label_steps(axes, chosen.first, chosen.stop, chosen.labels, theme)
     return figure
@@ -140,4 +142,5 @@ def _limit(name: str, values: np.ndarray) -> float:
     """Where the colours end: at 1, but those of the cell at its largest numbers."""
     if name != "c":
         return 1.0
-    return float(np.quantile(np.abs(values), 0.999)) or 1.0
+    finite = np.abs(values[np.isfinite(values)])
+    return (float(np.quantile(finite, 0.999)) if finite.size else 0.0) or 1.0
