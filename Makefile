@@ -12,13 +12,15 @@ PEERS_READY := $(VENV)/peers-$(INTERPRETER)
 BENCH_READY := $(VENV)/bench-$(INTERPRETER)
 WORKERS ?= auto
 
-.PHONY: help train test test-slow test-peers browser bench check format clean
+.PHONY: help train test test-slow test-peers tables tables-quick browser bench check format clean
 
 help:
 	@echo "make train      train the character language model, into runs/char_lm"
 	@echo "make test       all quick tests (minutes)"
 	@echo "make test-slow  the longer proofs"
 	@echo "make test-peers the tests against PyTorch and Keras, which it installs"
+	@echo "make tables     the tables of the LSTM papers, those rows that are missing; ARGS=\"ROW --again\""
+	@echo "make tables-quick  a smaller set of them, a quarter of an hour, into runs/tables-quick"
 	@echo "make browser    Chromium for the slow tests that open pages, where this is Debian and root"
 	@echo "make bench      jlstm against its peers, 20 minutes; ARGS=\"--only table\" a part of it"
 	@echo "make check      lint and types"
@@ -37,6 +39,12 @@ test-slow: $(TEST_READY) browser
 
 test-peers: $(PEERS_READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/peers docs/coming-from.md
+
+tables: $(TEST_READY)
+	$(BIN)/python -m tables $(ARGS)
+
+tables-quick: $(TEST_READY)
+	$(BIN)/python -m tables --quick $(ARGS)
 
 browser:
 	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null; then :; \

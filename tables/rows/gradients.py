@@ -1,0 +1,76 @@
+"""Vanishing gradients: how much of an early step reaches the end, before and after learning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+import jlstm
+from jlstm.initializers import chrono
+from jlstm.variants import init_no_forget, init_rnn
+from tables import layers
+from tables.layers.model import Layer, init_model
+from tables.problems import arithmetic
+from tables.row import Measured, Row, Say
+from tables.trials import Criterion, until_solved
+
+SECTION = "Vanishing gradients"
+STEPS, UNITS, TESTED = 100, 32, 64
+EVERY = 3200  # sequences between two lines of progress
+CRITERION = Criterion(0.04, wrong=0, error=1.0)
+LAYERS: dict[str, tuple[str, Callable[..., Any]]] = {
+    "rnn": ("simple RNN", init_rnn),
+    "no-forget": ("LSTM without forget gate", init_no_forget),
+    "forget-0": ("LSTM, forget bias 0", partial(jlstm.init_params, forget_bias=0.0)),
+    "forget-1": ("LSTM, forget bias 1", jlstm.init_params),
+    "chrono": ("LSTM, chrono biases", partial(jlstm.init_params, bias_init=chrono(STEPS))),
+}
+
+
+def norms(models: Any, key: Any) -> np.ndarray:
+    """Norm of d h_T / d h_t at each lag, `(trials, lags)`: geometric mean over some sequences."""
+    draw = partial(arithmetic.adding, STEPS)
+    xs = jax.vmap(draw)(jax.random.split(key, TESTED)).xs[:, -STEPS - 1 :]
+    by_h = jax.vmap(lambda model: jlstm.log_gradient_norms(model.layer, None, xs.swapaxes(0, 1)).h)
+    return np.exp(np.asarray(by_h(models), np.float64).mean(-1)[:, ::-1]) / UNITS**0.5
+
+
+def learned(init: Callable[..., Any], trials: int, budget: int, say: Say) -> Measured:
+    """Norms before and after learning to add."""
+    first, second, key = jax.random.split(jax.random.key(0), 3)
+    layer = Layer(2, UNITS, 1, rate=0.003, init=init)
+    models = jax.vmap(partial(init_model, layer))(jax.random.split(first, trials))
+    before = norms(models, second)
+    learners = jax.vmap(partial(layers.endings.init_learner, layer))(models)
+    learn = partial(layers.endings.learn, layer, partial(arithmetic.adding, STEPS), CRITERION)
+    learners = until_solved(
+        learners, lambda learners, key: learn(learners, key, EVERY // layer.batch), key,
+        every=EVERY, budget=budget, say=say,
+    )  # fmt: skip
+    after = norms(learners.net, second)
+    solved = np.asarray(learners.solved)
+    at = "at a lag of {} {:.1e} before, {:.1e} after"
+    line = "; ".join(at.format(lag, _mean(before)[lag], _mean(after)[lag]) for lag in (10, STEPS))
+    figures = {
+        "solved": solved.tolist(), "sequences": np.asarray(learners.seen).tolist(),
+        "before": _mean(before).tolist(), "after": _mean(after).tolist(),
+    }  # fmt: skip
+    return Measured(f"{line}; {solved.sum()} of {trials} learn to add", figures)
+
+
+def _mean(norms: np.ndarray) -> np.ndarray:
+    """Geometric mean over trials; what is below the range of floats is its end."""
+    return np.exp(np.log(np.maximum(norms, 1e-300)).mean(0))
+
+
+ROWS = tuple(
+    Row(
+        f"gradient-{name}", SECTION, title, "", partial(learned, init), 5, 160_000,
+        (2, 16_000) if name in ("rnn", "forget-1") else None,
+    )
+    for name, (title, init) in LAYERS.items()
+)  # fmt: skip
