@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tables.pictures import draw
 from tables.row import Row
 from train.files import write_text
 
@@ -34,9 +35,12 @@ def write_page(
         if row.name in found or not quick:
             sections.setdefault(row.section, []).append(row)
     parts = [HEAD, "The quick set.\n"] if quick else [HEAD]
+    pictures = draw(path.parent / "images", found)
     for section, those in sections.items():
         parts += [f"## {section}\n", _table(those, found)]
-        parts += [_notes(those, found)]
+        for name, text in (pictures[row.name] for row in those if row.name in pictures):
+            parts.append(f"![{text}](images/{name})\n")
+        parts.append(_notes(those, found))
     parts.append(_machines(found))
     write_text(path, "\n".join(part for part in parts if part))
 
