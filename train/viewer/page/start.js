@@ -1,0 +1,187 @@
+// Builds the controls, listens, and draws for the first time.
+
+const FIRST = 30; // the step that is shown first: something is in the memory
+const text = content.kind === "text";
+const touch = matchMedia("(pointer: coarse)").matches;
+const HELP = [
+  [`${touch ? "Tap" : "Point at"} a ${text ? "character" : "step"}`,
+    `to see what the model ${content.forecasts ? "forecasts" : "expects"} there`],
+  ["Drag over some", "to find the units that react to them"],
+  ["Space", "plays, arrow keys step"],
+];
+
+function buildTexts() {
+  $("facts").append(isolated(content.source), ` · ${content.facts} · `, describeBlocks());
+  $("help").replaceChildren(...HELP.map(([what, why]) => {
+    const part = document.createElement("span"), strong = document.createElement("b");
+    strong.textContent = what;
+    part.append(strong, ` ${why}`);
+    return part;
+  }));
+  $("panel").setAttribute("aria-label", `${text ? "The text" : "The series"}, step by step`);
+  $("panel").setAttribute("aria-valuemax", steps);
+  $("search-help").textContent =
+    `Drag over ${text ? "the text" : "the series"}, or hold Shift with the arrow keys. The score: how often a step inside has the higher ▲ or lower ▼ value of two.`;
+  $("units-help").textContent =
+    "The score: rank correlation with a number, or how often a yes and a no are told apart. By chance: what the best unit reaches when the same is moved in time.";
+  $("expected-title").textContent = content.forecasts ? "Forecast from here, the dashed line" : content.predictions?.heading ?? "";
+}
+
+function describeBlocks() {
+  const sizes = blocks.filter((one) => one.direction !== "backward").map(sizeOf);
+  const ways = blocks.some((one) => one.direction) ? " in both directions" : "";
+  return `${sizes.join(" + ")} units${ways}${blocks[0].quantities.f ? "" : "; the gates of this kind of layer are not kept"}`;
+}
+
+function sizeOf({ quantities: { c, h } }) {
+  const [cells, shown] = [c ?? h, h].map((one) => one.low.length);
+  return cells === shown ? count(shown) : `${count(cells)} (projected to ${count(shown)})`;
+}
+
+function buildControls() {
+  const all = ORDER.filter((name) => blocks.some((one) => name in one.quantities)).map((name) => [name, SHORT[name]]);
+  if (content.outcome) all.push(["outcome", content.outcome.name]);
+  for (const [value, label] of all) {
+    const field = document.createElement("label"), input = document.createElement("input"), name = document.createElement("span");
+    Object.assign(input, { type: "radio", name: "quantity", value });
+    name.textContent = label;
+    field.title = value === "outcome" ? content.outcome.about : NAMES[value];
+    input.addEventListener("change", () => {
+      if (value !== "outcome") return chooseUnit({ quantity: value });
+      state.outcome = true;
+      showControls();
+      redraw("paint");
+    });
+    field.append(input, name);
+    $("quantities").append(field);
+  }
+  blocks.forEach((one, k) => $("layer").append(new Option(one.name, k)));
+  $("layer-field").hidden = blocks.length === 1;
+  for (const id of ["step", "from", "to"]) $(id).max = steps;
+  $("zoom-field").hidden = text;
+  listFollowed($("followed"), (chosen, feature) => chooseUnit(chosen, feature));
+}
+
+function listenToControls() {
+  $("layer").addEventListener("change", () => chooseUnit({ block: Number($("layer").value) }));
+  $("unit").addEventListener("change", () => chooseUnit({ unit: (Number($("unit").value) || 1) - 1 }));
+  $("unit-before").addEventListener("click", () => chooseUnit({ unit: state.unit - 1 }));
+  $("unit-after").addEventListener("click", () => chooseUnit({ unit: state.unit + 1 }));
+  $("full").addEventListener("change", () => {
+    state.full = $("full").checked;
+    redraw("paint");
+  });
+  $("play").addEventListener("click", () => player.toggle());
+  $("back").addEventListener("click", () => goTo(state.step - 1));
+  $("forward").addEventListener("click", () => goTo(state.step + 1));
+  $("step").addEventListener("input", () => goTo(Number($("step").value) - 1));
+  $("zoom-in").addEventListener("click", () => zoom(2));
+  $("zoom-out").addEventListener("click", () => zoom(0.5));
+  $("clear").addEventListener("click", () => setSpan(null));
+  $("here").addEventListener("click", () => setSpan([state.step, state.step]));
+  $("against").addEventListener("change", find);
+  for (const id of ["from", "to"]) $(id).addEventListener("change", readSpan);
+  for (const id of ["controls", "search"]) $(id).addEventListener("submit", (event) => event.preventDefault());
+}
+
+function zoom(factor) {
+  view.magnify(factor, state.step);
+  redraw("base");
+}
+
+function readSpan() {
+  const [from, to] = ["from", "to"].map((id) => Number($(id).value) || Number($(id === "from" ? "to" : "from").value));
+  const within = (step) => Math.max(0, Math.min(steps - 1, step - 1));
+  setSpan(from ? [within(from), within(to)] : null);
+}
+
+function listenToPointer() {
+  watchPointer($("panel"), view.stepAt, {
+    hover(step, event) {
+      if (state.hovered === step && !event) return;
+      state.hovered = step;
+      state.pointer = event ?? state.pointer;
+      redraw("step");
+    },
+    choose(step, extend) {
+      if (extend) setSpan([state.step, step]);
+      else goTo(step);
+    },
+    span: (from, to) => setSpan([from, to]),
+  });
+  $("panel").addEventListener("scroll", () => redraw("base"), { passive: true });
+}
+
+// Keys for the whole page, but not where a field needs them itself.
+function listenToKeys() {
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const target = event.target, tag = target.tagName;
+    const playable = target.type === "checkbox" || (target.type === "range" && event.key === " ");
+    const typing = tag === "SELECT" || (tag === "INPUT" && !playable);
+    if (event.key === "Escape") {
+      $("tip").hidden = true;
+      state.hovered = null;
+      return setSpan(null);
+    }
+    if (typing) return;
+    if (event.key === " " && tag !== "BUTTON" && target.type !== "checkbox") {
+      event.preventDefault();
+      return player.toggle();
+    }
+    const to = stepOfKey(event.key);
+    if (to === null) return;
+    event.preventDefault();
+    if (event.shiftKey) extend(to);
+    goTo(to);
+  });
+}
+
+function stepOfKey(key) {
+  const moves = {
+    ArrowLeft: () => state.step - 1,
+    ArrowRight: () => state.step + 1,
+    ArrowUp: () => view.vertical(state.step, -1),
+    ArrowDown: () => view.vertical(state.step, 1),
+    PageUp: () => view.vertical(state.step, -10),
+    PageDown: () => view.vertical(state.step, 10),
+    Home: () => 0,
+    End: () => steps - 1,
+  };
+  return key in moves ? Math.max(0, Math.min(steps - 1, moves[key]())) : null;
+}
+
+// Moves the end of the span that is at the chosen step, or begins one there.
+function extend(to) {
+  const [first, last] = state.span ?? [state.step, state.step];
+  setSpan([state.step === first ? last : first, to]);
+}
+
+async function begin() {
+  if (!("DecompressionStream" in window)) throw new Error("this browser cannot unpack the numbers (it has no DecompressionStream)");
+  buildTexts();
+  buildControls();
+  listenToControls();
+  listenToPointer();
+  listenToKeys();
+  new ResizeObserver(() => {
+    view.resized();
+    redraw("base");
+  }).observe($("panel"));
+  scheme.addEventListener("change", () => {
+    readTheme();
+    redraw("paint");
+  });
+  const beyond = content.followed.filter((one) => one.best[0].score > one.chance);
+  const feature = beyond.find((one) => one.memory && one.yes) ?? beyond[0] ?? null;
+  const on = feature?.yes ? feature.values.findIndex((yes, step) => yes && step >= FIRST) : -1;
+  state.step = on < 0 ? Math.min(FIRST, steps - 1) : on;
+  const { block, quantity, unit } = feature?.best[0] ?? { block: 0, quantity: "c", unit: 0 };
+  await chooseUnit({ block, quantity, unit }, feature);
+  requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("ready")));
+  await loadBlock(blocks[state.block]);
+  performance.mark("loaded");
+  redraw("step");
+}
+
+begin().catch((error) => ($("help").textContent = `The page cannot be shown: ${error.message}`));

@@ -1,0 +1,104 @@
+"""One HTML file that needs no other: the page, its style and its program, and the numbers."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from train.viewer import Block, Subject
+from train.viewer.features import lines_of
+from train.viewer.packed import Quantised, deflated, packed
+from train.viewer.scores import Followed
+
+FOLDER = Path(__file__).parent / "page"
+SCRIPTS = (  # in this order one program: what a later file does at once may need an earlier one
+    "data", "characters", "colours", "canvas", "text", "series", "overview", "cell", "moment",
+    "units", "search", "player", "main", "start",
+)  # fmt: skip
+
+
+def page(
+    title: str,
+    source: str,
+    subject: Subject,
+    blocks: Sequence[Block],
+    units: Sequence[dict[str, Quantised]],
+    followed: Sequence[Followed],
+) -> str:
+    """The page as text.
+
+    Args:
+      title: what stands above it.
+      source: of the data, in words.
+      subject: the sequence.
+      blocks: what the layers did.
+      units: the same as bytes, by letter.
+      followed: what units follow.
+    """
+    arrays: list[str] = []
+    content = {
+        "title": title,
+        "source": source,
+        "facts": subject.facts,
+        "kind": subject.kind,
+        "steps": len(subject.inputs),
+        **subject.shown,
+        "blocks": [
+            {"layer": b.layer, "direction": b.direction, "kind": b.kind,
+             "quantities": [_stored(name, u[name], arrays) for name in b.values]}
+            for b, u in zip(blocks, units, strict=True)
+        ],
+        "followed": [_followed(one) for one in followed],
+    }  # fmt: skip
+    style = (FOLDER / "page.css").read_text(encoding="utf-8")
+    scripts = (f"{name}.js" for name in SCRIPTS)
+    program = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in scripts)
+    template = (FOLDER / "page.html").read_text(encoding="utf-8")
+    parts = {
+        "POLICY": f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; "
+        f"script-src '{_hash(program)}'",
+        "TITLE": html.escape(title),
+        "STYLE": style,
+        "CONTENT": as_script(content),
+        "ARRAYS": "".join(
+            f'<script type="text/plain" id="array-{k}">{data}</script>\n'
+            for k, data in enumerate(arrays)
+        ),
+        "PROGRAM": program,
+    }
+    return re.sub("@([A-Z]+)@", lambda mark: parts[mark[1]], template)
+
+
+def as_script(content: Any) -> str:
+    """JSON that can stand in a script element: nothing in it can end that."""
+    text = json.dumps(packed(content), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _stored(name: str, units: Quantised, arrays: list[str]) -> dict[str, Any]:
+    arrays.append(deflated(units.bytes.tobytes()))
+    return {"name": name, "array": len(arrays) - 1, "low": units.low, "high": units.high}
+
+
+def _followed(one: Followed) -> dict[str, Any]:
+    (_, line), values = next(lines_of([one.feature])), one.feature.values
+    return {
+        "name": one.feature.name, "about": one.feature.about, "memory": one.feature.memory,
+         "chance": one.chance,
+        "yes": values.dtype == np.bool_, "values": line,
+        "least": float(values.min()), "highest": float(values.max()),
+        "best": [follower._asdict() for follower in one.best],
+    }  # fmt: skip
+
+
+def _hash(text: str) -> str:
+    """Of an element's content, for the page's policy: nothing else runs, or is fetched."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
