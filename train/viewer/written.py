@@ -20,7 +20,7 @@ from train.viewer.scores import Followed
 
 FOLDER = Path(__file__).parent / "page"
 SCRIPTS = (  # in this order one program: what a later file does at once may need an earlier one
-    "data", "characters", "colours", "canvas", "text", "series", "overview", "cell", "moment",
+    "data", "characters", "colours", "canvas", "text", "lines", "roll", "series", "overview", "cell", "moment",
     "units", "search", "player", "main", "start",
 )  # fmt: skip
 

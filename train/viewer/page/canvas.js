@@ -15,6 +15,18 @@ function context(canvas, width, height) {
   return ctx;
 }
 
+const fontOf = (size, weight = 400) => `${weight} ${size}px ${getComputedStyle(document.body).fontFamily}`;
+
+// A box that is seen on every colour.
+function outline(ctx, box, width) {
+  ctx.strokeStyle = theme.panel;
+  ctx.lineWidth = width + 2;
+  ctx.strokeRect(...box);
+  ctx.strokeStyle = theme.ink;
+  ctx.lineWidth = width;
+  ctx.strokeRect(...box);
+}
+
 // Round places for the labels of an axis.
 function ticks(first, last, most) {
   const rough = Math.max((last - first) / most, 1);

@@ -108,13 +108,7 @@ function textView(panel, base, over, space) {
     }
     for (const [at, width] of [[hovered, 1.5], [step, 3]]) {
       if (at === null || rowOfStep[at] < first || rowOfStep[at] > last) continue;
-      const box = [xOf(at) - 1, yOf(rowOfStep[at]) - 1, cells[at] * cell + 2, ROW - GAP + 2];
-      ctx.strokeStyle = theme.panel;
-      ctx.lineWidth = width + 2;
-      ctx.strokeRect(...box);
-      ctx.strokeStyle = theme.ink;
-      ctx.lineWidth = width;
-      ctx.strokeRect(...box);
+      outline(ctx, [xOf(at) - 1, yOf(rowOfStep[at]) - 1, cells[at] * cell + 2, ROW - GAP + 2], width);
     }
   }
 
