@@ -1,7 +1,7 @@
 """Chromium without a window, driven as a person would: real keys, clicks and moves of the pointer.
 
-It speaks the DevTools protocol over a pipe: JSON with a zero byte after each message, which needs no
-port, no server and no other package.
+It speaks the DevTools protocol over a pipe, JSON with a zero byte after each message: no port, no
+server and no other package.
 """
 
 import base64
@@ -92,13 +92,18 @@ class Page:
         return value
 
     def open(self, url: str, width: int = 1400, height: int = 900, **media: str):
-        """Load a page in a window of that size, under media features such as `scheme="dark"`."""
+        """Load a page in a window of that size, under media features such as `scheme="dark"`.
+
+        What was complained of before is forgotten.
+        """
         self.resize(width, height)
         features = {"prefers-color-scheme": media.get("scheme", "light"),
                     "prefers-reduced-motion": media.get("motion", "no-preference")}  # fmt: skip
         self.call("Emulation.setEmulatedMedia", features=[
             {"name": name, "value": value} for name, value in features.items()
         ])  # fmt: skip
+        self.call("Page.navigate", url="about:blank")
+        self.events.clear()
         self.call("Page.navigate", url=url)
         self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
 

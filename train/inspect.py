@@ -1,4 +1,4 @@
-"""`python -m train.inspect RUN_DIR [--text TEXT | --data.path FILE] [--row N] [--out FILE.html]`."""
+"""`python -m train.inspect RUN_DIR [--text TEXT | --data.path FILE] [--row N] [--out HTML]`."""
 
 from __future__ import annotations
 

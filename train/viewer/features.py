@@ -11,7 +11,11 @@ from train.errors import InputError
 from train.viewer import Feature
 
 OPENING, CLOSING = "([{", ")]}"
-QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "«": "»", "„": "“"}
+APOSTROPHES = "'\u2019"
+QUOTES = {  # by what opens them, what closes them
+    '"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019", "\u201e": "\u201c",
+    "\xab": "\xbb",
+}  # fmt: skip
 RARE = 0.25  # the share of steps at which a column of marks is on, at most
 
 
@@ -29,15 +33,14 @@ def of_text(text: str, marker: str | None = None) -> list[Feature]:
       >>> {f.name: f.values.astype(int).tolist() for f in of_text("a (b)")}["inside brackets"]
       [0, 0, 1, 1, 0]
     """
-    characters = np.array(list(text))
     places = np.arange(len(text))
-    newline = characters == "\n"
-    space = np.array([c.isspace() for c in text])
-    letter = np.array([c.isalnum() or c == "_" for c in text])
-    digit = np.array([c.isdigit() for c in text])
-    capital = np.array([c.isupper() for c in text])
+    newline = np.array([c == "\n" for c in text], bool)
+    space = np.array([c.isspace() for c in text], bool)
+    letter = np.array([c.isalnum() or c == "_" for c in text], bool)
+    digit = np.array([c.isdigit() for c in text], bool)
+    capital = np.array([c.isupper() for c in text], bool)
     found = [
-        Feature("inside brackets", inside_brackets(text), "( [ or { is open; ends at an empty line"),
+        Feature("inside brackets", inside_brackets(text), "one is open; ends at an empty line"),
         Feature("inside quotes", inside_quotes(text), "a quote is open; ends at an empty line"),
         Feature("characters into the line", _since(newline), "how long the line is so far"),
         Feature("indent of the line", indents(text), "spaces that the line begins with"),
@@ -155,7 +158,7 @@ def inside_quotes(text: str) -> np.ndarray:
         before, after = text[k - 1 : k], text[k + 1 : k + 2]
         if closing:
             if character == before == "\n" or (
-                character == closing and not (character in "'’" and after.isalnum())
+                character == closing and not (character in APOSTROPHES and after.isalnum())
             ):
                 closing = ""
         elif character in QUOTES and not before.isalnum() and after and not after.isspace():

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from train.model import Params, apply
+from train.model import Params
+from train.viewer.traced import read
 
 
 def of_window(
@@ -36,8 +37,7 @@ def of_window(
     changes = np.where(known[None], seen[None] - last[:, None], 0)
     missing = np.broadcast_to(~known, changes.shape)
     rows = np.concatenate([changes, missing], axis=-1).astype(np.float32)
-    lengths = (ends + 1).astype(np.int32)
-    outputs = np.asarray(apply(config, params, None, rows, lengths, per_step=False)[1])
+    outputs = read(config, params, rows, ends + 1, per_step=False)
     return rows[-1], outputs.reshape(len(ends), horizon, columns) + last[:, None]
 
 

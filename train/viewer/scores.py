@@ -40,7 +40,7 @@ def rank(blocks: Sequence[dict[str, Quantised]], features: Sequence[Feature]) ->
     The score of numbers is Spearman's rank correlation, without its sign; that of yes and no is the
     area under the ROC curve, or 1 less it: how often a step with yes has the higher value than one
     with no. Both are of the bytes that the page shows. For chance, each feature is moved around the
-    sequence by `SHIFTS` random amounts, which keeps its own pattern and breaks any tie to the units.
+    sequence by `SHIFTS` random amounts: it keeps its own pattern and loses any tie to the units.
 
     Args:
       blocks: the units, by letter.

@@ -9,10 +9,11 @@ import jax
 import numpy as np
 
 from train.errors import InputError
-from train.model import Params, apply
+from train.model import Params
 from train.settings import Config
 from train.tasks import char_lm
 from train.viewer import Subject, features, forecasts
+from train.viewer.traced import read
 
 TOP = 5  # predictions that are shown at a step
 PREFIXES = 256  # steps of the longest sequence that is read anew up to each of its steps
@@ -48,7 +49,7 @@ def of_text(
     tokens = tokens[start : start + chosen.steps].astype(np.int32)
     vocabulary = about["vocabulary"]
     text = char_lm.decode(tokens, vocabulary)
-    _, outputs, _ = apply(config, params, None, tokens[None])
+    outputs = read(config, params, tokens[None])
     logp = np.asarray(jax.nn.log_softmax(outputs[0]))
     came = np.append(tokens[1:], -1)
     bits = np.full(len(tokens), np.nan, np.float32)
@@ -72,11 +73,12 @@ def of_sequence(
     inputs, classes = whole[: chosen.steps], about["classes"]
     first = 0
     if not config.model.bidirectional:
-        outputs = apply(config, params, None, inputs[None])[1][0]
+        outputs = read(config, params, inputs[None])[0]
     elif len(inputs) <= PREFIXES:
-        outputs = _ended_at_each(config, params, np.repeat(inputs[None], len(inputs), 0))
+        lengths, rows = np.arange(1, len(inputs) + 1), np.repeat(inputs[None], len(inputs), 0)
+        outputs = read(config, params, rows, lengths, per_step=False)
     else:
-        outputs = apply(config, params, None, inputs[None], per_step=False)[1]
+        outputs = read(config, params, inputs[None], per_step=False)
         first = len(inputs) - 1
     chances = np.asarray(jax.nn.softmax(outputs))
     predicted = int(chances[-1].argmax())
@@ -150,7 +152,7 @@ def of_roll(
     _check_row(chosen.row, len(split), "pieces")
     whole = split[chosen.row]
     roll = whole[: chosen.steps]
-    outputs = np.asarray(apply(config, params, None, roll[None])[1][0], np.float64)
+    outputs = read(config, params, roll[None])[0].astype(np.float64)
     after = whole[1 : len(roll) + 1]
     said = outputs[: len(after)]
     nats = np.logaddexp(0, np.where(after > 0, -said, said)).sum(1)
@@ -174,12 +176,6 @@ SUBJECTS: dict[str, Callable[..., Subject]] = {
     "forecasting": of_windows,
     "piano_roll": of_roll,
 }
-
-
-def _ended_at_each(config: Config, params: Params, rows: np.ndarray) -> np.ndarray:
-    """The output of row `t` of `(time, time, features)` if it ends after step `t`."""
-    lengths = np.arange(1, len(rows) + 1, dtype=np.int32)
-    return np.asarray(apply(config, params, None, rows, lengths, per_step=False)[1])
 
 
 def _top(

@@ -1,4 +1,4 @@
-"""What every layer did with one sequence: gates where they are known, cells and hidden states."""
+"""What every layer did with a sequence, gate by gate where that is known; what the model said."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jlstm.layers import KINDS, init_state
 from jlstm.stack import through_layers
 from jlstm.types import LSTMParams, ProjectedParams
 from train.errors import RunError
-from train.model import Params, computed, zoneout
+from train.model import Params, apply, computed, zoneout
 from train.settings import Config
 from train.viewer import Block
 
@@ -38,15 +38,34 @@ def trace(config: Config, params: Params, inputs: np.ndarray) -> list[Block]:
     Raises:
       RunError: a value that is not finite, with the step.
     """
-    both = config.model.bidirectional
-    blocks = []
-    for k, (layer, ways) in enumerate(zip(params.layers, _run(config, params, inputs), strict=True)):
+    both, blocks = config.model.bidirectional, []
+    traces = _run(config, params, inputs)
+    for k, (layer, ways) in enumerate(zip(params.layers, traces, strict=True)):
         for way, values in enumerate(ways):
             found = {name: np.asarray(a, np.float32) for name, a in values.items()}
             _check_finite(k, found)
             direction = ("forward", "backward")[way] if both else ""
             blocks.append(Block(k, direction, type(layer[way] if both else layer).__name__, found))
     return blocks
+
+
+def read(
+    config: Config,
+    params: Params,
+    inputs: np.ndarray,
+    lengths: np.ndarray | None = None,
+    *,
+    per_step: bool = True,
+) -> np.ndarray:
+    """The outputs of a batch of sequences from an empty memory, as `train.model.apply` has them."""
+    return np.asarray(_outputs(config, params, inputs, lengths, per_step))
+
+
+@partial(jax.jit, static_argnums=(0, 4))
+def _outputs(
+    config: Config, params: Params, inputs: Array, lengths: Array | None, per_step: bool
+) -> Array:
+    return apply(config, params, None, inputs, lengths, per_step=per_step)[1]
 
 
 @partial(jax.jit, static_argnums=0)

@@ -20,8 +20,8 @@ from train.viewer.scores import Followed
 
 FOLDER = Path(__file__).parent / "page"
 SCRIPTS = (  # in this order one program: what a later file does at once may need an earlier one
-    "data", "characters", "colours", "canvas", "text", "lines", "roll", "series", "overview", "cell", "moment",
-    "units", "search", "player", "main", "start",
+    "data", "characters", "colours", "canvas", "text", "lines", "roll", "series", "overview",
+    "cell", "moment", "units", "search", "player", "main", "start",
 )  # fmt: skip
 
 

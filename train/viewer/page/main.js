@@ -28,9 +28,10 @@ function render() {
   if (!paint) return;
   const shown = shownStep();
   if (parts.has("paint") || parts.has("base")) view.drawBase(paint, state.feature);
+  if (parts.has("paint") || parts.has("size")) overview.drawStill(paint, state.feature);
   if (parts.has("paint") || parts.has("base") || parts.has("step")) {
     view.drawOver(state.step, player.playing ? null : state.hovered, state.span);
-    overview.draw(paint, state.feature, { ...state, hovered: player.playing ? null : state.hovered });
+    overview.draw({ ...state, hovered: player.playing ? null : state.hovered });
     showMoment(shown);
   }
 }

@@ -1,20 +1,15 @@
 // The chosen unit over the whole time: where it is now, the span, and what the unit follows.
 
 function overviewOf(canvas, jump) {
-  const high = 46;
-  let dragging = false;
+  const high = 46, still = document.createElement("canvas");
+  let dragging = false, width = 0;
+  const x = (at) => (at / steps) * width;
+  const y = (level) => 3 + (high - 12) * (1 - level / (LEVELS - 1));
 
-  function draw(paint, feature, { step, hovered, span }) {
-    const width = canvas.parentElement.clientWidth;
-    const ctx = context(canvas, width, high);
-    const x = (at) => (at / steps) * width;
-    const y = (level) => 3 + (high - 12) * (1 - level / (LEVELS - 1));
-    if (span) {
-      ctx.fillStyle = theme.mark;
-      ctx.globalAlpha = 0.2;
-      ctx.fillRect(x(span[0]), 0, Math.max(2, x(span[1] + 1) - x(span[0])), high);
-      ctx.globalAlpha = 1;
-    }
+  // What does not change with the step is drawn once.
+  function drawStill(paint, feature) {
+    width = canvas.parentElement.clientWidth;
+    const ctx = context(still, width, high);
     ctx.strokeStyle = theme.line;
     ctx.lineWidth = 1;
     if (paint.scale.map === "around") {
@@ -24,8 +19,19 @@ function overviewOf(canvas, jump) {
       ctx.stroke();
     }
     ctx.strokeStyle = theme.muted;
-    ctx.stroke(envelope(paint, width, x, y));
-    if (feature) drawFeature(ctx, feature, width, x, y);
+    ctx.stroke(envelope(paint));
+    if (feature) drawFeature(ctx, feature);
+  }
+
+  function draw({ step, hovered, span }) {
+    const ctx = context(canvas, width, high);
+    ctx.drawImage(still, 0, 0, width, high);
+    if (span) {
+      ctx.fillStyle = theme.mark;
+      ctx.globalAlpha = 0.2;
+      ctx.fillRect(x(span[0]), 0, Math.max(2, x(span[1] + 1) - x(span[0])), high);
+      ctx.globalAlpha = 1;
+    }
     for (const [at, colour] of [[hovered, theme.muted], [step, theme.ink]]) {
       if (at === null) continue;
       ctx.fillStyle = colour;
@@ -34,7 +40,7 @@ function overviewOf(canvas, jump) {
   }
 
   // From the least to the highest of the steps that share a pixel.
-  function envelope(paint, width, x, y) {
+  function envelope(paint) {
     const path = new Path2D();
     const stride = Math.max(1, Math.floor(steps / width));
     let begun = false;
@@ -55,7 +61,7 @@ function overviewOf(canvas, jump) {
     return path;
   }
 
-  function drawFeature(ctx, feature, width, x, y) {
+  function drawFeature(ctx, feature) {
     ctx.fillStyle = theme.mark;
     if (feature.yes) {
       for (let step = 0; step < steps; step++) {
@@ -82,5 +88,5 @@ function overviewOf(canvas, jump) {
   canvas.addEventListener("pointermove", (event) => dragging && jump(stepAt(event)));
   canvas.addEventListener("pointerup", () => (dragging = false));
   canvas.addEventListener("pointercancel", () => (dragging = false));
-  return { draw };
+  return { draw, drawStill };
 }

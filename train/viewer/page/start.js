@@ -166,7 +166,7 @@ async function begin() {
   listenToKeys();
   new ResizeObserver(() => {
     view.resized();
-    redraw("base");
+    redraw("base", "size");
   }).observe($("panel"));
   scheme.addEventListener("change", () => {
     readTheme();
