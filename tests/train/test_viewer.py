@@ -14,7 +14,7 @@ from tests.train.small import make
 from train import model, settings
 from train.errors import InputError, RunError
 from train.tasks import find_task
-from train.viewer import Feature, features, scores
+from train.viewer import Feature, features, scores, written
 from train.viewer.packed import quantise
 from train.viewer.traced import trace
 
@@ -171,6 +171,28 @@ def test_the_bound_of_quantised_values(low):
     back = low + found.bytes.T * (high - low) / 255
     assert (np.abs(back - values) <= (high - low) / 510 * (1 + 1e-6)).all()
     assert (back[:, 5] == values[:, 5]).all()
+
+
+def test_what_is_shown_at_first():
+    """A yes and no that takes memory and is followed beyond chance, at a step where it is yes."""
+    yes = np.arange(100) % 50 > 35
+    follower = scores.Follower(1, "h", 7, 0.8, True)
+
+    def followed(name, values, chance, memory=True):
+        return scores.Followed(Feature(name, values, "", memory), chance, [follower])
+
+    time, late = followed("time", np.arange(100), 0.5), followed("late", yes, 0.5)
+    chance, read = followed("chance", yes, 0.9), followed("read", yes, 0.5, memory=False)
+    unit = {"block": 1, "quantity": "h", "unit": 7}
+    for some, feature, step in (
+        ([chance, time, late, read], 2, 36), ([chance, time, read], 1, 30), ([chance, read], 1, 30),
+    ):  # fmt: skip
+        assert written.first_view(some, 100) == {**unit, "feature": feature, "step": step}
+    none = {"block": 0, "quantity": "c", "unit": 0, "feature": None}
+    assert written.first_view([chance], 20) == {**none, "step": 19}
+    assert written.first_view([], 1) == {**none, "step": 0}
+    ended = followed("ended", np.arange(100) < 5, 0.1)
+    assert written.first_view([ended], 100)["step"] == 30
 
 
 # What the layers did.

@@ -18,6 +18,7 @@ from train.viewer.features import lines_of
 from train.viewer.packed import Quantised, deflated, packed
 from train.viewer.scores import Followed
 
+EARLIEST = 30  # the step that is shown at first: the memory has filled by then
 FOLDER = Path(__file__).parent / "page"
 SCRIPTS = (  # in this order one program: what a later file does at once may need an earlier one
     "data", "characters", "colours", "canvas", "text", "lines", "roll", "series", "overview",
@@ -57,6 +58,7 @@ def page(
             for b, u in zip(blocks, units, strict=True)
         ],
         "followed": [_followed(one) for one in followed],
+        "first": first_view(followed, len(subject.inputs)),
     }  # fmt: skip
     style = (FOLDER / "page.css").read_text(encoding="utf-8")
     scripts = (f"{name}.js" for name in SCRIPTS)
@@ -81,6 +83,27 @@ def as_script(content: Any) -> str:
     """JSON that can stand in a script element: nothing in it can end that."""
     text = json.dumps(packed(content), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def first_view(followed: Sequence[Followed], steps: int) -> dict[str, Any]:
+    """What is shown at first: a unit, what it follows, and a step.
+
+    What takes memory comes before what does not, and yes and no before numbers; of yes and no, the
+    step says yes.
+    """
+    beyond = [k for k, one in enumerate(followed) if one.best[0].score > one.chance]
+    memory = [k for k in beyond if followed[k].feature.memory]
+    yes = [k for k in memory if followed[k].feature.values.dtype == np.bool_]
+    step = min(EARLIEST, steps - 1)
+    chosen = next(iter(yes or memory or beyond), None)
+    if chosen is None:
+        return {"block": 0, "quantity": "c", "unit": 0, "feature": None, "step": step}
+    if chosen in yes:
+        places = np.flatnonzero(followed[chosen].feature.values[step:])
+        step += int(places[0]) if places.size else 0
+    best = followed[chosen].best[0]
+    return {"block": best.block, "quantity": best.quantity, "unit": best.unit, "feature": chosen,
+            "step": step}  # fmt: skip
 
 
 def _stored(name: str, units: Quantised, arrays: list[str]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ const NAMES = {
 const SHORT = { f: "forget", i: "input", g: "candidate", o: "output", c: "cell", h: "hidden" };
 const ORDER = ["f", "i", "g", "o", "c", "h"];
 
+const DIGITS = new Intl.NumberFormat("en", { maximumFractionDigits: 6 });
+
 const content = JSON.parse(document.getElementById("content").textContent, revive);
 const steps = content.steps;
 const blocks = content.blocks.map((block) => ({
@@ -71,9 +73,9 @@ function number(value) {
 // A number of the data, with four digits.
 function plain(value) {
   if (Number.isNaN(value)) return "missing";
-  const text = Number(value.toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 6 });
+  const text = DIGITS.format(Number(value.toPrecision(4)));
   return text === "-0" ? "0" : text.replace("-", "−");
 }
 
-const count = (value) => value.toLocaleString("en");
+const count = (value) => DIGITS.format(value);
 const percent = (chance) => (chance < 0.0095 ? `${(100 * chance).toFixed(1)}%` : `${Math.round(100 * chance)}%`);

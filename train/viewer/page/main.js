@@ -108,6 +108,7 @@ function advance(by) {
 function played(playing) {
   if (playing && state.step === steps - 1) state.step = 0;
   $("tip").hidden = true;
+  $("cell").classList.toggle("playing", playing); // wires move, which would slow a pointer down
   say(playing ? "Playing" : `Paused. ${spokenMoment(state.step, valueText(state.step))}`);
   redraw("step");
 }

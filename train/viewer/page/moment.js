@@ -114,10 +114,11 @@ function showTip(tip, step, event, value) {
   if (content.forecasts) lines.push(...forecastsAt(step).slice(0, 3).map(({ name, numbers }) => `${name} ${numbers[0]}`));
   if (found.length) lines.push(found.map(({ id, chance }) => `${nameOf(id)} ${percent(chance)}`).join("   "));
   tip.replaceChildren(...lines.map(sentence));
-  const [wide, high] = [tip.offsetWidth, tip.offsetHeight];
-  const x = Math.max(6, Math.min(event.clientX + 14, innerWidth - wide - 6));
-  const y = event.clientY + 22 + high > innerHeight ? event.clientY - high - 14 : event.clientY + 22;
-  tip.style.transform = `translate(${Math.round(x)}px, ${Math.round(y)}px)`;
+  // Towards the middle of the window, so that nothing has to be measured.
+  const { clientX: x, clientY: y } = event;
+  const across = x < innerWidth / 2 ? `${x + 14}px` : `calc(${x - 14}px - 100%)`;
+  const down = y < innerHeight / 2 ? `${y + 22}px` : `calc(${y - 14}px - 100%)`;
+  tip.style.transform = `translate(${across}, ${down})`;
 }
 
 // The same for those who listen.

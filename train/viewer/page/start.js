@@ -1,6 +1,5 @@
 // Builds the controls, listens, and draws for the first time.
 
-const FIRST = 30; // the step that is shown first: something is in the memory
 const text = content.kind === "text";
 const touch = matchMedia("(pointer: coarse)").matches;
 const HELP = [
@@ -164,20 +163,19 @@ async function begin() {
   listenToControls();
   listenToPointer();
   listenToKeys();
-  new ResizeObserver(() => {
+  const sizes = new ResizeObserver(() => {
     view.resized();
+    map.resized();
     redraw("base", "size");
-  }).observe($("panel"));
+  });
+  for (const id of ["panel", "moment"]) sizes.observe($(id));
   scheme.addEventListener("change", () => {
     readTheme();
     redraw("paint");
   });
-  const beyond = content.followed.filter((one) => one.best[0].score > one.chance);
-  const feature = beyond.find((one) => one.memory && one.yes) ?? beyond[0] ?? null;
-  const on = feature?.yes ? feature.values.findIndex((yes, step) => yes && step >= FIRST) : -1;
-  state.step = on < 0 ? Math.min(FIRST, steps - 1) : on;
-  const { block, quantity, unit } = feature?.best[0] ?? { block: 0, quantity: "c", unit: 0 };
-  await chooseUnit({ block, quantity, unit }, feature);
+  const { block, quantity, unit, feature, step } = content.first;
+  state.step = step;
+  await chooseUnit({ block, quantity, unit }, content.followed[feature] ?? null);
   requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("ready")));
   await loadBlock(blocks[state.block]);
   performance.mark("loaded");

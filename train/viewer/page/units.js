@@ -4,10 +4,11 @@ const SEEN = 6; // features that are listed at once
 
 // A square a unit, in the colours of the quantity; `choose` is told of a click.
 function mapOf(canvas, choose) {
-  let columns = 1, size = 10, shown = 0;
+  let columns = 1, size = 10, shown = 0, width = 300;
+  const resized = () => (width = canvas.parentElement.clientWidth); // reading it costs a layout
 
   function draw(quantity, unit, step) {
-    const units = quantity.low.length, width = canvas.parentElement.clientWidth;
+    const units = quantity.low.length;
     shown = units;
     size = Math.max(7, Math.min(22, Math.floor(Math.sqrt((width * 110) / units))));
     columns = Math.max(1, Math.floor(width / size));
@@ -35,7 +36,7 @@ function mapOf(canvas, choose) {
     const unit = unitAt(event);
     canvas.title = unit === null ? "" : `unit ${unit + 1}`;
   });
-  return { draw };
+  return { draw, resized };
 }
 
 // A button for a unit of a ranking.
