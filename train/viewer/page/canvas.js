@@ -15,7 +15,8 @@ function context(canvas, width, height) {
   return ctx;
 }
 
-const fontOf = (size, weight = 400) => `${weight} ${size}px ${getComputedStyle(document.body).fontFamily}`;
+const fontOf = (size, weight = 400) =>
+  `${weight} ${size}px ${getComputedStyle(document.body).fontFamily}`;
 
 // A box that is seen on every colour.
 function outline(ctx, box, width) {

@@ -21,6 +21,10 @@ function svgPart(name, attributes, parent, text = "") {
   return element;
 }
 
+function arrow(y, svg) {
+  svgPart("path", { d: `M420 ${y - 5}l7 5l-7 5`, class: "arrow" }, svg);
+}
+
 function cellOf(parent) {
   let drawn = null, parts = {};
 
@@ -28,15 +32,18 @@ function cellOf(parent) {
     parent.replaceChildren();
     drawn = kind;
     parts = {};
-    const svg = svgPart("svg", { viewBox: kind === "gates" ? "0 0 436 254" : "0 0 436 110", role: "img" }, parent);
+    const viewBox = kind === "gates" ? "0 0 436 254" : "0 0 436 110";
+    const svg = svgPart("svg", { viewBox, role: "img" }, parent);
     parts.svg = svg;
     if (kind === "gates") buildGates(svg);
     else buildPlain(svg, kind);
   }
 
   function buildGates(svg) {
-    for (const [name, path] of Object.entries(WIRES)) parts[`w-${name}`] = svgPart("path", { d: path, class: "wire" }, svg);
-    for (const y of [46, 224]) svgPart("path", { d: `M420 ${y - 5}l7 5l-7 5`, class: "arrow" }, svg);
+    for (const [name, d] of Object.entries(WIRES)) {
+      parts[`w-${name}`] = svgPart("path", { d, class: "wire" }, svg);
+    }
+    for (const y of [46, 224]) arrow(y, svg);
     for (const [sign, x, y] of NODES) {
       svgPart("circle", { cx: x, cy: y, r: 12, class: "node" }, svg);
       svgPart("text", { x, y: y + 5, class: "sign" }, svg, sign);
@@ -44,7 +51,8 @@ function cellOf(parent) {
     svgPart("rect", { x: 342, y: 62, width: 48, height: 22, rx: 11, class: "node" }, svg);
     svgPart("text", { x: 366, y: 77, class: "small" }, svg, "tanh");
     for (const [name, x, width] of BOXES) {
-      parts[`b-${name}`] = svgPart("rect", { x: x - width / 2, y: 150, width, height: 48, rx: 7, class: "box" }, svg);
+      const box = { x: x - width / 2, y: 150, width, height: 48, rx: 7, class: "box" };
+      parts[`b-${name}`] = svgPart("rect", box, svg);
       parts[`l-${name}`] = svgPart("text", { x, y: 167, class: "small" }, svg, SHORT[name]);
       parts[`n-${name}`] = svgPart("text", { x, y: 188, class: "value" }, svg);
     }
@@ -59,7 +67,7 @@ function cellOf(parent) {
       const y = kind.length > 1 ? 34 + 44 * k : 56;
       parts[`w-${name}0`] = svgPart("path", { d: `M10 ${y}H150`, class: "wire" }, svg);
       parts[`w-${name}1`] = svgPart("path", { d: `M270 ${y}H424`, class: "wire" }, svg);
-      svgPart("path", { d: `M420 ${y - 5}l7 5l-7 5`, class: "arrow" }, svg);
+      arrow(y, svg);
       parts[`t-${name}0`] = svgPart("text", { x: 14, y: y - 9, class: "label" }, svg);
       parts[`t-${name}1`] = svgPart("text", { x: 280, y: y - 9, class: "label" }, svg);
     });
@@ -74,7 +82,8 @@ function cellOf(parent) {
     const back = block.direction === "backward";
     const at = (name, when) => (has(name) ? valueAt(block.quantities[name], unit, when) : null);
     const before = back ? step + 1 : step - 1;
-    const old = (name) => (before < 0 || before >= steps ? (has(name) ? 0 : null) : at(name, before));
+    const begins = before < 0 || before >= steps; // with zeros
+    const old = (name) => (begins && has(name) ? 0 : at(name, before));
     if (kind === "gates") updateGates(block, unit, step, at, old);
     else updatePlain(block, kind, unit, step, at, old);
   }
@@ -86,7 +95,9 @@ function cellOf(parent) {
     const c0 = old("c"), h0 = projected ? null : old("h");
     const h1 = projected ? o * Math.tanh(c1) : at("h", step);
     const flows = { c0, fc: f * c0, c1, f, i, g, ig: i * g, tc: Math.tanh(c1), o, h1 };
-    for (const [name, value] of Object.entries(flows)) flow(parts[`w-${name}`], value, isGate(name));
+    for (const [name, value] of Object.entries(flows)) {
+      flow(parts[`w-${name}`], value, isGate(name));
+    }
     for (const [name, value] of Object.entries({ f, i, g, o })) {
       const map = maps[isGate(name) ? "gate" : "around"];
       const level = levelOf(value, isGate(name) ? { low: 0, high: 1 } : { low: -1, high: 1 });
@@ -97,13 +108,16 @@ function cellOf(parent) {
     const shown = projected ? "o·tanh c" : "h";
     const labels = {
       c0: `c ${number(c0)}`, fc: `f·c ${number(flows.fc)}`, c1: `new c ${number(c1)}`,
-      ig: `i·g ${number(flows.ig)}`, tc: number(flows.tc), h1: projected ? "" : `h ${number(h1)}`, m: projected ? `o·tanh c ${number(h1)}, to be projected` : "",
+      ig: `i·g ${number(flows.ig)}`, tc: number(flows.tc),
+      h1: projected ? "" : `h ${number(h1)}`,
+      m: projected ? `o·tanh c ${number(h1)}, to be projected` : "",
       x: `${readAt(step)}; h of all units${h0 === null ? "" : `, its own ${number(h0)}`}`,
     };
     for (const [name, text] of Object.entries(labels)) parts[`t-${name}`].textContent = text;
     parts.svg.setAttribute("aria-label",
-      `Unit ${unit + 1} at step ${step + 1}: cell ${number(c0)} before; forget gate ${number(f)}, input gate ` +
-      `${number(i)}, candidate ${number(g)}; cell ${number(c1)} after; output gate ${number(o)}, ${shown} ${number(h1)}.`);
+      `Unit ${unit + 1} at step ${step + 1}: cell ${number(c0)} before; ` +
+      `forget gate ${number(f)}, input gate ${number(i)}, candidate ${number(g)}; ` +
+      `cell ${number(c1)} after; output gate ${number(o)}, ${shown} ${number(h1)}.`);
   }
 
   function updatePlain(block, kind, unit, step, at, old) {
@@ -118,7 +132,8 @@ function cellOf(parent) {
       texts.push(`${NAMES[name]} ${number(values[0])} before, ${number(values[1])} after`);
     }
     parts.kind.textContent = block.kind.replace(/Params$/, "");
-    parts.svg.setAttribute("aria-label", `Unit ${unit + 1} at step ${step + 1}: ${texts.join("; ")}.`);
+    const text = `Unit ${unit + 1} at step ${step + 1}: ${texts.join("; ")}.`;
+    parts.svg.setAttribute("aria-label", text);
   }
 
   // A wire is as wide as what flows is large; blue is below 0, orange above.

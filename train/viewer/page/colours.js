@@ -13,14 +13,14 @@ const STOPS = {
 const LEVELS = 256;
 const scheme = matchMedia("(prefers-color-scheme: dark)");
 const maps = {};
-let theme = {};
+const theme = {};
 readTheme();
 
 // The colours of the page as canvases need them.
 function readTheme() {
   const style = getComputedStyle(document.documentElement);
   const names = ["ink", "muted", "line", "panel", "ground", "mark", "forecast"];
-  theme = Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+  for (const name of names) theme[name] = style.getPropertyValue(`--${name}`).trim();
   const stops = STOPS[scheme.matches ? "dark" : "light"];
   for (const [name, colours] of Object.entries(stops)) maps[name] = colourMap(colours);
 }
@@ -41,7 +41,8 @@ function colourMap(stops) {
 
 // Relative luminance, by WCAG 2.
 function luminance(rgb) {
-  const [r, g, b] = rgb.map((a) => (a / 255 <= 0.04045 ? a / 255 / 12.92 : ((a / 255 + 0.055) / 1.055) ** 2.4));
+  const linear = (a) => (a <= 0.04045 ? a / 12.92 : ((a + 0.055) / 1.055) ** 2.4);
+  const [r, g, b] = rgb.map((value) => linear(value / 255));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
 
@@ -52,7 +53,8 @@ function scaleOf(quantity, unit, full) {
   const name = quantity.name;
   if (isGate(name)) {
     const fits = !full && quantity.high[unit] > quantity.low[unit];
-    return { map: "gate", low: fits ? quantity.low[unit] : 0, high: fits ? quantity.high[unit] : 1 };
+    const [low, high] = fits ? [quantity.low[unit], quantity.high[unit]] : [0, 1];
+    return { map: "gate", low, high };
   }
   const own = Math.max(Math.abs(quantity.low[unit]), Math.abs(quantity.high[unit]));
   const whole = name === "g" || (name === "h" && largest(quantity) <= 1) ? 1 : largest(quantity);
@@ -65,14 +67,17 @@ function largest(quantity) {
   return quantity.largest;
 }
 
-const levelOf = (value, scale) =>
-  Math.max(0, Math.min(LEVELS - 1, Math.round(((value - scale.low) / (scale.high - scale.low)) * (LEVELS - 1))));
+function levelOf(value, { low, high }) {
+  const level = Math.round(((value - low) / (high - low)) * (LEVELS - 1));
+  return Math.max(0, Math.min(LEVELS - 1, level));
+}
 
 // What all steps are coloured by: a level for each, and which of them are known.
-function paintOf(row, quantity, unit, full) {
+function paintOf(quantity, unit, full) {
   const scale = scaleOf(quantity, unit, full);
-  const levels = Uint8Array.from({ length: 256 }, (_, byte) => levelOf(valueOf(quantity, unit, byte), scale));
-  return { scale, levels: row.map((byte) => levels[byte]), known: null };
+  const levelOfByte = (_, byte) => levelOf(valueOf(quantity, unit, byte), scale);
+  const levels = Uint8Array.from({ length: 256 }, levelOfByte);
+  return { scale, levels: rowOf(quantity, unit).map((byte) => levels[byte]), known: null };
 }
 
 function paintOutcome(outcome, full) {
@@ -81,7 +86,8 @@ function paintOutcome(outcome, full) {
   if (!high) for (const value of values) if (value > high) high = value;
   if (outcome.unit === "bits" && (full || high > 8)) high = 8; // one more character of 256
   const scale = { map: "gate", low: 0, high: high || 1 };
-  return { scale, levels: Uint8Array.from(values, (value) => levelOf(value || 0, scale)), known: values };
+  const levels = Uint8Array.from(values, (value) => levelOf(value || 0, scale));
+  return { scale, levels, known: values };
 }
 
 const isKnown = (paint, step) => !paint.known || !Number.isNaN(paint.known[step]);

@@ -14,11 +14,14 @@ const steps = content.steps;
 const blocks = content.blocks.map((block) => ({
   ...block,
   name: blockName(block),
-  quantities: Object.fromEntries(block.quantities.map((one) => [one.name, { ...one, bytes: null }])),
+  quantities: Object.fromEntries(
+    block.quantities.map((one) => [one.name, { ...one, bytes: null }]),
+  ),
 }));
 
 function revive(_, value) {
-  if (!value || typeof value !== "object" || !("array" in value) || !("data" in value)) return value;
+  const packed = value && typeof value === "object" && "array" in value && "data" in value;
+  if (!packed) return value;
   return new TYPES[value.array](fromBase64(value.data).buffer);
 }
 
@@ -78,4 +81,4 @@ function plain(value) {
 }
 
 const count = (value) => DIGITS.format(value);
-const percent = (chance) => (chance < 0.0095 ? `${(100 * chance).toFixed(1)}%` : `${Math.round(100 * chance)}%`);
+const percent = (chance) => `${(100 * chance).toFixed(chance < 0.0095 ? 1 : 0)}%`;

@@ -4,8 +4,10 @@ function lineRows(place) {
   const { columns, values, forecasts } = content;
   const length = values.length / columns.length; // with what comes after the sequence, if known
   const gap = 6;
-  const rows = columns.map((name, k) => ({ name, all: values.subarray(k * length, (k + 1) * length) }));
-  rows.forEach((row) => Object.assign(row, rangeOf(row.all)));
+  const rows = columns.map((name, k) => {
+    const all = values.subarray(k * length, (k + 1) * length);
+    return { name, all, ...rangeOf(all) };
+  });
 
   function rangeOf(all) {
     let low = Infinity, high = -Infinity;
@@ -111,7 +113,8 @@ function lineRows(place) {
       const path = new Path2D(), top = k * place.height - place.panel.scrollTop;
       let last = step;
       while (last > 0 && Number.isNaN(row.all[last])) last--;
-      if (!Number.isNaN(row.all[last])) path.moveTo(place.middle(last), yOf(row, top, row.all[last]));
+      const value = row.all[last];
+      if (!Number.isNaN(value)) path.moveTo(place.middle(last), yOf(row, top, value));
       for (let ahead = 0; ahead < horizon; ahead++) {
         const value = forecasts.values[start + ahead * rows.length + k];
         path.lineTo(place.middle(step + 1 + ahead), yOf(row, top, value));

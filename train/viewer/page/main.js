@@ -42,12 +42,15 @@ const quantity = () => block().quantities[state.quantity];
 
 function paintAll() {
   if (state.outcome) paint = paintOutcome(content.outcome, state.full);
-  else if (quantity().bytes) paint = paintOf(rowOf(quantity(), state.unit), quantity(), state.unit, state.full);
+  else if (quantity().bytes) paint = paintOf(quantity(), state.unit, state.full);
   if (paint) showLegend();
 }
 
 function valueText(step) {
-  if (state.outcome) return `${content.outcome.name} ${number(content.outcome.values[step])} ${content.outcome.unit}`.trim();
+  if (state.outcome) {
+    const { name, values, unit } = content.outcome;
+    return `${name} ${number(values[step])} ${unit}`.trim();
+  }
   return `${NAMES[state.quantity]} ${number(valueAt(quantity(), state.unit, step))}`;
 }
 
@@ -62,9 +65,11 @@ function showMoment(step) {
   $("step").setAttribute("aria-valuetext", `${shown + 1} of ${steps}`);
   $("place").textContent = `${count(shown + 1)} of ${count(steps)}`;
   $("panel").setAttribute("aria-valuenow", shown + 1);
-  $("panel").setAttribute("aria-valuetext", `step ${shown + 1}${characters ? `, ${spoken(characters[shown])}` : ""}`);
+  const read = characters ? `, ${spoken(characters[shown])}` : "";
+  $("panel").setAttribute("aria-valuetext", `step ${shown + 1}${read}`);
   $("brief").textContent = briefly(step, valueText(step));
-  if (state.pointer) showTip($("tip"), player.playing ? null : state.hovered, state.pointer, valueText(step));
+  const hovered = player.playing ? null : state.hovered;
+  if (state.pointer) showTip($("tip"), hovered, state.pointer, valueText(step));
 }
 
 function showLegend() {
@@ -79,7 +84,9 @@ function showLegend() {
   $("legend").setAttribute("aria-label", `Colours from ${texts[0]} to ${texts[2]}`);
   const { feature } = state;
   $("following").hidden = !feature;
-  if (feature) $("following").replaceChildren(feature.yes ? "underlined: " : "line below: ", isolated(feature.name));
+  if (!feature) return;
+  const where = feature.yes ? "underlined: " : "line below: ";
+  $("following").replaceChildren(where, isolated(feature.name));
 }
 
 // Says something to those who listen, when nothing has changed for a moment.
@@ -108,15 +115,21 @@ function advance(by) {
 function played(playing) {
   if (playing && state.step === steps - 1) state.step = 0;
   $("tip").hidden = true;
-  $("cell").classList.toggle("playing", playing); // wires move, which would slow a pointer down
+  smoothen();
   say(playing ? "Playing" : `Paused. ${spokenMoment(state.step, valueText(state.step))}`);
   redraw("step");
+}
+
+// Wires move from step to step where there is time for it.
+function smoothen() {
+  $("cell").classList.toggle("playing", player.playing && SPEEDS[$("speed").value] <= SLOW);
 }
 
 async function chooseUnit(chosen, feature = state.feature) {
   const before = state.block;
   Object.assign(state, chosen, { outcome: false, feature });
-  if (!(state.quantity in block().quantities)) state.quantity = "c" in block().quantities ? "c" : "h";
+  const { quantities } = block();
+  if (!(state.quantity in quantities)) state.quantity = "c" in quantities ? "c" : "h";
   state.unit = Math.max(0, Math.min(quantity().low.length - 1, state.unit));
   await load(quantity());
   showControls();
@@ -136,7 +149,8 @@ function showControls() {
   $("unit").value = state.unit + 1;
   $("unit").max = quantity().low.length;
   $("unit-count").textContent = `of ${count(quantity().low.length)}`;
-  $("cell-title").textContent = `The cell of unit ${count(state.unit + 1)}${blocks.length > 1 ? `, ${block().name}` : ""}`;
+  const layer = blocks.length > 1 ? `, ${block().name}` : "";
+  $("cell-title").textContent = `The cell of unit ${count(state.unit + 1)}${layer}`;
   $("map-title").textContent = `All units at this step: ${NAMES[state.quantity]}`;
   const key = state.outcome ? "" : `${state.block}.${state.quantity}.${state.unit}`;
   for (const button of document.querySelectorAll("button.unit")) {
@@ -164,11 +178,12 @@ async function find() {
   if (ask !== asked) return;
   const found = search(blocks, state.span, $("against").value === "near");
   $("hits").replaceChildren(...found.map((unit) => {
-    const item = document.createElement("li");
+    const item = make("li");
     item.append(unitButton(unit, (chosen) => chooseUnit(chosen, null)));
     return item;
   }));
   showControls();
   const best = found[0];
-  say(best ? `${found.length} units found; the best is ${NAMES[best.quantity]}, unit ${best.unit + 1}` : "No step is outside of the span");
+  if (!best) return say("No step is outside of the span");
+  say(`${found.length} units found; the best is ${NAMES[best.quantity]}, unit ${best.unit + 1}`);
 }

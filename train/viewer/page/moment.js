@@ -11,7 +11,7 @@ function readAt(step) {
 function showRead(element, step) {
   element.replaceChildren();
   if (content.kind === "text") {
-    const line = document.createElement("p");
+    const line = make("p");
     line.className = "reading";
     const before = characters.slice(Math.max(0, step - BEFORE), step).map(glyphOf).join("");
     line.append(isolated(before, "before"), isolated(glyphOf(characters[step]), "now"));
@@ -20,12 +20,13 @@ function showRead(element, step) {
     const on = content.columns.filter((_, key) => content.values[key * steps + step]);
     element.append(sentence(on.length ? `${on.join(" ")} sound` : "no key sounds"));
   } else {
-    const list = document.createElement("dl");
+    const list = make("dl");
     list.className = content.columns.length > 4 ? "columns many" : "columns";
+    const length = content.values.length / content.columns.length; // with what comes after
     content.columns.forEach((name, k) => {
-      const [term, value] = [document.createElement("dt"), document.createElement("dd")];
+      const [term, value] = [make("dt"), make("dd")];
       term.append(isolated(name));
-      value.textContent = plain(content.values[k * (content.values.length / content.columns.length) + step]);
+      value.textContent = plain(content.values[k * length + step]);
       list.append(term, value);
     });
     element.append(list);
@@ -33,13 +34,13 @@ function showRead(element, step) {
   const outcome = content.outcome;
   if (outcome) {
     const value = outcome.values[step];
-    const text = Number.isNaN(value) ? `${outcome.name} not known here` : `${outcome.name}: ${number(value)} ${outcome.unit}`;
-    element.append(sentence(text.trim()));
+    const text = Number.isNaN(value) ? "not known here" : `${number(value)} ${outcome.unit}`;
+    element.append(sentence(`${outcome.name}: ${text}`.trim()));
   }
 }
 
 function sentence(text) {
-  const line = document.createElement("p");
+  const line = make("p");
   line.append(isolated(text));
   return line;
 }
@@ -48,22 +49,24 @@ function sentence(text) {
 function predictionsAt(step) {
   const { predictions } = content;
   if (!predictions || step < predictions.first) return [];
-  const row = step - predictions.first, width = predictions.ids.length / (steps - predictions.first);
+  const row = step - predictions.first;
+  const width = predictions.ids.length / (steps - predictions.first);
   return Array.from({ length: width }, (_, k) => {
-    const id = predictions.ids[row * width + k];
-    return { id, chance: predictions.chances[row * width + k], came: predictions.came?.[row] === id };
+    const id = predictions.ids[row * width + k], chance = predictions.chances[row * width + k];
+    return { id, chance, came: predictions.came?.[row] === id };
   });
 }
 
-const nameOf = (id) => (content.kind === "text" ? glyphOf(content.predictions.names[id]) : content.predictions.names[id]);
-const spokenOf = (id) => (content.kind === "text" ? spoken(content.predictions.names[id]) : content.predictions.names[id]);
+const asItIs = (name) => name;
+const nameOf = (id) => (characters ? glyphOf : asItIs)(content.predictions.names[id]);
+const spokenOf = (id) => (characters ? spoken : asItIs)(content.predictions.names[id]);
 
 function showExpected(list, step) {
   const found = content.forecasts ? [] : predictionsAt(step);
   while (list.children.length > found.length) list.lastChild.remove();
   while (list.children.length < found.length) {
-    const item = document.createElement("li");
-    item.append(isolated("", "what"), document.createElement("span"), document.createElement("b"));
+    const item = make("li");
+    item.append(isolated("", "what"), make("span"), make("b"));
     list.append(item);
   }
   found.forEach(({ id, chance, came }, k) => {
@@ -73,7 +76,8 @@ function showExpected(list, step) {
     bar.style.setProperty("--part", chance);
     value.textContent = percent(chance);
     list.children[k].classList.toggle("came", came);
-    list.children[k].setAttribute("aria-label", `${spokenOf(id)} ${percent(chance)}${came ? ", which is right" : ""}`);
+    const told = `${spokenOf(id)} ${percent(chance)}${came ? ", which is right" : ""}`;
+    list.children[k].setAttribute("aria-label", told);
   });
   if (content.forecasts) showForecast(list, step);
 }
@@ -85,14 +89,15 @@ function forecastsAt(step) {
   if (step < first) return [];
   const start = (step - first) * horizon * width;
   const shown = [...new Set([0, Math.floor((horizon - 1) / 2), horizon - 1])];
+  const valueOf = (ahead, k) => plain(values[start + ahead * width + k]);
   return content.columns.slice(0, 8).map((name, k) => ({
-    name, numbers: shown.map((ahead) => `+${ahead + 1}: ${plain(values[start + ahead * width + k])}`),
+    name, numbers: shown.map((ahead) => `+${ahead + 1}: ${valueOf(ahead, k)}`),
   }));
 }
 
 function showForecast(list, step) {
   list.replaceChildren(...forecastsAt(step).map(({ name, numbers }) => {
-    const item = document.createElement("li");
+    const item = make("li");
     item.className = "forecast";
     item.append(isolated(name, "what"), document.createTextNode(numbers.join("   ")));
     return item;
@@ -111,8 +116,12 @@ function showTip(tip, step, event, value) {
   if (step === null) return;
   const lines = [`step ${count(step + 1)}   ${value}`];
   const found = content.forecasts ? [] : predictionsAt(step).slice(0, 3);
-  if (content.forecasts) lines.push(...forecastsAt(step).slice(0, 3).map(({ name, numbers }) => `${name} ${numbers[0]}`));
-  if (found.length) lines.push(found.map(({ id, chance }) => `${nameOf(id)} ${percent(chance)}`).join("   "));
+  if (content.forecasts) {
+    const some = forecastsAt(step).slice(0, 3);
+    lines.push(...some.map(({ name, numbers }) => `${name} ${numbers[0]}`));
+  }
+  const words = found.map(({ id, chance }) => `${nameOf(id)} ${percent(chance)}`);
+  if (words.length) lines.push(words.join("   "));
   tip.replaceChildren(...lines.map(sentence));
   // Towards the middle of the window, so that nothing has to be measured.
   const { clientX: x, clientY: y } = event;

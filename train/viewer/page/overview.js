@@ -1,7 +1,7 @@
 // The chosen unit over the whole time: where it is now, the span, and what the unit follows.
 
 function overviewOf(canvas, jump) {
-  const high = 46, still = document.createElement("canvas");
+  const high = 46, still = make("canvas");
   let dragging = false, width = 0;
   const x = (at) => (at / steps) * width;
   const y = (level) => 3 + (high - 12) * (1 - level / (LEVELS - 1));
@@ -72,13 +72,16 @@ function overviewOf(canvas, jump) {
     ctx.strokeStyle = theme.mark;
     ctx.beginPath();
     const stride = Math.max(1, Math.floor(steps / width));
-    for (let step = 0; step < steps; step += stride) ctx.lineTo(x(step + 0.5), y(feature.values[step]));
+    for (let step = 0; step < steps; step += stride) {
+      ctx.lineTo(x(step + 0.5), y(feature.values[step]));
+    }
     ctx.stroke();
   }
 
   const stepAt = (event) => {
     const box = canvas.getBoundingClientRect();
-    return Math.max(0, Math.min(steps - 1, Math.floor(((event.clientX - box.left) / box.width) * steps)));
+    const step = Math.floor(((event.clientX - box.left) / box.width) * steps);
+    return Math.max(0, Math.min(steps - 1, step));
   };
   canvas.addEventListener("pointerdown", (event) => {
     dragging = true;

@@ -1,6 +1,7 @@
 // The clock that steps through time.
 
 const SPEEDS = [1, 2, 4, 8, 16, 32, 60]; // steps a second
+const SLOW = 8;
 
 function playerOf(button, speed, { advance, changed }) {
   let playing = false, last = 0, due = 0;
@@ -38,5 +39,6 @@ function playerOf(button, speed, { advance, changed }) {
   const tell = () => speed.setAttribute("aria-valuetext", `${SPEEDS[speed.value]} steps a second`);
   speed.addEventListener("input", tell);
   tell();
-  return { start, stop, toggle: () => (playing ? stop() : start()), get playing() { return playing; } };
+  const toggle = () => (playing ? stop() : start());
+  return { start, stop, toggle, get playing() { return playing; } };
 }

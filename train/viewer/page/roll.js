@@ -2,7 +2,8 @@
 
 function rollRows(place) {
   const { columns, values } = content;
-  const sounds = columns.map((_, key) => values.subarray(key * steps, (key + 1) * steps).some(Boolean));
+  const rowOfKey = (key) => values.subarray(key * steps, (key + 1) * steps);
+  const sounds = columns.map((_, key) => rowOfKey(key).some(Boolean));
   const low = Math.max(0, sounds.indexOf(true)), high = Math.max(low, sounds.lastIndexOf(true));
 
   function draw(ctx) {

@@ -15,17 +15,19 @@ function countsOf(quantity) {
 // Ranks all units of these blocks. `near` compares with as many steps on each side, not with all.
 function search(some, [first, last], near) {
   const size = last - first + 1;
-  const from = near ? Math.max(0, first - size) : 0, to = near ? Math.min(steps - 1, last + size) : steps - 1;
+  const [from, to] = near
+    ? [Math.max(0, first - size), Math.min(steps - 1, last + size)]
+    : [0, steps - 1];
   if (to - from + 1 <= size) return [];
   const found = [];
   for (const block of some) {
     for (const [quantity, one] of Object.entries(block.quantities)) {
       const whole = near ? null : countsOf(one);
       for (let unit = 0; unit < one.low.length; unit++) {
-        const row = rowOf(one, unit);
-        const { score, gap } = separation(row, whole?.subarray(unit * 256, unit * 256 + 256), first, last, from, to);
-        const rises = score >= 0.5;
-        found.push({ block: blocks.indexOf(block), quantity, unit, rises, score: rises ? score : 1 - score, gap });
+        const counts = whole?.subarray(unit * 256, unit * 256 + 256);
+        const { area, gap } = separation(rowOf(one, unit), counts, first, last, from, to);
+        const rises = area >= 0.5, score = rises ? area : 1 - area;
+        found.push({ block: blocks.indexOf(block), quantity, unit, rises, score, gap });
       }
     }
   }
@@ -52,7 +54,7 @@ function separation(row, whole, first, last, from, to) {
     others += outside[byte] * byte;
   }
   const size = last - first + 1;
-  return { score: pairs / (size * below), gap: Math.abs(sum / size - others / below) / 255 };
+  return { area: pairs / (size * below), gap: Math.abs(sum / size - others / below) / 255 };
 }
 
 // The best of each unit, by its best quantity.

@@ -32,7 +32,8 @@ function seriesView(panel, base, over, space) {
 
   function inSight() {
     const first = Math.max(0, Math.floor(panel.scrollLeft / place.zoom) - 1);
-    return [first, Math.min(rows.length - 1, Math.ceil((panel.scrollLeft + panel.clientWidth - NAME) / place.zoom))];
+    const last = Math.ceil((panel.scrollLeft + panel.clientWidth - NAME) / place.zoom);
+    return [first, Math.min(rows.length - 1, last)];
   }
 
   function drawBase(paint, feature) {
@@ -70,7 +71,8 @@ function seriesView(panel, base, over, space) {
     const { css } = maps[paint.scale.map];
     for (let x = NAME; x < panel.clientWidth; x++) {
       const from = Math.floor((x - NAME + panel.scrollLeft) / place.zoom);
-      const to = Math.min(steps, Math.max(from + 1, Math.floor((x + 1 - NAME + panel.scrollLeft) / place.zoom)));
+      const next = Math.floor((x + 1 - NAME + panel.scrollLeft) / place.zoom);
+      const to = Math.min(steps, Math.max(from + 1, next));
       let sum = 0, known = 0;
       for (let step = from; step < to; step++) {
         if (isKnown(paint, step)) [sum, known] = [sum + paint.levels[step], known + 1];
@@ -86,8 +88,9 @@ function seriesView(panel, base, over, space) {
     const [first, last] = inSight();
     ctx.fillStyle = theme.mark;
     for (let step = first; step <= Math.min(last, steps - 1); step++) {
-      const x = Math.round(xOf(step));
-      if (feature.values[step]) ctx.fillRect(x, total() - rows.gap + 1, Math.max(Math.round(xOf(step + 1)) - x, 1), 3);
+      if (!feature.values[step]) continue;
+      const x = Math.round(xOf(step)), width = Math.max(Math.round(xOf(step + 1)) - x, 1);
+      ctx.fillRect(x, total() - rows.gap + 1, width, 3);
     }
   }
 
@@ -102,7 +105,8 @@ function seriesView(panel, base, over, space) {
     const [first, last] = inSight();
     for (const step of ticks(first + 1, last + 1, Math.max(2, panel.clientWidth / 90))) {
       const x = middle(step - 1);
-      if (step >= 1 && x >= NAME && x < panel.clientWidth - 12) ctx.fillText(count(step), x, y + 13);
+      const seen = step >= 1 && x >= NAME && x < panel.clientWidth - 12;
+      if (seen) ctx.fillText(count(step), x, y + 13);
     }
     ctx.textAlign = "right";
     ctx.fillText("step", NAME - 8, y + 13);
@@ -138,8 +142,8 @@ function seriesView(panel, base, over, space) {
 
   function reveal(step) {
     layout();
-    const x = step * place.zoom, seen = panel.clientWidth - NAME;
-    if (x < panel.scrollLeft || x + place.zoom > panel.scrollLeft + seen) panel.scrollLeft = x - seen / 3;
+    const x = step * place.zoom, seen = panel.clientWidth - NAME, left = panel.scrollLeft;
+    if (x < left || x + place.zoom > left + seen) panel.scrollLeft = x - seen / 3;
   }
 
   // Closer or further, with a step where it was.

@@ -12,7 +12,7 @@ const HELP = [
 function buildTexts() {
   $("facts").append(isolated(content.source), ` · ${content.facts} · `, describeBlocks());
   $("help").replaceChildren(...HELP.map(([what, why]) => {
-    const part = document.createElement("span"), strong = document.createElement("b");
+    const part = make("span"), strong = make("b");
     strong.textContent = what;
     part.append(strong, ` ${why}`);
     return part;
@@ -20,16 +20,22 @@ function buildTexts() {
   $("panel").setAttribute("aria-label", `${text ? "The text" : "The series"}, step by step`);
   $("panel").setAttribute("aria-valuemax", steps);
   $("search-help").textContent =
-    `Drag over ${text ? "the text" : "the series"}, or hold Shift with the arrow keys. The score: how often a step inside has the higher ▲ or lower ▼ value of two.`;
+    `Drag over ${text ? "the text" : "the series"}, or hold Shift with the arrow keys. ` +
+    "The score: how often, of a step inside and one outside, the inner one is higher ▲, or " +
+    "lower ▼.";
   $("units-help").textContent =
-    "The score: rank correlation with a number, or how often a yes and a no are told apart. By chance: what the best unit reaches when the same is moved in time.";
-  $("expected-title").textContent = content.forecasts ? "Forecast from here, the dashed line" : content.predictions?.heading ?? "";
+    "The score: rank correlation with a number; of yes and no, how often two steps are told " +
+    "apart. By chance: the best of any unit when the pattern is moved in time.";
+  $("expected-title").textContent = content.forecasts
+    ? "Forecast from here, the dashed line"
+    : content.predictions.heading;
 }
 
 function describeBlocks() {
   const sizes = blocks.filter((one) => one.direction !== "backward").map(sizeOf);
   const ways = blocks.some((one) => one.direction) ? " in both directions" : "";
-  return `${sizes.join(" + ")} units${ways}${blocks[0].quantities.f ? "" : "; the gates of this kind of layer are not kept"}`;
+  const gates = blocks[0].quantities.f ? "" : "; the gates of this kind of layer are not kept";
+  return `${sizes.join(" + ")} units${ways}${gates}`;
 }
 
 function sizeOf({ quantities: { c, h } }) {
@@ -38,10 +44,11 @@ function sizeOf({ quantities: { c, h } }) {
 }
 
 function buildControls() {
-  const all = ORDER.filter((name) => blocks.some((one) => name in one.quantities)).map((name) => [name, SHORT[name]]);
+  const there = ORDER.filter((name) => blocks.some((one) => name in one.quantities));
+  const all = there.map((name) => [name, SHORT[name]]);
   if (content.outcome) all.push(["outcome", content.outcome.name]);
   for (const [value, label] of all) {
-    const field = document.createElement("label"), input = document.createElement("input"), name = document.createElement("span");
+    const [field, input, name] = ["label", "input", "span"].map(make);
     Object.assign(input, { type: "radio", name: "quantity", value });
     name.textContent = label;
     field.title = value === "outcome" ? content.outcome.about : NAMES[value];
@@ -63,7 +70,9 @@ function buildControls() {
 
 function listenToControls() {
   $("layer").addEventListener("change", () => chooseUnit({ block: Number($("layer").value) }));
-  $("unit").addEventListener("change", () => chooseUnit({ unit: (Number($("unit").value) || 1) - 1 }));
+  $("unit").addEventListener("change", () => {
+    chooseUnit({ unit: Math.round(Number($("unit").value) || 1) - 1 });
+  });
   $("unit-before").addEventListener("click", () => chooseUnit({ unit: state.unit - 1 }));
   $("unit-after").addEventListener("click", () => chooseUnit({ unit: state.unit + 1 }));
   $("full").addEventListener("change", () => {
@@ -71,6 +80,7 @@ function listenToControls() {
     redraw("paint");
   });
   $("play").addEventListener("click", () => player.toggle());
+  $("speed").addEventListener("input", smoothen);
   $("back").addEventListener("click", () => goTo(state.step - 1));
   $("forward").addEventListener("click", () => goTo(state.step + 1));
   $("step").addEventListener("input", () => goTo(Number($("step").value) - 1));
@@ -80,7 +90,9 @@ function listenToControls() {
   $("here").addEventListener("click", () => setSpan([state.step, state.step]));
   $("against").addEventListener("change", find);
   for (const id of ["from", "to"]) $(id).addEventListener("change", readSpan);
-  for (const id of ["controls", "search"]) $(id).addEventListener("submit", (event) => event.preventDefault());
+  for (const id of ["controls", "search"]) {
+    $(id).addEventListener("submit", (event) => event.preventDefault());
+  }
 }
 
 function zoom(factor) {
@@ -89,9 +101,9 @@ function zoom(factor) {
 }
 
 function readSpan() {
-  const [from, to] = ["from", "to"].map((id) => Number($(id).value) || Number($(id === "from" ? "to" : "from").value));
+  const [from, to] = ["from", "to"].map((id) => Math.round(Number($(id).value)));
   const within = (step) => Math.max(0, Math.min(steps - 1, step - 1));
-  setSpan(from ? [within(from), within(to)] : null);
+  setSpan(from || to ? [within(from || to), within(to || from)] : null);
 }
 
 function listenToPointer() {
@@ -113,7 +125,13 @@ function listenToPointer() {
 
 // Keys for the whole page, but not where a field needs them itself.
 function listenToKeys() {
+  let clicked = false;
+  document.addEventListener("pointerdown", () => (clicked = true));
+  document.addEventListener("keyup", (event) => {
+    if (event.key === " " && clicked && event.target.tagName === "BUTTON") event.preventDefault();
+  });
   document.addEventListener("keydown", (event) => {
+    if (event.key === "Tab") clicked = false;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.target, tag = target.tagName;
     const playable = target.type === "checkbox" || (target.type === "range" && event.key === " ");
@@ -124,7 +142,9 @@ function listenToKeys() {
       return setSpan(null);
     }
     if (typing) return;
-    if (event.key === " " && tag !== "BUTTON" && target.type !== "checkbox") {
+    // What was reached by Tab keeps its space bar; what was clicked does not.
+    const own = tag === "BUTTON" || tag === "SUMMARY" || target.type === "checkbox";
+    if (event.key === " " && (clicked || !own)) {
       event.preventDefault();
       return player.toggle();
     }
@@ -157,7 +177,9 @@ function extend(to) {
 }
 
 async function begin() {
-  if (!("DecompressionStream" in window)) throw new Error("this browser cannot unpack the numbers (it has no DecompressionStream)");
+  if (!("DecompressionStream" in window)) {
+    throw new Error("this browser cannot unpack the numbers (it has no DecompressionStream)");
+  }
   buildTexts();
   buildControls();
   listenToControls();
@@ -176,6 +198,7 @@ async function begin() {
   const { block, quantity, unit, feature, step } = content.first;
   state.step = step;
   await chooseUnit({ block, quantity, unit }, content.followed[feature] ?? null);
+  view.reveal(step);
   requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("ready")));
   await loadBlock(blocks[state.block]);
   performance.mark("loaded");

@@ -2,12 +2,13 @@
 // Only the rows in sight are drawn. Long lines are broken between words where there are some.
 
 const ROW = 26, GAP = 5, GUTTER = 46, EDGE = 8;
-const MONO = 'ui-monospace, "SF Mono", "Cascadia Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace';
+const MONO = getComputedStyle(document.documentElement).getPropertyValue("--mono");
 
 function textView(panel, base, over, space) {
   const characters = Array.from(content.text);
   const font = `15px ${MONO}`;
-  const rowOfStep = new Int32Array(steps), column = new Int32Array(steps), cells = new Uint8Array(steps);
+  const rowOfStep = new Int32Array(steps), column = new Int32Array(steps);
+  const cells = new Uint8Array(steps);
   let starts = [0], cell = 9, laidOut = 0;
   const widths = new Map();
 
@@ -48,7 +49,9 @@ function textView(panel, base, over, space) {
       }
     }
     starts.push(steps);
-    for (let row = 0; row + 1 < starts.length; row++) rowOfStep.fill(row, starts[row], starts[row + 1]);
+    for (let row = 0; row + 1 < starts.length; row++) {
+      rowOfStep.fill(row, starts[row], starts[row + 1]);
+    }
     space.style.height = `${(starts.length - 1) * ROW + 2 * EDGE}px`;
   }
 
@@ -58,8 +61,8 @@ function textView(panel, base, over, space) {
 
   function inSight() {
     const first = Math.max(0, Math.floor((panel.scrollTop - EDGE) / ROW));
-    const last = Math.min(starts.length - 2, Math.floor((panel.scrollTop + panel.clientHeight - EDGE) / ROW));
-    return [first, last];
+    const last = Math.floor((panel.scrollTop + panel.clientHeight - EDGE) / ROW);
+    return [first, Math.min(starts.length - 2, last)];
   }
 
   function drawBase(paint, feature) {
@@ -99,16 +102,19 @@ function textView(panel, base, over, space) {
     const ctx = context(over, panel.clientWidth, panel.clientHeight);
     const [first, last] = inSight();
     if (span) {
+      const [upper, lower] = [rowOfStep[span[0]], rowOfStep[span[1]]];
       ctx.strokeStyle = theme.mark;
       ctx.lineWidth = 2;
-      for (let row = Math.max(first, rowOfStep[span[0]]); row <= Math.min(last, rowOfStep[span[1]]); row++) {
+      for (let row = Math.max(first, upper); row <= Math.min(last, lower); row++) {
         const from = Math.max(span[0], starts[row]), to = Math.min(span[1], starts[row + 1] - 1);
-        ctx.strokeRect(xOf(from) - 1, yOf(row) - 2, xOf(to) + cells[to] * cell - xOf(from) + 2, ROW - GAP + 4);
+        const width = xOf(to) + cells[to] * cell - xOf(from);
+        ctx.strokeRect(xOf(from) - 1, yOf(row) - 2, width + 2, ROW - GAP + 4);
       }
     }
     for (const [at, width] of [[hovered, 1.5], [step, 3]]) {
       if (at === null || rowOfStep[at] < first || rowOfStep[at] > last) continue;
-      outline(ctx, [xOf(at) - 1, yOf(rowOfStep[at]) - 1, cells[at] * cell + 2, ROW - GAP + 2], width);
+      const box = [xOf(at) - 1, yOf(rowOfStep[at]) - 1, cells[at] * cell + 2, ROW - GAP + 2];
+      outline(ctx, box, width);
     }
   }
 

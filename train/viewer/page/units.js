@@ -17,13 +17,16 @@ function mapOf(canvas, choose) {
     const scale = scaleOf(quantity, unit, true), { css } = maps[scale.map];
     for (let k = 0; k < units; k++) {
       ctx.fillStyle = css[levelOf(valueAt(quantity, k, step) ?? 0, scale)];
-      ctx.fillRect(1 + (k % columns) * size, 1 + Math.floor(k / columns) * size, size - 1, size - 1);
+      const [x, y] = placeOf(k);
+      ctx.fillRect(1 + x, 1 + y, size - 1, size - 1);
     }
-    const [x, y] = [(unit % columns) * size, Math.floor(unit / columns) * size];
+    const [x, y] = placeOf(unit);
     ctx.strokeStyle = theme.ink;
     ctx.lineWidth = 2;
     ctx.strokeRect(x + 0.5, y + 0.5, size, size);
   }
+
+  const placeOf = (unit) => [(unit % columns) * size, Math.floor(unit / columns) * size];
 
   const unitAt = (event) => {
     const box = canvas.getBoundingClientRect();
@@ -41,23 +44,24 @@ function mapOf(canvas, choose) {
 
 // A button for a unit of a ranking.
 function unitButton({ block, quantity, unit, score, rises }, choose) {
-  const button = document.createElement("button");
+  const button = make("button");
   button.type = "button";
   button.className = "unit";
-  const name = document.createElement("span");
+  const name = make("span");
   name.textContent = `${SHORT[quantity]} ${unit + 1}`;
   if (blocks.length > 1) {
-    const layer = document.createElement("small");
-    layer.textContent = ` L${blocks[block].layer + 1}${{ forward: "→", backward: "←" }[blocks[block].direction] ?? ""}`;
-    name.append(layer);
+    const small = make("small"), { layer, direction } = blocks[block];
+    small.textContent = ` L${layer + 1}${{ forward: "→", backward: "←" }[direction] ?? ""}`;
+    name.append(small);
   }
-  const value = document.createElement("span");
+  const value = make("span");
   value.className = "score";
   value.textContent = `${rises ? "▲" : "▼"} ${Math.min(score, 1).toFixed(2)}`;
   button.append(name, value);
   button.style.setProperty("--part", Math.max(0, Math.min(1, score)));
-  button.setAttribute("aria-label",
-    `${NAMES[quantity]}, unit ${unit + 1}${blocks.length > 1 ? ` of ${blocks[block].name}` : ""}: ${score.toFixed(2)}, ${rises ? "higher" : "lower"} there`);
+  const where = blocks.length > 1 ? ` of ${blocks[block].name}` : "";
+  const how = `${score.toFixed(2)}, ${rises ? "higher" : "lower"} there`;
+  button.setAttribute("aria-label", `${NAMES[quantity]}, unit ${unit + 1}${where}: ${how}`);
   button.addEventListener("click", () => choose({ block, quantity, unit }));
   button.dataset.key = `${block}.${quantity}.${unit}`;
   return button;
@@ -67,30 +71,34 @@ function unitButton({ block, quantity, unit, score, rises }, choose) {
 function listFollowed(parent, choose) {
   parent.replaceChildren();
   const beyond = (one) => one.best[0].score > one.chance;
-  const kept = content.followed.filter(beyond), rest = content.followed.filter((one) => !beyond(one));
+  const kept = content.followed.filter(beyond);
+  const rest = content.followed.filter((one) => !beyond(one));
   for (const [name, memory] of [["What takes memory", true], ["What this step reads", false]]) {
     const some = kept.filter((one) => one.memory === memory);
     if (!some.length) continue;
-    const head = document.createElement("h3");
+    const head = make("h3");
     head.className = "group";
     head.textContent = name;
     parent.append(head, ...some.slice(0, SEEN).map((one) => featureGroup(one, choose)));
     if (some.length <= SEEN) continue;
-    const more = document.createElement("details"), title = document.createElement("summary");
+    const more = make("details"), title = make("summary");
     title.textContent = `${some.length - SEEN} more`;
     more.append(title, ...some.slice(SEEN).map((one) => featureGroup(one, choose)));
     parent.append(more);
   }
   if (rest.length) {
-    const none = sentence(`No unit follows these beyond chance: ${rest.map((one) => one.name).join(", ")}.`);
+    const names = rest.map((one) => one.name).join(", ");
+    const none = sentence(`No unit follows these beyond chance: ${names}.`);
     none.className = "note";
     parent.append(none);
   }
-  if (!kept.length && !rest.length) parent.append(sentence("The sequence is too short, or too even, to say."));
+  if (!kept.length && !rest.length) {
+    parent.append(sentence("The sequence is too short, or too even, to say."));
+  }
 }
 
 function featureGroup(one, choose) {
-  const group = document.createElement("div"), head = document.createElement("h4"), chance = document.createElement("span");
+  const [group, head, chance] = ["div", "h4", "span"].map(make);
   group.className = "feature";
   group.setAttribute("role", "group");
   group.setAttribute("aria-label", `${one.name}; by chance ${one.chance.toFixed(2)}`);
@@ -98,7 +106,7 @@ function featureGroup(one, choose) {
   chance.className = "chance";
   chance.textContent = `by chance ${one.chance.toFixed(2)}`;
   head.append(isolated(one.name), chance);
-  const buttons = document.createElement("div");
+  const buttons = make("div");
   buttons.className = "chips";
   for (const unit of one.best.filter(({ score }) => score > one.chance).slice(0, 4)) {
     buttons.append(unitButton(unit, (chosen) => choose(chosen, one)));
