@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from train.weights import Trained
 
 
+MOST = 100_000_000  # values in a page, which is then of about 80 MB
 TITLES = {
     "char_lm": "Language model",
     "classification": "Classifier",
@@ -88,6 +89,12 @@ def inspect(command: Command, console: Console) -> tuple[str, int, int]:
         status.update("running the model")
         subject = subjects.find(config, about, params, split, chosen)
         blocks = traced.trace(config, params, subject.inputs)
+        values = sum(a.size for block in blocks for a in block.values.values())
+        if values > MOST:
+            raise InputError(
+                f"{len(subject.inputs):,} steps have {values:,} values of gates and cells, and a "
+                f"page holds {MOST:,}; choose fewer --steps"
+            )
         status.update("ranking the units")
         units = [{name: quantise(a) for name, a in block.values.items()} for block in blocks]
         followed = scores.rank(units, subject.features)

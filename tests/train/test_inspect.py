@@ -183,6 +183,7 @@ def test_the_page_of_a_roll(runs):
     assert said["names"][39] == "C4"
 
 
+@pytest.mark.slow
 def test_the_test_split_in_stretches(runs):
     config, run = runs("char_lm")
     data = char_lm.load(config)
@@ -265,6 +266,12 @@ def test_what_is_refused(runs, task, flags, message, tmp_path):
     with pytest.raises(InputError, match=message):
         inspect.main([str(runs(task)[1]), *flags, "--out", str(out)])
     assert not out.exists()
+
+
+def test_a_page_that_would_be_too_large(runs, monkeypatch):
+    monkeypatch.setattr(inspect, "MOST", 6 * 16 * 9 - 1)
+    with pytest.raises(InputError, match=r"9 steps have 864 values .* holds 863; choose fewer"):
+        make_page(runs("char_lm")[1], text="one tiger")
 
 
 def test_the_command(runs, tmp_path):

@@ -9,7 +9,6 @@ import scipy.stats
 
 import jlstm
 from tests import reference
-from tests.conftest import quick
 from tests.train.small import make
 from train import model, settings
 from train.errors import InputError, RunError
@@ -218,6 +217,7 @@ def test_every_gate_is_that_of_the_textbook(tmp_path):
         xs = hs
 
 
+@pytest.mark.slow
 def test_both_directions(tmp_path):
     config = make("classification", tmp_path)
     params, inputs, blocks = traced(config, lambda data: data.test.sequences[0])
@@ -231,7 +231,8 @@ def test_both_directions(tmp_path):
 CELLS = list(settings.Cell.__args__)
 
 
-@pytest.mark.parametrize("cell", quick(CELLS, ("projected",)))
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", CELLS)
 def test_every_kind_of_layer(cell, tmp_path):
     """What is shown of it is what the model computes: the outputs of all steps, the last state."""
     config = make("char_lm", tmp_path)
@@ -263,6 +264,7 @@ def test_zoneout_shows_what_is_used_without_training(tmp_path):
     assert set(block.values) == {"c", "h"}
 
 
+@pytest.mark.slow
 def test_values_that_are_not_finite_are_refused(tmp_path):
     config = make("char_lm", tmp_path)
     data = find_task("char_lm").load(config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -197,11 +197,3 @@ def _held(column: np.ndarray) -> np.ndarray:
         return np.zeros(len(column))
     last = np.searchsorted(known, np.arange(len(column)), side="right") - 1
     return column[known[np.maximum(last, 0)]]
-
-
-def lines_of(features: Sequence[Feature]) -> Iterator[tuple[str, np.ndarray]]:
-    """Their values as bytes from the least to the highest, for drawing."""
-    for feature in features:
-        values = feature.values.astype(np.float64)
-        spread = np.ptp(values) or 1.0
-        yield feature.name, np.rint((values - values.min()) / spread * 255).astype(np.uint8)

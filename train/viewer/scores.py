@@ -49,8 +49,8 @@ def rank(blocks: Sequence[dict[str, Quantised]], features: Sequence[Feature]) ->
     Example:
       >>> import numpy as np
       >>> from train.viewer.packed import quantise
-      >>> noise = np.random.default_rng(0).normal(size=(400, 5))
-      >>> on = np.arange(400) % 50 < 9
+      >>> rng = np.random.default_rng(0)
+      >>> noise, on = rng.normal(size=(400, 5)), rng.random(400) < 0.2
       >>> noise[:, 3] += 9 * on
       >>> (found,) = rank([{"c": quantise(noise)}], [Feature("on", on)])
       >>> found.best[0].unit, found.best[0].score, found.chance < 0.8
@@ -67,7 +67,7 @@ def rank(blocks: Sequence[dict[str, Quantised]], features: Sequence[Feature]) ->
     for block, quantities in enumerate(blocks):
         for name, units in quantities.items():
             products = _products(units, weights, offsets == 0)
-            scores = np.abs(products) + offsets[:, None]
+            scores = np.minimum(np.abs(products) + offsets[:, None], 1.0)  # it is, to rounding
             chance = np.maximum(chance, scores[:, :, 1:].max((0, 2)))
             for k in range(len(features)):
                 for unit in np.argsort(-scores[:, k, 0], kind="stable")[:BEST]:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from train.viewer import Block, Subject
-from train.viewer.features import lines_of
 from train.viewer.packed import Quantised, deflated, packed
 from train.viewer.scores import Followed
 
@@ -112,12 +111,13 @@ def _stored(name: str, units: Quantised, arrays: list[str]) -> dict[str, Any]:
 
 
 def _followed(one: Followed) -> dict[str, Any]:
-    (_, line), values = next(lines_of([one.feature])), one.feature.values
+    values = one.feature.values
+    low, high = float(values.min()), float(values.max())
+    line = np.rint((values - np.float64(low)) / (high - low) * 255).astype(np.uint8)  # to be drawn
     return {
         "name": one.feature.name, "about": one.feature.about, "memory": one.feature.memory,
-         "chance": one.chance,
-        "yes": values.dtype == np.bool_, "values": line,
-        "least": float(values.min()), "highest": float(values.max()),
+        "chance": one.chance, "yes": values.dtype == np.bool_, "values": line,
+        "least": low, "highest": high,
         "best": [follower._asdict() for follower in one.best],
     }  # fmt: skip
 
