@@ -46,11 +46,11 @@ def write_page(
 
 
 def _table(rows: list[Row], found: Mapping[str, dict[str, Any]]) -> str:
-    lines = ["| | published | ours | row, time |", "| --- | --- | --- | --- |"]
+    lines = ["| | published | ours | row, time of one core |", "| --- | --- | --- | --- |"]
     for row in rows:
         one = found.get(row.name)
         ours = "not measured" if one is None else one["line"]
-        time = "" if one is None else f", {_time(one['seconds'])}"
+        time = "" if one is None else f", {_time(one['core_seconds'])}"
         lines.append(f"| {row.setting} | {row.published} | {ours} | `{row.name}`{time} |")
     return "\n".join(lines) + "\n"
 
@@ -75,9 +75,9 @@ def _machines(found: Mapping[str, dict[str, Any]]) -> str:
     dates = sorted({one["machine"]["date"] for one in found.values()})
     kinds = {_machine(one["machine"]) for one in found.values()}
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-    hours = sum(one["seconds"] for one in found.values()) / 3600
+    hours = sum(one["core_seconds"] for one in found.values()) / 3600
     return (
-        f"Measured {when}, each row on one core, {hours:.1f} hours of one core in all: "
+        f"Measured {when}, each row on one core, {hours:.1f} hours in all: "
         f"{'; '.join(sorted(kinds))}. All figures of each trial are in `tables/results/`.\n"
     )
 
