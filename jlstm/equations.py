@@ -52,12 +52,16 @@ def lstm_equations(
     z: Float[Array, "*batch gates"], c: Float[Array, "*batch hidden"]
 ) -> tuple[LSTMGates, Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
     """The six equations, from the pre-activations `z` and the old cell: `(gates, c', h')`."""
-    z_i, z_f, z_g, z_o = jnp.split(z, 4, axis=-1)
-    i = jax.nn.sigmoid(z_i)
-    f = jax.nn.sigmoid(z_f)
-    g = jnp.tanh(z_g)
-    o = jax.nn.sigmoid(z_o)
-    c = f * c.astype(z.dtype) + i * g
+    return gate_equations(LSTMGates(*jnp.split(z, 4, axis=-1)), c.astype(z.dtype))
+
+
+def gate_equations(zs: LSTMGates, c: Array) -> tuple[LSTMGates, Array, Array]:
+    """The same from the pre-activations of each gate, in the dtype of the old cell."""
+    i = jax.nn.sigmoid(zs.i)
+    f = jax.nn.sigmoid(zs.f)
+    g = jnp.tanh(zs.g)
+    o = jax.nn.sigmoid(zs.o)
+    c = f * c + i * g
     h = o * jnp.tanh(c)
     return LSTMGates(i, f, g, o), c, h
 
@@ -91,13 +95,21 @@ def lstm_cotangents(
     Hochreiter and Schmidhuber (1997), with the forget gate of Gers et al. (2000): what comes back
     through the cell is multiplied by `f` and nothing else, which is why it need not vanish.
     """
+    d_zs, d_c = gate_cotangents(gates, c, d_h, d_c)
+    return jnp.concatenate(d_zs, axis=-1), d_c
+
+
+def gate_cotangents(
+    gates: LSTMGates, c: Array, d_h: Array, d_c: Array
+) -> tuple[LSTMGates, Float[Array, "*batch hidden"]]:
+    """The same with the cotangents of the pre-activations of each gate."""
     i, f, g, o = gates
     m = jnp.tanh(f * c + i * g)
     d_c = d_c + d_h * o * (1 - m * m)
-    d_z = (
-        d_c * g * i * (1 - i),
-        d_c * c * f * (1 - f),
-        d_c * i * (1 - g * g),
-        d_h * m * o * (1 - o),
+    d_zs = LSTMGates(
+        i=d_c * g * i * (1 - i),
+        f=d_c * c * f * (1 - f),
+        g=d_c * i * (1 - g * g),
+        o=d_h * m * o * (1 - o),
     )
-    return jnp.concatenate(d_z, axis=-1), d_c * f
+    return d_zs, d_c * f

