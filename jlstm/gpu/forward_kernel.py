@@ -30,36 +30,34 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from jlstm.equations import gate_equations
-from jlstm.gpu.tiling import COLUMNS, ROWS, Tiling, chunk
+from jlstm.gpu.block import NARROW, WIDE, Block, for_product, load, load_codes, this_block, tile_of, write
+from jlstm.gpu.tiling import ROWS, Tiling
 from jlstm.types import LSTMGates, LSTMState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jaxtyping import Array, Float, Int
 
     from jlstm.gpu.synchronization import Synchronization
 
-NARROW, WIDE = jnp.bfloat16, jnp.float32
-VALID, ENTERING = 1, 2  # bits of a step's code: it counts; the state is replaced after it
+VALID, ENTERING = 1, 2  # bits of a code: the step counts; after it the state is replaced
 
 
 class Operands(NamedTuple):
-    """What the kernel reads. Sequences of a group stand in 64 rows where there is a `row` axis."""
+    """What the kernel reads. A group's sequences stand in 64 rows where there is a `row` axis."""
 
     weight_hh: Float[Array, "hidden gates"]  # bfloat16
-    zs: Float[Array, "time batch gates"]  # projected inputs
+    zs: Float[Array, "time batch gates"]  # the projected inputs
     state: LSTMState  # (group, row, hidden), before the first step
     codes: Int[Array, "time group row"] | None  # None: all steps count, nothing is replaced
     reset_state: LSTMState | None
 
 
 class Results(NamedTuple):
-    """What it writes, in `before_h` one step more than there are: the last state."""
+    """What it writes; `before_h` has one step more than there are, the last state."""
 
-    before_h: Float[Array, "steps batch hidden"]
+    before_h: Float[Array, "steps batch hidden"]  # bfloat16
     c: Float[Array, "batch hidden"]  # after the last step
-    hs: Float[Array, "time batch hidden"] | None  # None: `before_h` has them
+    hs: Float[Array, "time batch hidden"] | None  # None: they are in `before_h`
     before_c: Float[Array, "time batch hidden"] | None
     gates: LSTMGates | None
 
@@ -70,11 +68,11 @@ class Scratch(NamedTuple):
     weight: Any  # (gates of its units, hidden)
     h: Any  # (chunk, row, column)
     zs: Any  # (even and odd steps, gate, row, unit)
-    narrow: list[Any]  # (row, unit), to be written: h before the next step, h
+    narrow: list[Any]  # tiles to be written: h before the next step, h
     wide: list[Any]  # c, and the gates
-    arrived_weight: Any
-    arrived: Any  # each chunk of h
-    arrived_zs: Any
+    weight_is_there: Any
+    h_is_there: Any
+    zs_are_there: Any
     synchronization: tuple[Any, ...]
 
 
@@ -86,168 +84,170 @@ def run(
     synchronization: Synchronization,
     interpret: Any = None,
 ) -> Results:
-    """The kernel. `save` may hold "before" and "gates", as of `jlstm.fused.forward`."""
+    """The kernel. `save` may hold "before" and "gates", as in `jlstm.fused.forward`."""
     time = operands.zs.shape[0]
     masked = operands.codes is not None
-    a_step = (tiling.batch, tiling.hidden)
-    every_step = jax.ShapeDtypeStruct((time, *a_step), WIDE)
+    one_step = (tiling.batch, tiling.hidden)
+    all_steps = jax.ShapeDtypeStruct((time, *one_step), WIDE)
     results = Results(
-        jax.ShapeDtypeStruct((time + 1, *a_step), NARROW),
-        jax.ShapeDtypeStruct(a_step, WIDE),
-        jax.ShapeDtypeStruct((time, *a_step), NARROW) if masked else None,
-        every_step if "before" in save else None,
-        LSTMGates(*[every_step] * 4) if "gates" in save else None,
+        before_h=jax.ShapeDtypeStruct((time + 1, *one_step), NARROW),
+        c=jax.ShapeDtypeStruct(one_step, WIDE),
+        hs=jax.ShapeDtypeStruct((time, *one_step), NARROW) if masked else None,
+        before_c=all_steps if "before" in save else None,
+        gates=LSTMGates(*[all_steps] * 4) if "gates" in save else None,
     )
     kernel = plgpu.kernel(
         partial(_body, tiling=tiling, reverse=reverse, start=synchronization.start),
         out_type=results,
-        scratch_types={"scratch": _scratch(tiling, masked, save, synchronization.scratch)},
+        scratch_types={"scratch": scratch(tiling, masked, save, synchronization.scratch)},
         interpret=interpret,
         **synchronization.mesh((tiling.groups, tiling.blocks)),
     )
     return Results(*kernel(operands._replace(weight_hh=operands.weight_hh.T)))
 
 
-def _scratch(tiling: Tiling, masked: bool, save: tuple[str, ...], synchronization: tuple) -> Scratch:
-    units, columns = tiling.units, chunk(tiling.hidden)
+def scratch(
+    tiling: Tiling, masked: bool, save: tuple[str, ...], synchronization: tuple[Any, ...] = ()
+) -> Scratch:
+    """What a block of that kernel holds."""
+    columns = _columns(tiling.hidden)
     chunks = tiling.hidden // columns
     return Scratch(
-        weight=for_product((4 * units, tiling.hidden)),
+        weight=for_product((4 * tiling.units, tiling.hidden)),
         h=for_product((chunks, ROWS, columns)),
-        zs=plgpu.SMEM((2, 4, ROWS, units), WIDE),
-        narrow=[plgpu.SMEM((ROWS, units), NARROW)] * (1 + masked),
-        wide=[plgpu.SMEM((ROWS, units), WIDE)] * (5 if "gates" in save else 1),
-        arrived_weight=plgpu.Barrier(num_arrivals=4),
-        arrived=plgpu.Barrier(num_barriers=chunks),
-        arrived_zs=plgpu.Barrier(num_arrivals=4, num_barriers=2),
+        zs=tile_of(tiling, WIDE, 2, 4),
+        narrow=[tile_of(tiling, NARROW)] * (2 if masked else 1),
+        wide=[tile_of(tiling, WIDE)] * (5 if "gates" in save else 1),
+        weight_is_there=plgpu.Barrier(num_arrivals=4),
+        h_is_there=plgpu.Barrier(num_barriers=chunks),
+        zs_are_there=plgpu.Barrier(num_arrivals=4, num_barriers=2),
         synchronization=synchronization,
     )
 
 
-def for_product(shape: tuple[int, ...]) -> Any:
-    """Shared memory in bfloat16 that the tensor cores read."""
-    layout = (plgpu.TilingTransform((8, COLUMNS)), plgpu.SwizzleTransform(2 * COLUMNS))
-    return plgpu.SMEM(shape, NARROW, transforms=layout)
+def _columns(hidden: int) -> int:
+    """Of `h`, that are copied, waited for and multiplied at once."""
+    return next(columns for columns in (256, 192, 128, 64) if hidden % columns == 0)
 
 
-def _body(operands, *results, scratch, tiling, reverse, start):
-    results = Results(*results)
+def _body(
+    operands: Operands, *outputs: Any, scratch: Scratch, tiling: Tiling, reverse: bool, start: Any
+) -> None:
+    results = Results(*outputs)
     time = operands.zs.shape[0]
-    group, block = lax.axis_index("group"), lax.axis_index("block")
-    rows = pl.ds(group * tiling.rows, tiling.rows)
-    units = pl.ds(block * tiling.units, tiling.units)
-    held = pl.ds(0, tiling.rows)
-    grid = (tiling.groups, tiling.blocks)
-    barrier = start(grid, *scratch.synchronization)
+    block = this_block(tiling)
+    barrier = start((tiling.groups, tiling.blocks), *scratch.synchronization)
 
-    def at(s):
+    def at(s: Any) -> Any:  # the s-th step, in time
         return time - 1 - s if reverse else s
 
-    def before(s):
-        return at(s) + 1 if reverse else s
+    def before_h(s: Any) -> Any:
+        return results.before_h.at[at(s) + 1 if reverse else s, block.rows]
 
-    def fetch(s, slot):
-        for gate in range(4):
-            columns = pl.ds(gate * tiling.hidden + block * tiling.units, tiling.units)
-            plgpu.copy_gmem_to_smem(
-                operands.zs.at[at(s), rows, columns],
-                scratch.zs.at[slot, gate, held],
-                scratch.arrived_zs.at[slot],
-            )
-
-    def write(tiles, places):
-        plgpu.commit_smem()
-        for tile, place in zip(tiles, places, strict=True):
-            plgpu.copy_smem_to_gmem(tile.at[held], place.at[rows, units])
-
-    def load_state(state):
-        return [
-            plgpu.load(a.at[group, :, units], layout=plgpu.Layout.WGMMA, optimized=False)
-            for a in state
-        ]
-
-    for gate in range(4):
-        plgpu.copy_gmem_to_smem(
-            operands.weight_hh.at[pl.ds(gate * tiling.hidden + block * tiling.units, tiling.units)],
-            scratch.weight.at[pl.ds(gate * tiling.units, tiling.units)],
-            scratch.arrived_weight,
-        )
-    h, c = load_state(operands.state)
-    reset_state = operands.reset_state and load_state(operands.reset_state)
-    scratch.narrow[0][...] = h.astype(NARROW)
-    write(scratch.narrow[:1], [results.before_h.at[before(0)]])
-    plgpu.wait_smem_to_gmem(0)
-    barrier.arrive()
-    fetch(0, 0)
-    plgpu.barrier_wait(scratch.arrived_weight)
-
-    def step(s, carry):
-        h, c = carry
-        slot = lax.rem(s, 2)
-        if operands.codes is not None:
-            code = plgpu.load(
-                operands.codes.at[at(s), group],
-                layout=plgpu.Layout.WGMMA.reduce(1),
-                optimized=False,
-            )
-            code = lax.broadcast_in_dim(code, (ROWS, tiling.units), (0,))
-        barrier.wait(s + 1)
-        columns = scratch.h.shape[-1]
-        for k in range(scratch.h.shape[0]):
-            plgpu.copy_gmem_to_smem(
-                results.before_h.at[before(s), rows, pl.ds(k * columns, columns)],
-                scratch.h.at[k, held],
-                scratch.arrived.at[k],
-            )
-
-        @pl.when(s + 1 < time)
-        def _():
-            fetch(s + 1, 1 - slot)
-
-        def product(acc):
-            for k in range(scratch.h.shape[0]):
-                plgpu.barrier_wait(scratch.arrived.at[k])
-                weight = scratch.weight.at[:, pl.ds(k * columns, columns)]
-                plgpu.wgmma(acc, scratch.h.at[k], weight.T)
-            return acc[...]
-
-        z = pl.run_scoped(product, plgpu.ACC((ROWS, 4 * tiling.units), WIDE))
-        plgpu.barrier_wait(scratch.arrived_zs.at[slot])
-        zs = LSTMGates(*[
-            z[:, gate * tiling.units : (gate + 1) * tiling.units]
-            + plgpu.load(scratch.zs.at[slot, gate], layout=plgpu.Layout.WGMMA, optimized=False)
-            for gate in range(4)
-        ])
-        gates, c_new, h_new = gate_equations(zs, c)
-        shown = h_new
-        if operands.codes is not None:
-            valid, entering = (code & VALID) != 0, (code & ENTERING) != 0
-            shown = jnp.where(valid, h_new, 0)
-            h_new, c_new = jnp.where(valid, h_new, h), jnp.where(valid, c_new, c)
-            h_new, c_new = (jnp.where(entering, r, a) for r, a in zip(reset_state, (h_new, c_new)))
-        scratch.narrow[0][...] = h_new.astype(NARROW)
-        write(scratch.narrow[:1], [results.before_h.at[before(s + 1)]])
+    def hand_on(s: Any, h: Array) -> None:
+        """What all blocks wait for: `h` before step s."""
+        write(block, [h], scratch.narrow[:1], [before_h(s).at[:, block.units]])
         plgpu.wait_smem_to_gmem(0)
         barrier.arrive()
-        tiles, places = [], []
-        if results.hs is not None:
-            scratch.narrow[1][...] = shown.astype(NARROW)
-            tiles.append(scratch.narrow[1])
-            places.append(results.hs.at[at(s)])
-        if results.before_c is not None:
-            scratch.wide[0][...] = c
-            tiles.append(scratch.wide[0])
-            places.append(results.before_c.at[at(s)])
-        if results.gates is not None:
-            for tile, gate, place in zip(scratch.wide[1:], gates, results.gates):
-                tile[...] = gate
-                tiles.append(tile)
-                places.append(place.at[at(s)])
-        write(tiles, places)
-        return h_new, c_new
 
+    def step(s: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        h, c = carry
+        code = None if operands.codes is None else load_codes(block, operands.codes.at[at(s)])
+        barrier.wait(s + 1)
+        _copy_h(before_h(s), block, scratch)
+
+        @pl.when(s + 1 < time)
+        def _() -> None:
+            _copy_zs(operands.zs.at[at(s + 1)], lax.rem(s + 1, 2), block, scratch)
+
+        zs = _pre_activations(lax.rem(s, 2), tiling, scratch)
+        gates, next_c, shown = gate_equations(zs, c)
+        next_h = shown
+        if code is not None:
+            shown, next_h, next_c = _masked(code, (h, c), (next_h, next_c), reset_state)
+        hand_on(s + 1, next_h)
+        write(block, *_saved(at(s), block, shown, c, gates, scratch, results))
+        return next_h, next_c
+
+    _copy_weight(operands.weight_hh, block, scratch)
+    _copy_zs(operands.zs.at[at(0)], 0, block, scratch)
+    h, c = (load(a.at[block.group, :, block.units]) for a in operands.state)
+    reset_state = operands.reset_state and tuple(
+        load(a.at[block.group, :, block.units]) for a in operands.reset_state
+    )
+    hand_on(0, h)
+    plgpu.barrier_wait(scratch.weight_is_there)
     h, c = lax.fori_loop(0, time, step, (h, c))
     plgpu.wait_smem_to_gmem(0)
-    scratch.wide[0][...] = c
-    write(scratch.wide[:1], [results.c])
+    write(block, [c], scratch.wide[:1], [results.c.at[block.rows, block.units]])
     plgpu.wait_smem_to_gmem(0)
+
+
+def _copy_weight(weight: Any, block: Block, scratch: Scratch) -> None:
+    units = block.tiling.units
+    for gate in range(4):
+        plgpu.copy_gmem_to_smem(
+            weight.at[block.of_gate(gate)],
+            scratch.weight.at[pl.ds(gate * units, units)],
+            scratch.weight_is_there,
+        )
+
+
+def _copy_zs(zs: Any, slot: Any, block: Block, scratch: Scratch) -> None:
+    for gate in range(4):
+        plgpu.copy_gmem_to_smem(
+            zs.at[block.rows, block.of_gate(gate)],
+            scratch.zs.at[slot, gate, block.held],
+            scratch.zs_are_there.at[slot],
+        )
+
+
+def _copy_h(h: Any, block: Block, scratch: Scratch) -> None:
+    chunks, _, columns = scratch.h.shape
+    for k in range(chunks):
+        plgpu.copy_gmem_to_smem(
+            h.at[:, pl.ds(k * columns, columns)],
+            scratch.h.at[k, block.held],
+            scratch.h_is_there.at[k],
+        )
+
+
+def _pre_activations(slot: Any, tiling: Tiling, scratch: Scratch) -> LSTMGates:
+    chunks, _, columns = scratch.h.shape
+
+    def product(z: Any) -> Array:
+        for k in range(chunks):
+            plgpu.barrier_wait(scratch.h_is_there.at[k])
+            weight = scratch.weight.at[:, pl.ds(k * columns, columns)]
+            plgpu.wgmma(z, scratch.h.at[k], weight.T)
+        return z[...]
+
+    z = pl.run_scoped(product, plgpu.ACC((ROWS, 4 * tiling.units), WIDE))
+    plgpu.barrier_wait(scratch.zs_are_there.at[slot])
+    units = tiling.units
+    parts = (z[:, gate * units : (gate + 1) * units] for gate in range(4))
+    return LSTMGates(*(a + load(scratch.zs.at[slot, gate]) for gate, a in enumerate(parts)))
+
+
+def _masked(code: Array, old: tuple, new: tuple, reset_state: Any) -> tuple[Array, Array, Array]:
+    """What the step shows, and the state before the next one."""
+    valid, entering = (code & VALID) != 0, (code & ENTERING) != 0
+    shown = jnp.where(valid, new[0], 0)
+    kept = (jnp.where(valid, a, b) for a, b in zip(new, old, strict=True))
+    h, c = (jnp.where(entering, r, a) for r, a in zip(reset_state, kept, strict=True))
+    return shown, h, c
+
+
+def _saved(
+    t: Any, block: Block, h: Array, c: Array, gates: LSTMGates, scratch: Scratch, results: Results
+) -> tuple[list, list, list]:
+    """Values, the tiles that they pass through, and where they go."""
+    values, tiles, places = [], [], []
+    if results.hs is not None:
+        values, tiles, places = [h], scratch.narrow[1:], [results.hs]
+    if results.before_c is not None:
+        values, tiles, places = [*values, c], [*tiles, scratch.wide[0]], [*places, results.before_c]
+    if results.gates is not None:
+        values, tiles = [*values, *gates], [*tiles, *scratch.wide[1:]]
+        places = [*places, *results.gates]
+    return values, tiles, [place.at[t, block.rows, block.units] for place in places]

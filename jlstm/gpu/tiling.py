@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
 
 ROWS = 64  # of one instruction of the tensor cores: sequences, those that are missing are idle
 COLUMNS = 64  # of a row of 128 bytes in bfloat16, as the tensor cores read shared memory
 SHARED_MEMORY = 227 * 1024  # bytes that a block may have, on compute capability 9.0
+MARGIN = 4096
 
 
 class Tiling(NamedTuple):
@@ -32,8 +38,12 @@ class Tiling(NamedTuple):
         return self.groups * self.rows
 
 
-def tile(batch: int, hidden: int, multiprocessors: int, memory: int = SHARED_MEMORY) -> Tiling:
+def tile(
+    batch: int, hidden: int, multiprocessors: int, scratch: Callable[[Tiling], Any]
+) -> Tiling:
     """The division with the fewest units a block, which has the shortest step.
+
+    `scratch` says what a block of a division holds.
 
     Raises:
       ValueError: the layer does not fit, and why.
@@ -50,18 +60,17 @@ def tile(batch: int, hidden: int, multiprocessors: int, memory: int = SHARED_MEM
             f"{tilings[-1].groups * tilings[-1].blocks} blocks at least, "
             f"the GPU has {multiprocessors} multiprocessors"
         )
-    fitting = [t for t in resident if shared_memory(t) <= memory]
+    sizes = [shared_memory(scratch(t)) for t in resident]
+    fitting = [t for t, size in zip(resident, sizes, strict=True) if size <= SHARED_MEMORY]
     if not fitting:
         raise ValueError(
-            f"keeps the weights in shared memory: {batch} sequences of {hidden} hidden units take "
-            f"{min(map(shared_memory, resident))} bytes a multiprocessor, it has {memory}"
+            f"keeps weights and h in shared memory: {batch} sequences of {hidden} hidden units "
+            f"take {min(sizes)} bytes a multiprocessor, it has {SHARED_MEMORY}"
         )
     return fitting[0]
 
 
-def chunk(size: int) -> int:
-    """Columns that are copied, waited for and multiplied at once."""
-    return next(width for width in (256, 192, 128, COLUMNS) if size % width == 0)
-
-
-def shared_memory(t): return 0
+def shared_memory(scratch: Any) -> int:
+    """Bytes of a block: its arrays, and room for barriers, reductions and alignment."""
+    arrays = [a for a in jax.tree.leaves(scratch) if hasattr(a, "shape") and hasattr(a, "dtype")]
+    return MARGIN + sum(math.prod(a.shape) * jnp.dtype(a.dtype).itemsize for a in arrays)
