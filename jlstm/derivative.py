@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jlstm.backward import Moved, Whole, scan_back
 from jlstm.equations import (
     along,
-    lstm_cotangents,
     lstm_equations,
     lstm_tangents,
     output,
@@ -28,6 +28,8 @@ from jlstm.scan import select, zeros_of
 from jlstm.types import LSTMGates, LSTMParams, LSTMState, ProjectedParams, cell_dtype
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jaxtyping import Array, Bool, Float, PyTree
 
 
@@ -106,66 +108,44 @@ def cotangents(
     reverse: bool,
     wanted: Inputs,
     rows: int | None = None,
+    loop: Callable[..., tuple[Moved, tuple]] | None = None,
 ) -> Inputs:
     """The transpose: from cotangents of `(h, c, hs)` to those of the inputs that are wanted.
 
-    `rows` go into one product for the weights; None is as many as suit a CPU.
+    `rows` go into one product for the weights; None is as many as suit a CPU. `loop` is what runs
+    over the steps of such a product; None is `scan_back`.
     """
+    loop = scan_back if loop is None else loop
     params, xs = known.params, known.xs
     d_h, d_c, d_hs = results
     wide = cell_dtype(jnp.result_type(xs, *params))
     weights = jax.tree.map(lambda p: p.astype(wide), params)
-    back_to_h, back_to_x = weights.weight_hh.T, weights.weight_ih.T  # laid out once, not each step
+    back_to_x = weights.weight_ih.T  # laid out once
     projected = isinstance(weights, ProjectedParams)
-    back_to_m = weights.weight_hr.T if projected else None
-
-    def one_step(carry: tuple, inputs: tuple) -> tuple[tuple, tuple]:
-        d_state, d_reset_state = carry
-        t, fresh = inputs
-        # Cut here and not for a block of steps at once, which would be copied first.
-        c, d_h, kept, (valid, entered) = jax.tree.map(
-            lambda a: lax.dynamic_index_in_dim(a, t, keepdims=False), whole
-        )
-        gates = fresh if kept is None else kept
-        d_h = d_state.h + d_h.astype(wide)
-        d_m = d_h if back_to_m is None else jnp.matmul(d_h, back_to_m)
-        d_z, d_c = lstm_cotangents(gates, c, d_m, d_state.c)
-        if valid is not None:
-            d_z, d_h = select(valid, (d_z, d_h), (jnp.zeros_like(d_z), jnp.zeros_like(d_h)))
-        new = LSTMState(jnp.matmul(d_z, back_to_h), d_c)
-        if valid is not None:
-            new = select(valid, new, d_state)
-        if entered is not None:
-            zeros = jax.tree.map(jnp.zeros_like, new)
-            entering = select(entered, new, zeros)
-            d_reset_state = jax.tree.map(jnp.add, d_reset_state, entering)
-            new = select(entered, zeros, new)
-        return (new, d_reset_state), (d_z, d_h if projected else None)
+    whole = Whole(known.before.c, d_hs, known.gates, known.masks)
+    time = xs.shape[0]
+    size = _steps_at_once(xs, params.weight_hh.shape[1] // 4, rows)
 
     def some_steps(carry: tuple, inputs: tuple) -> tuple[tuple, Array | None]:
-        d_states, d_params = carry
+        moved, d_params = carry
         start, xs, before, gates = inputs
         fresh = None
         if known.gates is None:
             gates = fresh = _gates(params, xs, before)
-        steps = (start + jnp.arange(size), fresh)
-        d_states, (d_zs, d_hs) = lax.scan(one_step, d_states, steps, reverse=not reverse)
+        moved, (d_zs, d_hs) = loop(weights, whole, start, size, fresh, moved, reverse)
         ms = _unprojected(gates, before.c) if projected else None
         here = _weight_cotangents(weights, (xs, before.h, ms), (d_zs, d_hs))
         d_params = jax.tree.map(jnp.add, d_params, _only(wanted.params, here))
-        return (d_states, d_params), jnp.matmul(d_zs, back_to_x) if wanted.xs else None
+        return (moved, d_params), jnp.matmul(d_zs, back_to_x) if wanted.xs else None
 
     d_state = LSTMState(d_h.astype(wide), d_c)
-    d_reset_state = jax.tree.map(zeros_of, d_state) if wanted.reset_state else None
+    moved = Moved(d_state, jax.tree.map(zeros_of, d_state) if wanted.reset_state else None)
     d_params = jax.tree.map(zeros_of, _only(wanted.params, weights))
-    time = xs.shape[0]
-    size = _steps_at_once(xs, params.weight_hh.shape[1] // 4, rows)
-    whole = (known.before.c, d_hs, known.gates, known.masks)
     blocks = (xs, known.before, known.gates if projected else None)
     blocks = jax.tree.map(lambda a: a.reshape(time // size, size, *a.shape[1:]), blocks)
     blocks = (size * jnp.arange(time // size), *blocks)
-    ((d_state, d_reset_state), d_params), d_xs = lax.scan(
-        some_steps, ((d_state, d_reset_state), d_params), blocks, reverse=not reverse
+    (moved, d_params), d_xs = lax.scan(
+        some_steps, (moved, d_params), blocks, reverse=not reverse
     )
 
     def narrow(d_state: LSTMState) -> LSTMState:
@@ -173,7 +153,8 @@ def cotangents(
 
     d_params = jax.tree.map(lambda d, p: d.astype(p.dtype), d_params, _only(wanted.params, params))
     d_xs = jax.tree.map(lambda d: d.reshape(xs.shape).astype(xs.dtype), d_xs)
-    return Inputs(d_params, narrow(d_state), d_reset_state and narrow(d_reset_state), d_xs)
+    d_reset_state = moved.d_reset_state and narrow(moved.d_reset_state)
+    return Inputs(d_params, narrow(moved.d_state), d_reset_state, d_xs)
 
 
 def _gates(params: LSTMParams | ProjectedParams, xs: Array, before: LSTMState) -> LSTMGates:

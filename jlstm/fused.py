@@ -7,7 +7,8 @@ then matrix products over many steps. JAX's own rule for a loop multiplies at ev
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,23 +36,44 @@ RESULT_AXES = (FIRST, FIRST, AFTER_TIME)  # h, c, hs
 ROWS_ELSEWHERE = 2**14
 
 
+class Loop(NamedTuple):
+    """What is run for one of the two loops on each platform, as in `Forms`."""
+
+    cpu: Callable[..., Any]
+    elsewhere: Callable[..., Any]
+    cuda: Callable[..., Any] | None = None
+
+
+class Loops(NamedTuple):
+    """What is run for `forward` and for `derivative.cotangents`, with their arguments."""
+
+    forward: Loop
+    cotangents: Loop
+
+
 def fused_scan(
-    inputs: Inputs, masks: Masks, reverse: bool, keep_gates: bool
+    inputs: Inputs, masks: Masks, reverse: bool, keep_gates: bool, loops: Loops
 ) -> tuple[LSTMState, Float[Array, "time *batch hidden"]]:
-    """The recurrence. The caller has given the states the dtypes and the sharding of the carry."""
+    """The recurrence. The caller has given the states the dtypes and the sharding of the carry.
+
+    Its types and its further derivatives are those of `forward` and `cotangents`, whatever loops
+    are run in their stead.
+    """
 
     @jax.custom_jvp
     def run(inputs: Inputs, masks: Masks) -> tuple[LSTMState, Array]:
-        h, c, hs = _bind_forward(inputs, masks, reverse, save=())
+        h, c, hs = _bind_forward(loops.forward, inputs, masks, reverse, save=())
         return LSTMState(h, c), hs
 
     def rule(primals: tuple, moves: tuple) -> tuple:
         inputs, masks = primals
         save = ("before", "gates") if keep_gates else ("before",)
-        h, c, hs, *saved = _bind_forward(inputs, masks, reverse, save)
+        h, c, hs, *saved = _bind_forward(loops.forward, inputs, masks, reverse, save)
         gates = LSTMGates(*saved[2:]) if keep_gates else None
         known = Known(inputs.params, inputs.xs, masks, LSTMState(*saved[:2]), gates)
-        d_h, d_c, d_hs = _bind_derivative(known, _moving(moves[0], inputs), reverse)
+        d_h, d_c, d_hs = _bind_derivative(
+            loops.cotangents, known, _moving(moves[0], inputs), reverse
+        )
         return (LSTMState(h, c), hs), (LSTMState(d_h, d_c), d_hs)
 
     run.defjvp(rule, symbolic_zeros=True)
@@ -138,28 +160,28 @@ def _steps_at_once(time: int, hidden: int) -> int:
     return next(size for size in (4, 5, 3, 2, 1) if time % size == 0)
 
 
+PLAIN = Loops(
+    Loop(forward, forward_hoisted),
+    Loop(cotangents, partial(cotangents, rows=ROWS_ELSEWHERE)),
+)
+
+
 def _bind_forward(
-    inputs: Inputs, masks: Masks, reverse: bool, save: tuple[str, ...]
+    loop: Loop, inputs: Inputs, masks: Masks, reverse: bool, save: tuple[str, ...]
 ) -> list[Array]:
     args, axes = (inputs, masks), (INPUT_AXES, AFTER_TIME)
     saved = {"before": 2, "gates": 4}
-    on_cpu = _on_leaves(forward, args, reverse=reverse, save=save)
-    elsewhere = _on_leaves(forward_hoisted, args, reverse=reverse, save=save)
     return over_time(
-        Forms(on_cpu, on_cpu, elsewhere),
+        _forms(forward, loop, args, reverse=reverse, save=save),
         jax.tree.leaves(args),
         _flat_axes(axes, args),
         RESULT_AXES + (AFTER_TIME,) * sum(saved[name] for name in save),
     )
 
 
-def _bind_derivative(known: Known, moving: Inputs, reverse: bool) -> list[Array]:
+def _bind_derivative(loop: Loop, known: Known, moving: Inputs, reverse: bool) -> list[Array]:
     results = (0, 0, 0)  # the tree of h, c, hs
     wanted = jax.tree.map(lambda _: True, moving)
-    on_cpu = _on_leaves(cotangents, (known, results), reverse=reverse, wanted=wanted)
-    elsewhere = _on_leaves(
-        cotangents, (known, results), reverse=reverse, wanted=wanted, rows=ROWS_ELSEWHERE
-    )
     return over_time(
         everywhere(_on_leaves(tangents, (known, moving), reverse=reverse)),
         jax.tree.leaves(known),
@@ -167,8 +189,14 @@ def _bind_derivative(known: Known, moving: Inputs, reverse: bool) -> list[Array]
         RESULT_AXES,
         operands=jax.tree.leaves(moving),
         operand_axes=_flat_axes(INPUT_AXES, moving),
-        transpose=Forms(on_cpu, on_cpu, elsewhere),
+        transpose=_forms(cotangents, loop, (known, results), reverse=reverse, wanted=wanted),
     )
+
+
+def _forms(plain: Callable, loop: Loop, tree: PyTree, **options: Any) -> Forms:
+    """A function of trees as one of their leaves, in each of its forms."""
+    forms = (plain, *loop)
+    return Forms(*(form and _on_leaves(form, tree, **options) for form in forms))
 
 
 def _moving(moves: Inputs, inputs: Inputs) -> Inputs:

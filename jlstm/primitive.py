@@ -39,6 +39,7 @@ class Forms(NamedTuple):
     plain: Callable[..., Sequence[Array]]
     cpu: Callable[..., Sequence[Array]]
     elsewhere: Callable[..., Sequence[Array]]  # on GPU and TPU
+    cuda: Callable[..., Sequence[Array]] | None = None  # on CUDA, where that is another one
 
 
 def everywhere(function: Callable[..., Sequence[Array]]) -> Forms:
@@ -82,7 +83,7 @@ class Lift(NamedTuple):
 def _call(
     *args: Any, function: Forms, lifts: tuple, form: str = "plain", **_: Any
 ) -> Sequence[Array]:
-    run = getattr(function, form)
+    run = getattr(function, form) or function.elsewhere
     for lift in lifts:
         run = _lifted(run, lift)
     return tuple(run(*args))
@@ -90,7 +91,12 @@ def _call(
 
 def _call_now(*args: Any, **params: Any) -> Sequence[Array]:
     """Without `jit`: where the arrays are."""
-    return _call(*args, form="cpu" if jax.default_backend() == "cpu" else "elsewhere", **params)
+    forms = {"cpu": "cpu", "gpu": "elsewhere" if _is_rocm() else "cuda"}
+    return _call(*args, form=forms.get(jax.default_backend(), "elsewhere"), **params)
+
+
+def _is_rocm() -> bool:
+    return "rocm" in jax.devices()[0].client.platform_version
 
 
 def _lifted(function: Callable, lift: Lift) -> Callable:
@@ -224,11 +230,13 @@ def _transpose(
 
 
 on_cpu = mlir.lower_fun(partial(_call, form="cpu"), multiple_results=True)
+on_cuda = mlir.lower_fun(partial(_call, form="cuda"), multiple_results=True)
 elsewhere = mlir.lower_fun(partial(_call, form="elsewhere"), multiple_results=True)
 
 time_p.def_impl(_call_now)
 time_p.def_abstract_eval(_abstract)
 mlir.register_lowering(time_p, on_cpu, platform="cpu")
+mlir.register_lowering(time_p, on_cuda, platform="cuda")
 mlir.register_lowering(time_p, elsewhere)
 batching.primitive_batchers[time_p] = _batch
 ad.primitive_jvps[time_p] = _jvp

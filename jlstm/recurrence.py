@@ -17,8 +17,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from jlstm.derivative import Inputs, Masks
-from jlstm.fused import fused_scan
+from jlstm.fused import PLAIN, Loops, fused_scan
 from jlstm.gpu.cudnn import cudnn
+from jlstm.gpu.pallas import check, kernel_loops
 from jlstm.layers import KINDS
 from jlstm.scan import (
     carry_type,
@@ -62,6 +63,7 @@ def fused(
     reset_state: LSTMState | None,
     reverse: bool,
     save: str | int,
+    loops: Loops = PLAIN,
 ) -> tuple[LSTMState, Float[Array, "time *batch hidden"]]:
     """The loop with a derivative of its own: the gradients are products over many steps."""
     dtype = jnp.result_type(xs, *params)
@@ -86,7 +88,7 @@ def fused(
     masks = Masks(valid, entered)
     inputs = vary_alike(Inputs(params, state, reset_state, xs), masks)
     if not isinstance(save, int):
-        return fused_scan(inputs, masks, reverse, keep_gates=save == "gates")
+        return fused_scan(inputs, masks, reverse, keep_gates=save == "gates", loops=loops)
 
     def run(weights: tuple, state: LSTMState, chunk: tuple) -> tuple[LSTMState, Array]:
         params, reset_state = weights
@@ -96,11 +98,26 @@ def fused(
             present = jnp.broadcast_to(present, xs.shape[:-1])
             masks = masks._replace(valid=present if masks.valid is None else masks.valid & present)
         inputs = Inputs(params, state, reset_state, xs)
-        return fused_scan(inputs, masks, reverse, keep_gates=True)
+        return fused_scan(inputs, masks, reverse, keep_gates=True, loops=loops)
 
     run, weights = sum_gradients_in_float32(run, (inputs.params, inputs.reset_state))
     chunks = (inputs.xs, masks)
     return scan_in_chunks(partial(run, weights), inputs.state, chunks, reverse, save)
+
+
+def pallas(
+    params: LSTMParams | ProjectedParams,
+    state: LSTMState,
+    xs: Float[Array, "time *batch input"],
+    lengths: Int[Array, "*batch"] | None,
+    resets: Bool[Array, "time *batch"] | None,
+    reset_state: LSTMState | None,
+    reverse: bool,
+    save: str | int,
+) -> tuple[LSTMState, Float[Array, "time *batch hidden"]]:
+    """`fused` with persistent kernels for Hopper GPUs as its loops."""
+    check(params, xs)
+    return fused(params, state, xs, lengths, resets, reset_state, reverse, save, kernel_loops())
 
 
 def _is_weak(a: Array) -> bool:
@@ -109,7 +126,7 @@ def _is_weak(a: Array) -> bool:
 
 
 IMPLEMENTATIONS: Mapping[str, Callable] = MappingProxyType(
-    {"fused": fused, "scan": plain_scan, "cudnn": cudnn}
+    {"fused": fused, "scan": plain_scan, "cudnn": cudnn, "pallas": pallas}
 )
 BEST = "fused"
 

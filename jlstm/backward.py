@@ -1,0 +1,79 @@
+"""The loop of backpropagation through time: one step of it, and the scan over many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jlstm.equations import lstm_cotangents
+from jlstm.scan import select
+from jlstm.types import LSTMGates, LSTMParams, LSTMState, ProjectedParams
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
+
+    from jlstm.derivative import Masks
+
+
+class Whole(NamedTuple):
+    """What the loop back in time reads of all steps; without gates it is given fresh ones."""
+
+    before_c: Float[Array, "time *batch hidden"]
+    d_hs: Float[Array, "time *batch output"]
+    gates: LSTMGates | None
+    masks: Masks
+
+
+class Moved(NamedTuple):
+    """What the loop back in time carries: cotangents, those of `reset_state` as a sum so far."""
+
+    d_state: LSTMState
+    d_reset_state: LSTMState | None
+
+
+def scan_back(
+    weights: LSTMParams | ProjectedParams,
+    whole: Whole,
+    start: Array,
+    size: int,
+    fresh: LSTMGates | None,
+    moved: Moved,
+    reverse: bool,
+) -> tuple[Moved, tuple[Array, Array | None]]:
+    """Backpropagation through `size` steps from `start`: cotangents of the pre-activations.
+
+    With them, where `h` is projected, those of `h`.
+    """
+    wide = weights.bias.dtype
+    back_to_h = weights.weight_hh.T  # laid out once, not each step
+    projected = isinstance(weights, ProjectedParams)
+    back_to_m = weights.weight_hr.T if projected else None
+
+    def one_step(moved: Moved, inputs: tuple) -> tuple[Moved, tuple]:
+        d_state, d_reset_state = moved
+        t, fresh = inputs
+        # Cut here and not for a block of steps at once, which would be copied first.
+        c, d_h, kept, (valid, entered) = jax.tree.map(
+            lambda a: lax.dynamic_index_in_dim(a, t, keepdims=False), whole
+        )
+        gates = fresh if kept is None else kept
+        d_h = d_state.h + d_h.astype(wide)
+        d_m = d_h if back_to_m is None else jnp.matmul(d_h, back_to_m)
+        d_z, d_c = lstm_cotangents(gates, c, d_m, d_state.c)
+        if valid is not None:
+            d_z, d_h = select(valid, (d_z, d_h), (jnp.zeros_like(d_z), jnp.zeros_like(d_h)))
+        new = LSTMState(jnp.matmul(d_z, back_to_h), d_c)
+        if valid is not None:
+            new = select(valid, new, d_state)
+        if entered is not None:
+            zeros = jax.tree.map(jnp.zeros_like, new)
+            entering = select(entered, new, zeros)
+            d_reset_state = jax.tree.map(jnp.add, d_reset_state, entering)
+            new = select(entered, zeros, new)
+        return Moved(new, d_reset_state), (d_z, d_h if projected else None)
+
+    steps = (start + jnp.arange(size), fresh)
+    return lax.scan(one_step, moved, steps, reverse=not reverse)
