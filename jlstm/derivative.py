@@ -144,9 +144,7 @@ def cotangents(
     blocks = (xs, known.before, known.gates if projected else None)
     blocks = jax.tree.map(lambda a: a.reshape(time // size, size, *a.shape[1:]), blocks)
     blocks = (size * jnp.arange(time // size), *blocks)
-    (moved, d_params), d_xs = lax.scan(
-        some_steps, (moved, d_params), blocks, reverse=not reverse
-    )
+    (moved, d_params), d_xs = lax.scan(some_steps, (moved, d_params), blocks, reverse=not reverse)
 
     def narrow(d_state: LSTMState) -> LSTMState:
         return LSTMState(d_state.h.astype(d_h.dtype), d_state.c)

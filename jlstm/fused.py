@@ -195,8 +195,12 @@ def _bind_derivative(loop: Loop, known: Known, moving: Inputs, reverse: bool) ->
 
 def _forms(plain: Callable, loop: Loop, tree: PyTree, **options: Any) -> Forms:
     """A function of trees as one of their leaves, in each of its forms."""
-    forms = (plain, *loop)
-    return Forms(*(form and _on_leaves(form, tree, **options) for form in forms))
+
+    def of_leaves(function: Callable) -> Callable:
+        return _on_leaves(function, tree, **options)
+
+    on_cuda = None if loop.cuda is None else of_leaves(loop.cuda)
+    return Forms(of_leaves(plain), of_leaves(loop.cpu), of_leaves(loop.elsewhere), on_cuda)
 
 
 def _moving(moves: Inputs, inputs: Inputs) -> Inputs:

@@ -19,7 +19,7 @@ from jax import lax
 from jlstm.derivative import Inputs, Masks
 from jlstm.fused import PLAIN, Loops, fused_scan
 from jlstm.gpu.cudnn import cudnn
-from jlstm.gpu.pallas import check, kernel_loops
+from jlstm.gpu.pallas import check_call, kernel_loops
 from jlstm.layers import KINDS
 from jlstm.scan import (
     carry_type,
@@ -116,7 +116,7 @@ def pallas(
     save: str | int,
 ) -> tuple[LSTMState, Float[Array, "time *batch hidden"]]:
     """`fused` with persistent kernels for Hopper GPUs as its loops."""
-    check(params, xs)
+    check_call(params, xs)
     return fused(params, state, xs, lengths, resets, reset_state, reverse, save, kernel_loops())
 
 

@@ -11,12 +11,13 @@ of its units' `h` and `c`. A step of a block:
 3. multiplies the whole `d_z` of the step, `rows * 4 * hidden` numbers, with its weights. They pass
    in chunks through a ring in shared memory, and what comes out is `d_h` of its units.
 
-What crosses the grid is `d_z`, four times what crosses it forward. At batch 16 and 768 hidden
-units, 96 blocks of 8 units: a step is 75 MFLOP, for which the tensor cores, busy with 64 rows for
-these 16, read 38 MB of shared memory in all, 1.8 microseconds; 9.4 MB are read from the second level
-cache (1.7 microseconds at 5.5 TB/s, at the same time), 0.3 MB from memory (0.1). With one write,
-one arrival and one read across the grid, about 1.5 microseconds, that is 3.5 to 4.5 in all, an
-estimate that was not measured.
+What crosses the grid is `d_z`, four times what crosses it forward. At batch 16 and 768 hidden units
+there are 96 blocks of 8 units, and a step is 75 MFLOP. The tensor cores, busy with 64 rows for
+these 16, take 2 microseconds, which is how long it takes a block to read 393 kB of `d_z` and 49 kB
+of weights from shared memory; meanwhile 9.4 MB of `d_z` come from the second level cache (1.7
+microseconds at 5.5 TB/s) and 0.3 MB from memory (0.1). With one write, one arrival and one read
+across the grid, about 1.5 microseconds, that is 3.5 to 4.5 in all, an estimate that was not
+measured.
 """
 
 from __future__ import annotations
@@ -66,11 +67,11 @@ class Operands(NamedTuple):
 
 
 class Results(NamedTuple):
-    """What it writes."""
+    """What it writes: types, references, arrays."""
 
-    d_zs: Float[Array, "time batch gates"]  # bfloat16
-    d_state: LSTMState  # (batch, hidden), of the state before the first step
-    d_reset_state: LSTMState | None
+    d_zs: Any  # (time, batch, gates), bfloat16
+    d_state: Any  # h and c, (batch, hidden), of the state before the first step
+    d_reset_state: Any  # the same, or None
 
 
 class Scratch(NamedTuple):
@@ -105,7 +106,7 @@ def run(
     """The kernel. `reverse` is the direction of the forward loop."""
     time, batch, hidden = operands.before_c.shape
     masked = operands.codes is not None
-    state = LSTMState(*[jax.ShapeDtypeStruct((batch, hidden), WIDE)] * 2)
+    state = [jax.ShapeDtypeStruct((batch, hidden), WIDE)] * 2
     d_zs = jax.ShapeDtypeStruct((time, batch, 4 * hidden), NARROW)
     kernel = plgpu.kernel(
         partial(_body, tiling=tiling, reverse=reverse, start=synchronization.start),
@@ -142,7 +143,7 @@ def _scratch(tiling: Tiling, slots: int, synchronization: tuple[Any, ...]) -> Sc
 
 
 def _body(
-    operands: Operands, *outputs: Any, scratch: Scratch, tiling: Tiling, reverse: bool, start: Any
+    operands: Any, *outputs: Any, scratch: Scratch, tiling: Tiling, reverse: bool, start: Any
 ) -> None:
     results = Results(*outputs)
     time = operands.before_c.shape[0]
@@ -191,7 +192,7 @@ def _body(
             plgpu.wait_smem_to_gmem(0)
 
 
-def _copy_step(operands: Operands, t: Any, slot: Any, block: Block, scratch: Scratch) -> None:
+def _copy_step(operands: Any, t: Any, slot: Any, block: Block, scratch: Scratch) -> None:
     """What is known of step t."""
     arrays = (*operands.gates, operands.before_c, operands.d_hs)
     tiles = [*(scratch.known.at[slot, k] for k in range(5)), scratch.d_h.at[slot]]
@@ -232,10 +233,8 @@ def _through_weight(d_z: Any, block: Block, scratch: Scratch) -> Array:
 def _masked(code: Array, new: LSTMState, carry: Carry) -> Carry:
     """Steps that do not count leave all as it was; what enters a segment goes to its start."""
     valid, entered = (code & VALID) != 0, (code & ENTERED) != 0
-    d_state = [jnp.where(valid, a, b) for a, b in zip(new, carry.d_state, strict=True)]
-    d_reset_state = [
-        total + jnp.where(entered, a, 0)
-        for total, a in zip(carry.d_reset_state, d_state, strict=True)
-    ]
-    d_state = [jnp.where(entered, 0, a) for a in d_state]
-    return Carry(LSTMState(*d_state), LSTMState(*d_reset_state))
+    d_state = jax.tree.map(partial(jnp.where, valid), new, carry.d_state)
+    d_reset_state = jax.tree.map(
+        lambda total, a: total + jnp.where(entered, a, 0), carry.d_reset_state, d_state
+    )
+    return Carry(jax.tree.map(lambda a: jnp.where(entered, 0, a), d_state), d_reset_state)

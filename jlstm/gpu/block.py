@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 NARROW, WIDE = jnp.bfloat16, jnp.float32  # of products' operands, and of all else
 LAYOUT = plgpu.Layout.WGMMA  # how `(row, unit)` lies in registers
 
+LOAD: Any = plgpu.load  # typed as of every jax that it is checked with
+
 
 class Block(NamedTuple):
     """Its place: the sequences of a group, and its units."""
@@ -66,12 +68,12 @@ def tile_of(tiling: Tiling, dtype: Any, *leading: int) -> Any:
 
 def load(tile: Any) -> Float[Array, "row unit"]:
     """Into registers."""
-    return plgpu.load(tile, layout=LAYOUT, optimized=False)
+    return LOAD(tile, layout=LAYOUT, optimized=False)
 
 
 def load_codes(block: Block, codes: Any) -> Array:
     """Of `(group, row)`: one number a row, for each of its units."""
-    code = plgpu.load(codes.at[block.group], layout=LAYOUT.reduce(1), optimized=False)
+    code = LOAD(codes.at[block.group], layout=LAYOUT.reduce(1), optimized=False)
     return lax.broadcast_in_dim(code, (ROWS, block.tiling.units), (0,))
 
 

@@ -10,12 +10,13 @@ and in registers, in float32, the cell of its units. A step of a block:
 4. computes gates, cell and `h` of its units, writes this part of `h` to global memory, arrives;
 5. writes what is to be saved, while the others arrive.
 
-What crosses the grid is `h` alone. At batch 16 and 768 hidden units, 96 blocks of 8 units: a step is
-75 MFLOP, which the tensor cores, busy with 64 rows for these 16, need 0.45 microseconds for, as
-long as it takes to read `h` and weights from shared memory; it reads 2.4 MB of `h` from the second
-level cache (0.4 microseconds at 5.5 TB/s) and 0.2 MB of inputs from memory, and writes 25 kB, or
-0.3 MB with all that training saves (0.1). One write, one arrival and one read across the grid wait
-for each other, about 1.5 microseconds: 2.5 in all, an estimate that was not measured.
+What crosses the grid is `h` alone. At batch 16 and 768 hidden units there are 96 blocks of 8 units,
+and a step is 75 MFLOP. The tensor cores, busy with 64 rows for these 16, take 0.65 microseconds,
+which is how long it takes a block to read 98 kB of `h` and 49 kB of weights from shared memory. 2.4
+MB of `h` come from the second level cache (0.4 microseconds at 5.5 TB/s), 0.2 MB of inputs from
+memory, and 25 kB go there, or 0.3 MB with all that training saves (0.1). One write, one arrival and
+one read across the grid wait for each other, about 1.5 microseconds: 2.5 to 3 in all, an estimate
+that was not measured.
 """
 
 from __future__ import annotations
@@ -30,7 +31,17 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from jlstm.equations import gate_equations
-from jlstm.gpu.block import NARROW, WIDE, Block, for_product, load, load_codes, this_block, tile_of, write
+from jlstm.gpu.block import (
+    NARROW,
+    WIDE,
+    Block,
+    for_product,
+    load,
+    load_codes,
+    this_block,
+    tile_of,
+    write,
+)
 from jlstm.gpu.tiling import ROWS, Tiling
 from jlstm.types import LSTMGates, LSTMState
 
@@ -53,13 +64,13 @@ class Operands(NamedTuple):
 
 
 class Results(NamedTuple):
-    """What it writes; `before_h` has one step more than there are, the last state."""
+    """What it writes: types, references, arrays."""
 
-    before_h: Float[Array, "steps batch hidden"]  # bfloat16
-    c: Float[Array, "batch hidden"]  # after the last step
-    hs: Float[Array, "time batch hidden"] | None  # None: they are in `before_h`
-    before_c: Float[Array, "time batch hidden"] | None
-    gates: LSTMGates | None
+    before_h: Any  # (time + 1, batch, hidden), bfloat16; one more than there are, the last state
+    c: Any  # (batch, hidden), after the last step
+    hs: Any  # (time, batch, hidden), bfloat16; None: they are in `before_h`
+    before_c: Any  # (time, batch, hidden), or None
+    gates: Any  # four of them, or None
 
 
 class Scratch(NamedTuple):
@@ -94,7 +105,7 @@ def run(
         c=jax.ShapeDtypeStruct(one_step, WIDE),
         hs=jax.ShapeDtypeStruct((time, *one_step), NARROW) if masked else None,
         before_c=all_steps if "before" in save else None,
-        gates=LSTMGates(*[all_steps] * 4) if "gates" in save else None,
+        gates=[all_steps] * 4 if "gates" in save else None,
     )
     kernel = plgpu.kernel(
         partial(_body, tiling=tiling, reverse=reverse, start=synchronization.start),
@@ -131,7 +142,7 @@ def _columns(hidden: int) -> int:
 
 
 def _body(
-    operands: Operands, *outputs: Any, scratch: Scratch, tiling: Tiling, reverse: bool, start: Any
+    operands: Any, *outputs: Any, scratch: Scratch, tiling: Tiling, reverse: bool, start: Any
 ) -> None:
     results = Results(*outputs)
     time = operands.zs.shape[0]

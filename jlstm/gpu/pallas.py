@@ -20,14 +20,15 @@ from jlstm.backward import Moved, Whole, scan_back
 from jlstm.derivative import Inputs, Masks, cotangents
 from jlstm.equations import project
 from jlstm.fused import ROWS_ELSEWHERE, Loop, Loops, forward_hoisted
-from jlstm.gpu.tiling import COLUMNS, ROWS, Tiling, tile
+from jlstm.gpu.rows import batched, codes_of, in_rows, next_entered, of_batch
+from jlstm.gpu.tiling import COLUMNS, Tiling, tile
 from jlstm.scan import select
 from jlstm.types import LSTMGates, LSTMParams, LSTMState
 
 if TYPE_CHECKING:
     from typing import Never
 
-    from jaxtyping import Array, Float
+    from jaxtyping import Array
 
     from jlstm.types import ProjectedParams
 
@@ -37,7 +38,7 @@ OLDEST_JAX = (0, 11, 2)
 MULTIPROCESSORS = 132  # of an H100 or H200, where none is at hand to be asked
 
 
-def check(params: LSTMParams | ProjectedParams, xs: Array) -> None:
+def check_call(params: LSTMParams | ProjectedParams, xs: Array) -> None:
     """The call is one that the kernels can do; what `vmap` adds to it is seen when it is lowered.
 
     Raises:
@@ -100,15 +101,15 @@ def forward(
     masked = masks != Masks(None, None)
     tiling = _tile(batch, hidden, partial(kernel.scratch, masked=masked, save=save))
     entering, reset = None, state
-    if masks.entered is not None:
-        first, entering = _next(masks.entered, reverse)
+    if masks.entered is not None and reset_state is not None:
+        first, entering = next_entered(masks.entered, reverse)
         state, reset = select(first, reset_state, state), reset_state
     operands = kernel.Operands(
         params.weight_hh.astype(jnp.bfloat16),
-        project(params, _batched(xs, tiling)),
-        _in_rows(state, tiling),
-        _codes(masks.valid, entering, tiling, xs.shape[:-1]) if masked else None,
-        _in_rows(reset, tiling) if masked else None,
+        project(params, batched(xs, tiling)),
+        in_rows(state, tiling),
+        codes_of(masks.valid, entering, tiling, xs.shape[:-1]) if masked else None,
+        in_rows(reset, tiling) if masked else None,
     )
     run = partial(kernel.run, tiling=tiling, reverse=reverse, save=save, **machine()._asdict())
     found = _one_after_another(run)(operands)
@@ -117,7 +118,7 @@ def forward(
     last_h = found.before_h[0 if reverse else -1]
     saved = {"before": LSTMState(before_h, found.before_c), "gates": found.gates}
     outs = (after_h if found.hs is None else found.hs, *(saved[name] for name in save))
-    return _of_batch((LSTMState(last_h, found.c)), batch, 0), _of_batch(outs, batch, 1)
+    return of_batch(LSTMState(last_h, found.c), batch, 0), of_batch(outs, batch, 1)
 
 
 def loop_back(
@@ -128,7 +129,7 @@ def loop_back(
     fresh: LSTMGates | None,
     moved: Moved,
     reverse: bool,
-) -> tuple[Moved, tuple[Array, None]]:
+) -> tuple[Moved, tuple[Array, Array | None]]:
     """`jlstm.backward.scan_back` as a kernel."""
     from jlstm.gpu import backward_kernel as kernel
 
@@ -141,18 +142,20 @@ def loop_back(
     gates = fresh if some.gates is None else some.gates
     operands = kernel.Operands(
         weights.weight_hh.astype(jnp.bfloat16),
-        *(jax.tree.map(partial(_batched, tiling=tiling), (gates, some.before_c, some.d_hs))),
-        _in_rows(moved.d_state, tiling),
-        _codes(*some.masks, tiling, (time, *batch)) if masked else None,
+        jax.tree.map(partial(batched, tiling=tiling), gates),
+        batched(some.before_c, tiling),
+        batched(some.d_hs, tiling),
+        in_rows(moved.d_state, tiling),
+        codes_of(some.masks.valid, some.masks.entered, tiling, (time, *batch)) if masked else None,
     )
     run = partial(kernel.run, tiling=tiling, reverse=reverse, **machine()._asdict())
     found = _one_after_another(run)(operands)
-    d_state, d_reset_state = _of_batch((found.d_state, found.d_reset_state), batch, 0)
-    if moved.d_reset_state is None:
-        d_reset_state = None
-    else:
-        d_reset_state = jax.tree.map(jnp.add, moved.d_reset_state, d_reset_state)
-    d_zs = _of_batch(found.d_zs.astype(weights.bias.dtype), batch, 1)
+    d_state = LSTMState(*of_batch(found.d_state, batch, 0))
+    d_reset_state = moved.d_reset_state
+    if d_reset_state is not None:
+        here = LSTMState(*of_batch(found.d_reset_state, batch, 0))
+        d_reset_state = jax.tree.map(jnp.add, d_reset_state, here)
+    d_zs = of_batch(found.d_zs.astype(weights.bias.dtype), batch, 1)
     return Moved(d_state, d_reset_state), (d_zs, None)
 
 
@@ -201,58 +204,3 @@ def _one_after_another(run: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return found, jax.tree.map(lambda _: True, found)
 
     return each
-
-
-def _next(entered: Array, reverse: bool) -> tuple[Array, Array]:
-    """Before the first step; and at each step, whether the state is replaced after it."""
-    first = entered[-1 if reverse else 0]
-    never = jnp.zeros_like(entered[:1])
-    if reverse:
-        return first, jnp.concatenate([never, entered[:-1]])
-    return first, jnp.concatenate([entered[1:], never])
-
-
-def _codes(
-    valid: Array | None, marked: Array | None, tiling: Tiling, shape: Sequence[int]
-) -> Array:
-    """What each step of each sequence is, as bits: `(time, group, row)`."""
-    code = jnp.ones(shape, jnp.int32) if valid is None else valid.astype(jnp.int32)
-    if marked is not None:
-        code = code + 2 * marked.astype(jnp.int32)
-    code = _batched(code[..., None], tiling)
-    return _to_rows(code.reshape(len(code), tiling.groups, tiling.rows))
-
-
-def _in_rows(state: LSTMState, tiling: Tiling) -> LSTMState:
-    """From `(*batch, hidden)` to `(group, row, hidden)`."""
-
-    def one(a: Array) -> Array:
-        a = _batched(a[None].astype(jnp.float32), tiling)
-        a = a.reshape(tiling.groups, tiling.rows, tiling.hidden)
-        return _to_rows(a.swapaxes(1, 2)).swapaxes(1, 2)
-
-    return jax.tree.map(one, state)
-
-
-def _to_rows(a: Array) -> Array:
-    """The last axis filled up to the rows of a tile."""
-    return jnp.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, ROWS - a.shape[-1])])
-
-
-def _batched(
-    a: Float[Array, "time *batch features"], tiling: Tiling
-) -> Float[Array, "time sequences features"]:
-    """One batch axis, filled up to that of the tiling."""
-    a = a.reshape(a.shape[0], -1, a.shape[-1])
-    return jnp.pad(a, ((0, 0), (0, tiling.batch - a.shape[1]), (0, 0)))
-
-
-def _of_batch(tree: Any, batch: Sequence[int], axis: int) -> Any:
-    """The reverse, where that is the batch axis."""
-    count = math.prod(batch)
-
-    def one(a: Array) -> Array:
-        a = lax.slice_in_dim(a, 0, count, axis=axis)
-        return a.reshape(*a.shape[:axis], *batch, *a.shape[axis + 1 :])
-
-    return jax.tree.map(one, tree)

@@ -47,14 +47,10 @@ def _on_semaphore(grid: tuple[int, int]) -> Barrier:
 
 
 def _on_cluster(_: tuple[int, int], barrier: Any) -> Barrier:
-    return Barrier(
-        lambda: plgpu.barrier_arrive(barrier), lambda times: plgpu.barrier_wait(barrier)
-    )
+    return Barrier(lambda: plgpu.barrier_arrive(barrier), lambda times: plgpu.barrier_wait(barrier))
 
 
-ACROSS_GRID = Synchronization(
-    lambda grid: {"grid": grid, "grid_names": AXES}, (), _on_semaphore
-)
+ACROSS_GRID = Synchronization(lambda grid: {"grid": grid, "grid_names": AXES}, (), _on_semaphore)
 ACROSS_CLUSTER = Synchronization(
     lambda grid: {"cluster": grid, "cluster_names": AXES},
     (plgpu.ClusterBarrier(collective_axes=("block",)),),

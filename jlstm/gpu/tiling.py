@@ -38,9 +38,7 @@ class Tiling(NamedTuple):
         return self.groups * self.rows
 
 
-def tile(
-    batch: int, hidden: int, multiprocessors: int, scratch: Callable[[Tiling], Any]
-) -> Tiling:
+def tile(batch: int, hidden: int, multiprocessors: int, scratch: Callable[[Tiling], Any]) -> Tiling:
     """The division with the fewest units a block, which has the shortest step.
 
     `scratch` says what a block of a division holds.

@@ -76,13 +76,15 @@ def interpreted(monkeypatch):
     monkeypatch.setattr(pallas, "_multiprocessors", lambda: 2)
 
 
-# The largest errors seen are 2.2 roundings of bfloat16, 2**-9, for values, and 7 for gradients,
-# where the plain loop has 1.9 and 7.
-@pytest.mark.parametrize("call", [pytest.param(c, marks=pytest.mark.slow) for c in CALLS[:-1]] + CALLS[-1:])
+# In roundings of bfloat16, 2**-9, the largest errors of these calls are 1.1 for values, as of the
+# plain loop, and 2.3 for gradients, where the plain loop, which keeps `d_z` in float32, has 1.5.
+@pytest.mark.parametrize(
+    "call", [pytest.param(c, marks=pytest.mark.slow) for c in CALLS[:-1]] + CALLS[-1:]
+)
 def test_interpreted_values_agree_with_the_oracle(interpreted, call):
     problem = problem_of(call)
     wanted = lstm(*problem[:3], **problem.options)[:2]
-    assert_close(problem.call(scan, jnp.bfloat16), wanted, 6 * 2**-9)
+    assert_close(problem.call(scan, jnp.bfloat16), wanted, 3 * 2**-9)
 
 
 @pytest.mark.slow
@@ -92,7 +94,7 @@ def test_interpreted_gradients_agree_with_the_oracle(interpreted, call):
     wanted = lstm_vjp(*problem[:3], problem.cotangents, **problem.options)
     found = vjp(scan, problem, jnp.bfloat16)
     for name in ("params", "state", "xs", *(["reset_state"] if call["resets"] else [])):
-        assert_close(found[name], wanted[name], 20 * 2**-9)
+        assert_close(found[name], wanted[name], 7 * 2**-9)
 
 
 def kernels(time=3):
@@ -144,13 +146,20 @@ SHAPES = [(64, 1), (128, 16), (256, 256), (320, 24), (512, 128), (768, 16), (102
 
 @pytest.mark.parametrize(
     ("hidden", "batch"),
-    [shape if shape[0] in (64, 768) else pytest.param(*shape, marks=pytest.mark.slow) for shape in SHAPES],
+    [
+        shape if shape[0] in (64, 768) else pytest.param(*shape, marks=pytest.mark.slow)
+        for shape in SHAPES
+    ],
 )
 @pytest.mark.parametrize("masked", [False, True])
 def test_training_is_two_kernels_on_an_h100(hidden, batch, masked):
     options = {}
     if masked:
-        options = {"lengths": np.full(batch, 29), "resets": np.zeros((30, batch), bool), "reverse": True}
+        options = {
+            "lengths": np.full(batch, 29),
+            "resets": np.zeros((30, batch), bool),
+            "reverse": True,
+        }
     text = lowered(jax.grad(partial(loss, **options)), *layer(hidden, batch))
     assert count(text) == 2
 
@@ -190,16 +199,24 @@ def test_elsewhere_it_is_refused():
 
 
 def test_calls_that_it_does_not_take():
-    with pytest.raises(ValueError, match="'pallas' computes in bfloat16, xs and params give float32"):
+    with pytest.raises(
+        ValueError, match="'pallas' computes in bfloat16, xs and params give float32"
+    ):
         jax.eval_shape(loss, *layer(64, dtype=jnp.float32))
     with pytest.raises(ValueError, match="'pallas' takes a multiple of 64 hidden units, got 100"):
         jax.eval_shape(loss, *layer(100))
-    with pytest.raises(ValueError, match="keeps weights and h in shared memory: 16 sequences of 1536"):
+    with pytest.raises(
+        ValueError, match="keeps weights and h in shared memory: 16 sequences of 1536"
+    ):
         jax.eval_shape(loss, *layer(1536))
-    with pytest.raises(ValueError, match="runs all blocks at once: 2048 sequences of 512 hidden unit"):
+    with pytest.raises(
+        ValueError, match="runs all blocks at once: 2048 sequences of 512 hidden unit"
+    ):
         jax.eval_shape(loss, *layer(512, batch=2048))
-    with pytest.raises(ValueError, match="runs all blocks at once: 2048 sequences of 512 hidden unit"):
-        many = jax.ShapeDtypeStruct((30, 256, 8, 32), jnp.bfloat16)
+    many = jax.ShapeDtypeStruct((30, 256, 8, 32), jnp.bfloat16)
+    with pytest.raises(
+        ValueError, match="runs all blocks at once: 2048 sequences of 512 hidden unit"
+    ):
         lowered(jax.vmap(loss, (None, 1)), layer(512)[0], many)
     projected = jlstm.variants.init_projected(jax.random.key(0), 32, 64, projection_size=8)
     with pytest.raises(ValueError, match="'pallas' takes LSTMParams, got ProjectedParams"):
@@ -219,7 +236,7 @@ def test_a_gpu_of_another_generation_is_refused(monkeypatch):
         compute_capability, device_kind, core_count = "10.0", "NVIDIA B200", 148
 
     monkeypatch.setattr(jax, "local_devices", lambda backend: [Device])
-    with pytest.raises(ValueError, match="'pallas' is for Hopper GPUs, .* NVIDIA B200 of 10.0"):
+    with pytest.raises(ValueError, match=r"'pallas' is for Hopper GPUs, .* NVIDIA B200 of 10\.0"):
         jax.eval_shape(loss, *layer(64))
     monkeypatch.setattr(Device, "compute_capability", "9.0")
     monkeypatch.setattr(Device, "core_count", 7)
