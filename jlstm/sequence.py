@@ -66,8 +66,8 @@ def lstm_scan(
         the least. `hs` and its cotangent are 2 more, whatever is kept.
       implementation: None for the best that has all of the above under every transformation, on
         each platform in its own form; "fused", the loop with a derivative of its own; "scan",
-        the plain `lax.scan` of `lstm_step` under JAX's derivative; "cudnn", cuDNN on CUDA, for
-        what it can do, see `docs/gpu.md`.
+        the plain `lax.scan` of `lstm_step` under JAX's derivative; "cudnn", cuDNN on CUDA, and
+        "pallas", kernels for Hopper GPUs, for what they can do, see `docs/gpu.md`.
 
     Returns:
       `(state, hs)`: the state after the last step, and `h` at every step, `(time, *batch, hidden)`

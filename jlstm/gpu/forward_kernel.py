@@ -189,6 +189,7 @@ def _body(
     hand_on(0, h)
     plgpu.barrier_wait(scratch.weight_is_there)
     h, c = lax.fori_loop(0, time, step, (h, c))
+    barrier.wait(time + 1)  # as often as all have arrived
     plgpu.wait_smem_to_gmem(0)
     write(block, [c], scratch.wide[:1], [results.c.at[block.rows, block.units]])
     plgpu.wait_smem_to_gmem(0)

@@ -43,6 +43,11 @@ NO_BARRIER = ACROSS_CLUSTER._replace(
 )
 
 
+# Races are logged, where the interpreter can be told to; before jax 0.12 it prints them.
+WARN = {"on_race": "warn"} if hasattr(plgpu.InterpretGPUParams, "on_race") else {}
+INTERPRETER = plgpu.InterpretGPUParams(detect_races=True, **WARN)
+
+
 def problem_of(call, time=4, batch=(5,)):
     """Rounded to bfloat16, so that the oracle and the kernels are given the same numbers."""
     problem = make_problem(61, time, batch, (3, 64), **call)
@@ -66,11 +71,17 @@ def scan(params, state, xs, lengths=None, resets=None, reset_state=None, reverse
 
 
 @pytest.fixture
+def races(caplog, capsys):
+    """Whether there were any so far."""
+    return lambda: "RACE DETECTED" in caplog.text + capsys.readouterr().out
+
+
+@pytest.fixture
 def interpreted(monkeypatch):
     """Two blocks that this CPU runs in the place of a GPU."""
     forward, back = pallas.kernel_loops()
     loops = Loops(Loop(forward.cuda, forward.cuda), Loop(back.cuda, back.cuda))
-    machine = pallas.Machine(ACROSS_CLUSTER, plgpu.InterpretGPUParams(detect_races=True))
+    machine = pallas.Machine(ACROSS_CLUSTER, INTERPRETER)
     monkeypatch.setattr(recurrence, "kernel_loops", lambda: loops)
     monkeypatch.setattr(pallas, "machine", lambda: machine)
     monkeypatch.setattr(pallas, "_multiprocessors", lambda: 2)
@@ -81,20 +92,22 @@ def interpreted(monkeypatch):
 @pytest.mark.parametrize(
     "call", [pytest.param(c, marks=pytest.mark.slow) for c in CALLS[:-1]] + CALLS[-1:]
 )
-def test_interpreted_values_agree_with_the_oracle(interpreted, call):
+def test_interpreted_values_agree_with_the_oracle(interpreted, call, races):
     problem = problem_of(call)
     wanted = lstm(*problem[:3], **problem.options)[:2]
     assert_close(problem.call(scan, jnp.bfloat16), wanted, 3 * 2**-9)
+    assert not races()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("call", CALLS)
-def test_interpreted_gradients_agree_with_the_oracle(interpreted, call):
+def test_interpreted_gradients_agree_with_the_oracle(interpreted, call, races):
     problem = problem_of(call)
     wanted = lstm_vjp(*problem[:3], problem.cotangents, **problem.options)
     found = vjp(scan, problem, jnp.bfloat16)
     for name in ("params", "state", "xs", *(["reset_state"] if call["resets"] else [])):
         assert_close(found[name], wanted[name], 7 * 2**-9)
+    assert not races()
 
 
 def kernels(time=3):
@@ -114,10 +127,9 @@ def kernels(time=3):
 
 @pytest.mark.parametrize("name", ["forward", "backward"])
 @pytest.mark.parametrize("synchronization", [ACROSS_CLUSTER, NO_BARRIER])
-def test_without_its_barrier_a_kernel_has_races(name, synchronization, caplog):
-    interpret = plgpu.InterpretGPUParams(detect_races=True, on_race="warn")
-    jax.block_until_ready(kernels()[name](synchronization, interpret))
-    assert ("RACE DETECTED" in caplog.text) == (synchronization is NO_BARRIER)
+def test_without_its_barrier_a_kernel_has_races(name, synchronization, races):
+    jax.block_until_ready(kernels()[name](synchronization, INTERPRETER))
+    assert races() == (synchronization is NO_BARRIER)
 
 
 def lowered(function, *args, platform="cuda"):
