@@ -13,9 +13,14 @@ from jlstm.scan import select
 from jlstm.types import LSTMGates, LSTMParams, LSTMState, ProjectedParams
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float
+    from jaxtyping import Array, Bool, Float
 
-    from jlstm.derivative import Masks
+
+class Masks(NamedTuple):
+    """Which steps count, and before which the state is replaced; None is all, and none."""
+
+    valid: Bool[Array, "time *batch"] | None
+    entered: Bool[Array, "time *batch"] | None
 
 
 class Whole(NamedTuple):

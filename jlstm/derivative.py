@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jlstm.backward import Moved, Whole, scan_back
+from jlstm.backward import Masks, Moved, Whole, scan_back
 from jlstm.equations import (
     along,
     lstm_equations,
@@ -30,7 +30,7 @@ from jlstm.types import LSTMGates, LSTMParams, LSTMState, ProjectedParams, cell_
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jaxtyping import Array, Bool, Float, PyTree
+    from jaxtyping import Array, Float, PyTree
 
 
 class Inputs(NamedTuple):
@@ -40,13 +40,6 @@ class Inputs(NamedTuple):
     state: LSTMState
     reset_state: LSTMState | None
     xs: Float[Array, "time *batch input"]
-
-
-class Masks(NamedTuple):
-    """Which steps count, and before which the state is replaced; None is all, and none."""
-
-    valid: Bool[Array, "time *batch"] | None
-    entered: Bool[Array, "time *batch"] | None
 
 
 class Known(NamedTuple):

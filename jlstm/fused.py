@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from jlstm.derivative import Inputs, Known, Masks, cotangents, tangents
+from jlstm.backward import Masks
+from jlstm.derivative import Inputs, Known, cotangents, tangents
 from jlstm.equations import lstm_equations, output, product, project
 from jlstm.primitive import AFTER_TIME, FIRST, WEIGHT, Forms, everywhere, over_time
 from jlstm.scan import select, zeros_of

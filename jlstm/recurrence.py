@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jlstm.derivative import Inputs, Masks
+from jlstm.backward import Masks
+from jlstm.derivative import Inputs
 from jlstm.fused import PLAIN, Loops, fused_scan
 from jlstm.gpu.cudnn import cudnn
 from jlstm.gpu.pallas import check_call, kernel_loops

@@ -95,7 +95,8 @@ def all_equations(jaxpr):
 @pytest.mark.parametrize("projection", [None, 2])
 def test_the_loop_backward_holds_no_product_for_weights(projection):
     """One product takes the cotangents back to `h`, one more through a projection: no others."""
-    from jlstm.derivative import Inputs, Known, Masks, cotangents
+    from jlstm.backward import Masks
+    from jlstm.derivative import Inputs, Known, cotangents
 
     if projection is None:
         params = jlstm.init_params(jax.random.key(0), 3, 5)

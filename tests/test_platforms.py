@@ -9,7 +9,8 @@ from jax.interpreters import mlir
 
 import jlstm
 from jlstm import primitive
-from jlstm.derivative import Inputs, Known, Masks, cotangents
+from jlstm.backward import Masks
+from jlstm.derivative import Inputs, Known, cotangents
 from jlstm.types import LSTMGates
 from tests.conftest import quick
 from tests.problems import assert_close, make_problem, tolerance, vjp

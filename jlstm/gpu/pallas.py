@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_batching import custom_vmap
 
-from jlstm.backward import Moved, Whole, scan_back
-from jlstm.derivative import Inputs, Masks, cotangents
+from jlstm.backward import Masks, Moved, Whole, scan_back
+from jlstm.derivative import Inputs, cotangents
 from jlstm.equations import project
 from jlstm.fused import ROWS_ELSEWHERE, Loop, Loops, forward_hoisted
 from jlstm.gpu.rows import batched, codes_of, in_rows, next_entered, of_batch
