@@ -6,6 +6,10 @@ from jlstm import regularize as regularize
 from jlstm import variants as variants
 from jlstm.cell import init_params as init_params
 from jlstm.cell import lstm_step as lstm_step
+from jlstm.flow import GradientNorms as GradientNorms
+from jlstm.flow import gradient_norms as gradient_norms
+from jlstm.flow import log_gradient_norms as log_gradient_norms
+from jlstm.flow import memory_kept as memory_kept
 from jlstm.layers import broadcast_state as broadcast_state
 from jlstm.layers import init_state as init_state
 from jlstm.packing import Packing as Packing

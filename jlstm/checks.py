@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm.types import LSTMParams, LSTMState, ProjectedParams
+from jlstm.types import BiLSTMTrace, LSTMParams, LSTMState, LSTMTrace, ProjectedParams
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
@@ -176,6 +176,30 @@ def check_times(xs: Any) -> None:
             raise ValueError(
                 f"xs holds arrays of {np.shape(leaves[0])[0]} and of {np.shape(leaf)[0]} steps"
             )
+
+
+def check_index(name: str, index: Any, count: int, of: str) -> None:
+    """`index` is one of so many, counted from 0; of a tracer nothing is known."""
+    if isinstance(index, jax.core.Tracer):
+        return
+    if isinstance(index, bool) or not isinstance(index, int | np.integer):
+        raise TypeError(f"{name} must be an integer, got {index!r:.80}")
+    if not 0 <= index < count:
+        raise ValueError(f"{name} must lie in [0, {count}), {of}; got {index}")
+
+
+def check_trace(trace: Any) -> None:
+    """`trace` is of one LSTM layer in one direction."""
+    if isinstance(trace, BiLSTMTrace):
+        raise TypeError(
+            "trace must be LSTMTrace(i, f, g, o, c), got BiLSTMTrace: choose trace.forward or "
+            "trace.backward"
+        )
+    if not isinstance(trace, LSTMTrace):
+        wanted = "trace must be LSTMTrace(i, f, g, o, c)"
+        if isinstance(trace, tuple) and any(isinstance(t, LSTMTrace | BiLSTMTrace) for t in trace):
+            raise TypeError(f"{wanted}, got a tuple: choose the one of a layer, as traces[0]")
+        raise TypeError(f"{wanted}, as lstm_trace gives it; got {described(trace)}")
 
 
 def check_masks(xs: Any, lengths: Any, resets: Any) -> dict[str, tuple]:

@@ -1,0 +1,221 @@
+"""How much of an earlier step reaches a later one: of the cell going on, of the gradient back."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jlstm.checks import check_index, check_masks, check_reverse, check_trace
+from jlstm.layers import KINDS, check_layer, init_state, output_size
+from jlstm.scan import segment_entries
+from jlstm.types import LSTMState, cell_dtype
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float, PyTree
+
+    from jlstm.types import LSTMTrace
+
+
+class GradientNorms(NamedTuple):
+    """Frobenius norms of the derivatives of a later `h` by the states before it.
+
+    `h` by the hidden state, with the cell held; `c` by the cell, with the hidden state held, or
+    None for a layer that has no cell.
+    """
+
+    h: Float[Array, "time *batch"]
+    c: Float[Array, "time *batch"] | None
+
+
+def memory_kept(
+    trace: LSTMTrace,
+    step: int,
+    *,
+    resets: Bool[Array, "time *batch"] | None = None,
+    reverse: bool = False,
+) -> Float[Array, "time *batch hidden"]:
+    """The share of the cell after one step that is still in the cell after each later one.
+
+        kept[t] = f[step + 1] * f[step + 2] * ... * f[t]
+
+    The cell is a sum, `c' = f * c + i * g`, and this is the factor of the part that it had after
+    `step` (Gers et al. 2000): `c[t] = kept[t] * c[step] +` what was stored since. It says nothing
+    of what the gates themselves do because of that part; `gradient_norms` includes that.
+
+    Args:
+      trace: of `lstm_trace`, or one direction of a layer of `stack_trace`.
+      step: the earlier step, in `[0, time)`. All pairs of steps are `(time, time, *batch, hidden)`,
+        4 GB at 1,000 steps and 1,000 units: take one step at a time, or `jax.vmap` over few.
+      resets: those that the trace was made with, which it does not show: the cell that is replaced
+        keeps nothing. Of packed sequences, the starts of the sequences.
+      reverse: whether the trace is of a layer that reads from the last step to the first.
+
+    Returns:
+      Numbers in [0, 1], 1 at `step` itself, 0 before it and at padded steps.
+
+    Raises:
+      ValueError: a step that is not there, resets of other axes. TypeError: no trace of an LSTM.
+
+    Example:
+      >>> import jax, jlstm
+      >>> params = jlstm.init_params(jax.random.key(0), 3, 5, forget_bias=2.0)
+      >>> _, _, trace = jlstm.lstm_trace(params, None, jax.numpy.zeros((7, 3)))
+      >>> kept = jlstm.memory_kept(trace, 2)  # sigmoid(2) = 0.881 a step
+      >>> [round(float(share), 3) for share in kept[:, 0]]
+      [0.0, 0.0, 1.0, 0.881, 0.776, 0.683, 0.602]
+    """
+    check_trace(trace)
+    check_reverse(reverse)
+    time, *axes = np.shape(trace.f)
+    check_index("step", step, time, "the steps of trace")
+    f = jnp.asarray(trace.f)
+    if resets is not None:
+        batch = check_masks(trace.f, None, resets)["resets"]
+        if batch != tuple(axes[:-1]):
+            raise ValueError(f"resets has batch axes {batch}, trace has {tuple(axes[:-1])}")
+        entered = segment_entries(jnp.asarray(resets), None, bool(reverse))
+        f = jnp.where(entered[..., None], 0, f)
+    t = lax.expand_dims(jnp.arange(time), range(1, f.ndim))
+    later = t < step if reverse else t > step
+    kept = lax.cumprod(jnp.where(later, f, 1), reverse=bool(reverse))
+    return jnp.where(later | (t == step), kept, 0)
+
+
+def gradient_norms(
+    params: PyTree,
+    state: PyTree,
+    xs: Float[Array, "time *batch input"],
+    *,
+    last: int | None = None,
+) -> GradientNorms:
+    """How strongly `h` after step `last` depends on the state after each step before it.
+
+        h[t] = || d h_last / d h_t ||    with c_t held, and all that follows moving along
+        c[t] = || d h_last / d c_t ||    with h_t held, likewise
+
+    in the Frobenius norm: divided by the square root of the units of that state, it is by how much
+    a small random change of the state is larger, in the root mean square, when it arrives in `h`.
+    In the simple network it vanishes or grows exponentially with the lag `last - t` (Hochreiter
+    1991; Bengio et al. 1994; Pascanu et al. 2013); the cell is there to keep it.
+
+    The whole Jacobian is carried back, one row for each unit of `h`: at each step a matrix product
+    of `hidden * batch` rows, and `2 * hidden * batch * hidden` numbers in memory. 1,000 steps of
+    100 units and 8 sequences took 2.5 seconds on two cores.
+
+    Args:
+      params: a layer's weights, of the LSTM or of any of `jlstm.variants`.
+      state: the state before the first step, as `init_state` gives it; None is zeros.
+      xs: the inputs, `(time, *batch, input)`; each sequence has norms of its own.
+      last: the later step; None is the last of `xs`.
+
+    Returns:
+      `GradientNorms(h, c)`, each `(last + 1, *batch)`, in float32 (or float64, as the arguments).
+      `h[last]` is the square root of the number of units in `h`, and `c[last]` is 0, as `h_last` is
+      made by then. What is below 1e-38 is 0 in float32; `log_gradient_norms` has no such end.
+
+    Raises:
+      ValueError: no step, a `last` that is not there, sizes or batch axes that differ.
+      TypeError: weights of no kind that is known, or a wrong type.
+
+    Example:
+      >>> import jax, jlstm
+      >>> xs = jax.random.normal(jax.random.key(1), (100, 4, 3))
+      >>> rnn = jlstm.variants.init_rnn(jax.random.key(0), 3, 8)
+      >>> lstm = jlstm.init_params(jax.random.key(0), 3, 8, forget_bias=5.0)
+      >>> vanished = jlstm.gradient_norms(rnn, None, xs)
+      >>> kept = jlstm.gradient_norms(lstm, None, xs)
+      >>> kept.h.shape, bool((kept.h[0] > 1e6 * vanished.h[0]).all())
+      ((100, 4), True)
+    """
+    return jax.tree.map(jnp.exp, log_gradient_norms(params, state, xs, last=last))
+
+
+def log_gradient_norms(
+    params: PyTree,
+    state: PyTree,
+    xs: Float[Array, "time *batch input"],
+    *,
+    last: int | None = None,
+) -> GradientNorms:
+    """The natural logarithms of `gradient_norms`, for norms that no float can hold.
+
+    The Jacobian is brought to size 1 at every step and its logarithm kept beside it.
+
+    Args: those of `gradient_norms`.
+
+    Returns:
+      As `gradient_norms`; minus infinity where nothing arrives.
+
+    Raises:
+      ValueError, TypeError: as `gradient_norms`.
+
+    Example:
+      >>> import jax, jlstm
+      >>> rnn = jlstm.variants.init_rnn(jax.random.key(0), 3, 8)
+      >>> xs = jax.random.normal(jax.random.key(1), (1000, 3))
+      >>> norms = jlstm.log_gradient_norms(rnn, None, xs)
+      >>> -10_000 < float(norms.h[0]) < -88  # below what float32 holds
+      True
+    """
+    sizes = check_layer(params)
+    time = np.shape(xs)[0] if np.ndim(xs) else 0
+    if np.ndim(xs) < 2 or time == 0 or np.shape(xs)[-1] != sizes["input"]:
+        raise ValueError(
+            "xs must be (time, *batch, input) with 1 step or more and the "
+            f"{sizes['input']} inputs of the weights, got shape {np.shape(xs)}"
+        )
+    last = time - 1 if last is None else last
+    check_index("last", last, time, "the steps of xs")
+    if state is None:
+        state = init_state(params, np.shape(xs)[1:-1])
+    return _log_gradient_norms(params, state, jnp.asarray(xs)[: last + 1])
+
+
+@jax.jit
+def _log_gradient_norms(params: PyTree, state: PyTree, xs: Array) -> GradientNorms:
+    dtype = cell_dtype(jnp.result_type(xs, *params))
+    params, state, xs = jax.tree.map(lambda a: jnp.asarray(a, dtype), (params, state, xs))
+    step = partial(KINDS[type(params)].step, params)
+
+    def run(state: PyTree, x: Array) -> tuple[PyTree, PyTree]:
+        return step(state, x)[0], state
+
+    def back(carry: tuple, inputs: tuple) -> tuple[tuple, GradientNorms]:
+        rows, log_scale = carry  # the Jacobian by the state after this step, over its scale
+        state, x = inputs
+        h, c = rows if isinstance(rows, LSTMState) else (rows, None)
+        norms = GradientNorms(
+            h=_log_norm(h) + log_scale, c=None if c is None else _log_norm(c) + log_scale
+        )
+        _, pullback = jax.vjp(lambda state: step(state, x)[0], state)
+        (rows,) = jax.vmap(pullback)(rows)
+        size = _size(rows)
+        rows = jax.tree.map(lambda a: a / size[..., None], rows)
+        return (rows, log_scale + jnp.log(size)), norms
+
+    _, states = lax.scan(run, state, xs)
+    units, batch = output_size(params), xs.shape[1:-1]
+    eye = lax.expand_dims(jnp.eye(units, dtype=dtype), range(1, 1 + len(batch)))
+    h = jnp.broadcast_to(eye, (units, *batch, units))
+    hidden = jax.tree.map(lambda a: jnp.zeros((units, *a.shape), dtype), state)
+    rows = hidden._replace(h=h) if isinstance(hidden, LSTMState) else h
+    return lax.scan(back, (rows, jnp.zeros(batch, dtype)), (states, xs), reverse=True)[1]
+
+
+def _log_norm(rows: Float[Array, "rows *batch units"]) -> Float[Array, "*batch"]:
+    """The logarithm of the Frobenius norm; squares of its small numbers would be 0."""
+    size = _size(rows)
+    squares = jnp.square(rows / size[..., None]).sum((0, -1))
+    return jnp.log(size) + jnp.log(squares) / 2
+
+
+def _size(rows: Any) -> Float[Array, "*batch"]:
+    """The largest number of all, or 1 where all are 0; a scale, so no derivative is taken of it."""
+    largest = [jnp.abs(a).max((0, -1)) for a in jax.tree.leaves(rows)]
+    size = lax.stop_gradient(jnp.stack(largest).max(0))
+    return jnp.where(size == 0, 1, size)
