@@ -30,13 +30,10 @@ exclude_patterns = ["_build"]
 
 nitpicky = True
 nitpick_ignore_regex = [
-    # Annotations name the types of jaxtyping, JAX and Flax, whose pages are not here.
-    ("py:class", r"(jaxtyping|jax|np|nnx|numpy|collections|os|optional|matplotlib|Figure)\b.*"),
-    ("py:class", r"(Array|Bool|DTypeLike|Float|Int|PRNGKeyArray|PyTree|Callable|Mapping|Sequence)"),
-    (
-        "py:class",
-        r"(Any|Initializer|Step|LSTMParams|LSTMState|LSTMTrace|ProjectedParams|\w+Params)",
-    ),
+    # Annotations name types of jaxtyping, JAX and others, whose pages are not here.
+    ("py:class", r"(jax|np|nnx|numpy|collections|os|matplotlib)\..*"),
+    ("py:class", r"(Array|Bool|Float|Int|PRNGKeyArray|PyTree|Shaped)"),
+    ("py:class", r"(Any|Axes|Callable|DTypeLike|Figure|Initializer|Mapping|Sequence|Step)"),
 ]
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath"]

@@ -25,7 +25,7 @@ def draw_batch(theme: Theme, hs: np.ndarray, lengths: np.ndarray, reverse: bool 
     time, batch = hs.shape
     figure = new_figure(theme, 7.6, 0.9 + 0.36 * batch)
     axes = figure.subplots()
-    dress(axes, theme, x="step", y="sequence")
+    dress(axes, theme, x="step")
     padded = np.arange(time)[:, None] >= np.asarray(lengths)
     values = np.ma.masked_array(hs, padded).T
     limit = np.abs(values).max()
@@ -38,6 +38,7 @@ def draw_batch(theme: Theme, hs: np.ndarray, lengths: np.ndarray, reverse: bool 
             last = 0 if reverse else length - 1
             axes.plot([last], [b], marker="o", color=theme.text, markersize=5)
     _grid(axes, time, batch, theme)
+    axes.set_xticks(range(time))
     axes.set_yticks(range(batch), [f"length {n}" for n in lengths])
     _bar(figure, image, axes, "h of one unit", theme)
     return figure
@@ -45,7 +46,7 @@ def draw_batch(theme: Theme, hs: np.ndarray, lengths: np.ndarray, reverse: bool 
 
 def influence(call: Callable, xs: jax.Array) -> np.ndarray:
     """The norm of the derivative of every output by every input, `(output step, input step)`."""
-    jacobian = jax.jit(jax.jacobian(call))(xs)
+    jacobian = jax.jit(jax.jacfwd(call))(xs)
     return np.asarray(jnp.sqrt(jnp.square(jacobian).sum((1, 3))))
 
 
@@ -103,7 +104,7 @@ def _grid(axes, columns: int, rows: int, theme: Theme) -> None:
 
 
 def _bar(figure: Figure, image, axes, label: str, theme: Theme) -> None:
-    bar = figure.colorbar(image, ax=axes, pad=0.015, shrink=0.9)
+    bar = figure.colorbar(image, ax=axes, pad=0.015, shrink=0.9, aspect=30)
     bar.set_label(label, color=theme.quiet, fontsize=9)
     bar.ax.tick_params(color=theme.edge, labelcolor=theme.text, labelsize=8)
     bar.outline.set(edgecolor=theme.edge, linewidth=0.8)
