@@ -2,6 +2,7 @@
 
 from jlstm import initializers as initializers
 from jlstm import interop as interop
+from jlstm import plot as plot
 from jlstm import regularize as regularize
 from jlstm import variants as variants
 from jlstm.cell import init_params as init_params

@@ -70,20 +70,28 @@ def memory_kept(
       [0.0, 0.0, 1.0, 0.881, 0.776, 0.683, 0.602]
     """
     check_trace(trace)
-    check_reverse(reverse)
-    time, *axes = np.shape(trace.f)
+    time = np.shape(trace.f)[0]
     check_index("step", step, time, "the steps of trace")
-    f = jnp.asarray(trace.f)
-    if resets is not None:
-        batch = check_masks(trace.f, None, resets)["resets"]
-        if batch != tuple(axes[:-1]):
-            raise ValueError(f"resets has batch axes {batch}, trace has {tuple(axes[:-1])}")
-        entered = segment_entries(jnp.asarray(resets), None, bool(reverse))
-        f = jnp.where(entered[..., None], 0, f)
+    f = kept_in_steps(trace, resets, reverse)
     t = lax.expand_dims(jnp.arange(time), range(1, f.ndim))
     later = t < step if reverse else t > step
     kept = lax.cumprod(jnp.where(later, f, 1), reverse=bool(reverse))
     return jnp.where(later | (t == step), kept, 0)
+
+
+def kept_in_steps(
+    trace: LSTMTrace, resets: Bool[Array, "time *batch"] | None, reverse: bool
+) -> Float[Array, "time *batch hidden"]:
+    """What each step leaves of the cell: its forget gate, or 0 where a reset replaced the cell."""
+    check_trace(trace)
+    check_reverse(reverse)
+    f = jnp.asarray(trace.f)
+    if resets is None:
+        return f
+    batch = check_masks(f, None, resets)["resets"]
+    if batch != f.shape[1:-1]:
+        raise ValueError(f"resets has batch axes {batch}, trace has {f.shape[1:-1]}")
+    return jnp.where(segment_entries(jnp.asarray(resets), None, bool(reverse))[..., None], 0, f)
 
 
 def gradient_norms(

@@ -1,0 +1,14 @@
+"""Pictures of what a layer does: each function returns a figure of matplotlib and shows nothing.
+
+Needs the extra `plot`; matplotlib is imported when a picture is drawn.
+"""
+
+from jlstm.plot.animation import animate as animate
+from jlstm.plot.diagram import step as step
+from jlstm.plot.gradients import gradient_flow as gradient_flow
+from jlstm.plot.heatmaps import gates as gates
+from jlstm.plot.selection import order_by_memory as order_by_memory
+from jlstm.plot.style import DARK as DARK
+from jlstm.plot.style import LIGHT as LIGHT
+from jlstm.plot.style import Theme as Theme
+from jlstm.plot.survival import memory as memory

@@ -1,0 +1,182 @@
+"""`animate`: values flowing through a cell, step by step, as a GIF."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jlstm.checks import check_index, check_state
+from jlstm.interop.files import write_bytes
+from jlstm.plot.diagram import cell_limit, draw_cell, write_label
+from jlstm.plot.numbers import MINUS, fill
+from jlstm.plot.selection import choose_sequence, choose_window, select
+from jlstm.plot.step_values import StepValues, of_trace
+from jlstm.plot.style import COLORS, FONT, Theme, dress, find_theme, new_figure, visible
+from jlstm.plot.ticks import label_steps
+from jlstm.plot.wiring import PAGE, write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    from jlstm.types import LSTMState, LSTMTrace
+
+# Below the diagram, from the top down: the lines that share a scale.
+SERIES = (("fio", "gates"), ("gh", "g and h"), ("c", "cell"))
+HEIGHT = 13.4  # of the whole, where the diagram is 16 by 9
+
+
+def animate(
+    trace: LSTMTrace,
+    path: str | os.PathLike,
+    *,
+    unit: int = 0,
+    sequence: int | tuple[int, ...] | None = None,
+    window: tuple[int, int] | None = None,
+    labels: Sequence[Any] | None = None,
+    state: LSTMState | None = None,
+    seconds: float = 0.5,
+    theme: str | Theme = "light",
+    width: float = 9.6,
+    progress: Callable[[int, int], object] | None = None,
+) -> Figure:
+    """Write a GIF of one unit's numbers as they flow through the cell, one frame a step.
+
+    Above is the diagram of `step`, below are the lines of its gates and values so far. `h` is
+    `o * tanh(c)`. At the default width a frame has 960 by 804 dots, 15 to 25 kB in the file, and
+    takes a quarter of a second to draw.
+
+    Args:
+      trace: of `lstm_trace`, or a layer and direction of `stack_trace`.
+      path: of the file; one that is there is replaced once the new one is whole.
+      unit: its number.
+      sequence: which one of a batch, an index or, of several batch axes, a tuple; None is the
+        first.
+      window: `(start, stop)`, the steps that are shown; None is all.
+      labels: of the steps, a string of characters for instance.
+      state: the state before the first step that is shown, each array `(*batch, hidden)`; None is
+        that of the trace, and zeros before step 0.
+      seconds: how long a step is shown.
+      theme: "light", "dark", or a `Theme`.
+      width: of the frames, in inches of 100 dots.
+      progress: called as `progress(done, frames)` after every frame.
+
+    Returns:
+      The figure, as the last frame has it.
+
+    Raises:
+      ValueError: no steps, an index that is not there, steps that do not follow from each other, as
+        after a reset. TypeError: no trace of an LSTM, a wrong type. OSError: the file cannot be
+        written. ModuleNotFoundError: no matplotlib.
+
+    Example:
+      >>> import jax, jlstm, os, tempfile
+      >>> params = jlstm.init_params(jax.random.key(0), 3, 8)
+      >>> _, _, trace = jlstm.lstm_trace(params, None, jax.numpy.ones((4, 3)))
+      >>> path = os.path.join(tempfile.mkdtemp(), "cell.gif")
+      >>> figure = jlstm.plot.animate(trace, path, unit=5, labels="abcd", width=4.8)
+      >>> os.path.getsize(path) > 0
+      True
+    """
+    theme = find_theme(theme)
+    chosen = select(trace, None, sequence, None, None, labels)
+    batch, (time, hidden) = np.shape(trace.f)[1:-1], chosen.c.shape
+    check_index("unit", unit, hidden, "those of the layer")
+    start, stop = choose_window(window, time)
+    if not 0.02 <= seconds <= 60:
+        raise ValueError(f"seconds must lie in [0.02, 60], got {seconds}")
+    if state is not None:
+        check_state({"hidden": hidden}, state, tuple(batch), name="state", beside="trace")
+    chosen = chosen._replace(**{name: getattr(chosen, name)[:stop] for name in "ifgoch"})
+    steps = of_trace(chosen, start, state, choose_sequence(sequence, tuple(batch)))
+    labels = None if chosen.labels is None else chosen.labels[start:stop]
+
+    figure = new_figure(width, width * HEIGHT / PAGE[0], theme)
+    figure.set_layout_engine("none")
+    draw = _prepare(figure, steps, unit, start, labels, chosen.note, theme)
+    _write_gif(figure, Path(path), draw, len(steps), 1 / seconds, progress)
+    return figure
+
+
+def _prepare(
+    figure: Figure, steps: list[StepValues], unit: int, start: int, labels: list[str] | None,
+    note: str, theme: Theme,
+) -> Callable[[int], None]:  # fmt: skip
+    """Draw what stays, and give the function that draws what changes."""
+    width = float(figure.get_size_inches()[0])
+    points = width * 72 / PAGE[0]
+    share = PAGE[1] / HEIGHT
+    axes = figure.add_axes((0, 1 - share, 1, share))
+    units = np.array([unit])
+    limit = cell_limit([(values.c_old[unit], values.c[unit]) for values in steps])
+    numbers = draw_cell(axes, theme, width, steps[0], units, limit)
+    key = write_label(axes, "", theme, points)
+    clock = write(axes, 15.7, 8.5, "", 0.26, theme.quiet, points, ha="right")
+    lines, cursors = _series(figure, steps, unit, start, limit, labels, theme)
+    note = f"{note}, " if note else ""
+
+    def draw(k: int) -> None:
+        fill(numbers, steps[k])
+        clock.set_text(f"{note}step {start + k:,}")
+        label = "" if labels is None else visible(labels[k])
+        key.set(text=label, visible=bool(label))
+        for name, line in lines.items():
+            shown = [float(getattr(values, name)[unit]) for values in steps[: k + 1]]
+            line.set_data(np.arange(start, start + k + 1), shown)
+        for cursor in cursors:
+            cursor.set_xdata([start + k, start + k])
+
+    return draw
+
+
+def _series(
+    figure: Figure, steps: list[StepValues], unit: int, start: int, limit: float,
+    labels: list[str] | None, theme: Theme,
+) -> tuple[dict[str, Line2D], list[Line2D]]:  # fmt: skip
+    """Three panels over the same steps: their lines, still empty, and a cursor in each."""
+    size = float(figure.get_size_inches()[0]) / 9.6
+    lines, cursors = {}, []
+    for k, (names, title) in enumerate(SERIES):
+        axes = figure.add_axes((0.085, 0.25 - k * 0.09, 0.84, 0.075))
+        dress(axes, theme, y=title)
+        low, high = {"fio": (0.0, 1.0), "gh": (-1.0, 1.0), "c": (-limit, limit)}[names]
+        margin = 0.06 * (high - low)
+        ends = [f"{end:.3g}".replace("-", MINUS) for end in (low, high)]
+        axes.set(xlim=(start - 0.5, start + len(steps) - 0.5), ylim=(low - margin, high + margin))
+        axes.set_yticks((low, high), ends)
+        axes.tick_params(labelsize=7.5 * size, labelbottom=k == 2)
+        cursors.append(axes.axvline(start, color=theme.quiet, linewidth=size, zorder=1))
+        for name in names:
+            style = {"color": COLORS[name], "marker": "o", "markevery": [-1], "label": name}
+            (lines[name],) = axes.plot([], [], linewidth=1.8 * size, markersize=3 * size, **style)
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, handlelength=1.4,
+                    labelcolor=theme.text, labelspacing=0.2,
+                    prop={"family": FONT, "size": 8.5 * size})  # fmt: skip
+        if k == 2:
+            label_steps(axes, start, start + len(steps), labels, theme)
+        for label in (axes.xaxis.label, axes.yaxis.label):
+            label.set_fontsize(8.5 * size)
+    return lines, cursors
+
+
+def _write_gif(
+    figure: Figure, path: Path, draw: Callable[[int], None], frames: int, rate: float,
+    progress: Callable[[int, int], object] | None,
+) -> None:  # fmt: skip
+    from matplotlib.animation import PillowWriter
+
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / "frames.gif"
+        writer = PillowWriter(fps=rate)  # pyrefly: ignore  its stub wants an int
+        with writer.saving(figure, str(whole), dpi=100):
+            for k in range(frames):
+                draw(k)
+                writer.grab_frame(facecolor=figure.get_facecolor())
+                if progress is not None:
+                    progress(k + 1, frames)
+        write_bytes(path, whole.read_bytes())

@@ -1,0 +1,125 @@
+"""`gradient_flow`: how the gradient of a later `h` fades, or does not, with the lag."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jlstm.flow import log_gradient_norms
+from jlstm.layers import check_layer, output_size
+from jlstm.plot.style import Theme, dress, find_theme, key, line_colors, new_figure
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, PyTree
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from jlstm.flow import GradientNorms
+
+# Below the rounding of float32 beside what comes from near steps, and so lost in the sum.
+FLOOR = 1e-16
+TITLES = {
+    "h": r"$\partial h_T\,/\,\partial h_t$: by an earlier hidden state",
+    "c": r"$\partial h_T\,/\,\partial c_t$: by an earlier cell",
+}
+HELD = {"h": " (its cell held)", "c": " (its hidden state held)"}
+
+
+def gradient_flow(
+    params: PyTree | Mapping[str, PyTree],
+    xs: Float[Array, "time *batch input"],
+    *,
+    state: PyTree | Mapping[str, PyTree] | None = None,
+    last: int | None = None,
+    theme: str | Theme = "light",
+    width: float = 12.0,
+) -> Figure:
+    """The norm of the gradient of the last `h` by the state at each lag before it.
+
+    Left by `h`, with the cell held; right by the cell, with `h` held, for layers that have one.
+    Norms are those of `jlstm.gradient_norms`, over the square root of the units of that state: the
+    factor by which a small random change of it has grown when it arrives, so that layers of
+    different sizes can be compared, and `h` begins at 1. A line is the median over the batch, a
+    band its middle 80%. What is below 1e-16 is not shown.
+
+    Args:
+      params: a layer's weights, of the LSTM or of any of `jlstm.variants`; or several by the name
+        that they have in the picture.
+      xs: the inputs, `(time, *batch, input)`.
+      state: the state before the first step, or several by name; None is zeros.
+      last: the later step; None is the last of `xs`.
+      theme: "light", "dark", or a `Theme`.
+      width: of the figure, in inches.
+
+    Returns:
+      The figure, which belongs to no window.
+
+    Raises:
+      ValueError, TypeError: as `jlstm.gradient_norms`, and for no layer at all.
+      ModuleNotFoundError: no matplotlib.
+
+    Example:
+      >>> import jax, jlstm
+      >>> layers = {
+      ...     "simple RNN": jlstm.variants.init_rnn(jax.random.key(0), 3, 16),
+      ...     "LSTM": jlstm.init_params(jax.random.key(0), 3, 16),
+      ... }
+      >>> xs = jax.random.normal(jax.random.key(1), (50, 8, 3))
+      >>> figure = jlstm.plot.gradient_flow(layers, xs)
+      >>> [line.get_label() for line in figure.axes[0].lines]
+      ['simple RNN', 'LSTM']
+    """
+    theme = find_theme(theme)
+    several = isinstance(params, Mapping)
+    layers = dict(params) if several else {"": params}
+    if not layers:
+        raise ValueError("params must hold 1 layer or more, got none")
+    states = dict(state) if several and isinstance(state, Mapping) else dict.fromkeys(layers, state)
+    norms = {
+        name: log_gradient_norms(layer, states.get(name), xs, last=last)
+        for name, layer in layers.items()
+    }
+    curves = {name: _curves(layers[name], found) for name, found in norms.items()}
+    with_cell = any("c" in found for found in curves.values())
+    figure = new_figure(width, width * 0.42, theme)
+    panels = figure.subplots(1, 1 + with_cell, sharex=True, sharey=True, squeeze=False)[0]
+    for axes, by in zip(panels, "hc", strict=False):
+        dress(axes, theme, title=TITLES[by] + (HELD[by] if with_cell else ""),
+              x="lag $T - t$ (steps)")  # fmt: skip
+        _draw(axes, {name: c[by] for name, c in curves.items() if by in c}, list(curves), theme)
+    panels[0].set_ylabel("norm of the gradient / $\\sqrt{\\mathrm{units}}$")
+    if several:
+        key(panels[0], theme, loc="lower left")
+    return figure
+
+
+def _curves(params: PyTree, norms: GradientNorms) -> dict[str, np.ndarray]:
+    """At each lag the 10%, 50% and 90% quantiles over the batch, `(3, lags)`, by `h` and by `c`."""
+    units = {"h": output_size(params), "c": check_layer(params)["hidden"]}
+    curves = {}
+    for by, logs in norms._asdict().items():
+        if logs is not None:
+            values = np.exp(np.asarray(logs, np.float64)[::-1]) / units[by] ** 0.5
+            curves[by] = np.quantile(values.reshape(len(values), -1), (0.1, 0.5, 0.9), axis=1)
+    return curves
+
+
+def _draw(axes: Axes, curves: dict[str, np.ndarray], names: list[str], theme: Theme) -> None:
+    colors, dashes = line_colors(theme), ("-", (0, (5, 2)), (0, (1.5, 1.5)))
+    for name, (low, median, high) in curves.items():
+        number = names.index(name)
+        color = colors[number % len(colors)]
+        style = dashes[number // len(colors) % len(dashes)]
+        lags = np.arange(len(median))[median > 0]  # of the cell, none at lag 0
+        low, median, high = low[lags], median[lags], high[lags]
+        axes.fill_between(lags, low, high, color=color, alpha=0.2, linewidth=0)
+        axes.plot(lags, median, color=color, linewidth=2, linestyle=style, label=name)
+    drawn = np.concatenate([np.ravel(curve) for curve in curves.values()])
+    drawn = drawn[drawn > FLOOR]
+    if drawn.size:
+        low, high = axes.get_ylim() if axes.get_yscale() == "log" else (np.inf, 0.0)
+        axes.set_yscale("log")
+        axes.set_ylim(min(low, drawn.min() / 2), max(high, drawn.max() * 2))
+    axes.set_xlim(0, max(1, *(curve.shape[1] - 1 for curve in curves.values())))

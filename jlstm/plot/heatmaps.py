@@ -1,0 +1,141 @@
+"""`gates`: all that happens in a layer over time, a panel for each gate and value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jlstm.plot.selection import select
+from jlstm.plot.style import (
+    COLORS,
+    FONT,
+    Theme,
+    color_bar,
+    color_map,
+    dress,
+    find_theme,
+    new_figure,
+)
+from jlstm.plot.ticks import label_steps, label_units
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+    from jlstm.types import LSTMTrace
+
+# Beside each gate what it decides on: the three products of the equations, a row each.
+PANELS = {
+    "f": ("forget gate f", "how much of the old cell is kept"),
+    "c": ("cell c", "the memory"),
+    "i": ("input gate i", "how much of the candidate is stored"),
+    "g": ("candidate g", "what may be stored"),
+    "o": ("output gate o", "how much of the cell is shown"),
+    "h": ("hidden state h", "what is shown"),
+}
+WIDE = 10.0  # inches from which there is room for the second half of a title
+
+
+def gates(
+    trace: LSTMTrace,
+    hs: Float[Array, "time *batch hidden"] | None = None,
+    *,
+    sequence: int | tuple[int, ...] | None = None,
+    window: tuple[int, int] | None = None,
+    units: Sequence[int] | None = None,
+    labels: Sequence[Any] | None = None,
+    theme: str | Theme = "light",
+    width: float = 12.0,
+) -> Figure:
+    """Every gate, the candidate, the cell and the hidden state of a layer: time against units.
+
+    Gates in (0, 1) have one scale, values around 0 another, symmetric: [-1, 1] of `g` and `h`; of
+    `c` all but the outermost 0.1% of its numbers, beyond which colours stay. Where there are more
+    steps or units than dots, a dot is a mean.
+
+    Args:
+      trace: of `lstm_trace`. Of a stack choose a layer, and of a bidirectional one a direction, as
+        `traces[1].forward`: each is a picture of its own.
+      hs: what the layer shows, as `lstm_trace` returns it; None is `o * tanh(c)`, which it is
+        where no projection follows.
+      sequence: which one of a batch, an index or, of several batch axes, a tuple; None is the
+        first.
+      window: `(start, stop)`, the steps that are drawn; None is all.
+      units: the numbers of the units that are drawn, from the top down; None is all. See
+        `order_by_memory`.
+      labels: of the steps, a string of characters for instance; written where there is room, which
+        is for about 80.
+      theme: "light", "dark", or a `Theme`.
+      width: of the figure, in inches.
+
+    Returns:
+      The figure, which belongs to no window: `figure.savefig("gates.png")`.
+
+    Raises:
+      ValueError: no steps, an index that is not there, arrays that do not fit.
+      TypeError: no trace of an LSTM, a wrong type. ModuleNotFoundError: no matplotlib.
+
+    Example:
+      >>> import jax, jlstm
+      >>> params = jlstm.init_params(jax.random.key(0), 3, 8)
+      >>> xs = jax.random.normal(jax.random.key(1), (20, 4, 3))
+      >>> _, hs, trace = jlstm.lstm_trace(params, None, xs)
+      >>> figure = jlstm.plot.gates(trace, hs, sequence=2, labels="the cat sat on a mat")
+      >>> figure.axes[0].get_title(loc="left")
+      'forget gate f: how much of the old cell is kept'
+    """
+    theme = find_theme(theme)
+    chosen = select(trace, hs, sequence, window, units, labels)
+    figure = new_figure(width, width * 0.62, theme)
+    grid = figure.subplots(3, 2, sharex=True)
+    for axes, (name, title) in zip(grid.flat, PANELS.items(), strict=True):
+        values = getattr(chosen, name)
+        dress(axes, theme, title=": ".join(title if width >= WIDE else title[:1]), y="unit")
+        limit = _limit(name, values)
+        image = _image(axes, name, values, chosen.first, limit, theme)
+        extend = "both" if np.abs(values).max() > limit * 1.001 else "neither"
+        kind = "value" if name in "gch" else "share"
+        color_bar(figure, image, axes, kind, theme, extend=extend)
+        axes.spines["left"].set(color=COLORS[name], linewidth=3)
+    if chosen.note:
+        figure.suptitle(chosen.note, color=theme.quiet, fontsize=9, x=0.01, ha="left", family=FONT)
+    for axes in grid[-1]:
+        axes.set_xlabel("time")
+    figure.draw_without_rendering()  # the layout, which says what there is room for
+    for axes in grid.flat:
+        label_units(axes, chosen.units, units)
+    for axes in grid[-1]:
+        label_steps(axes, chosen.first, chosen.stop, chosen.labels, theme)
+    return figure
+
+
+def _image(
+    axes: Axes, name: str, values: np.ndarray, first: int, limit: float, theme: Theme
+) -> AxesImage:
+    """Time to the right, units down, in the colours of that gate or value."""
+    steps, units = values.shape
+    image = axes.imshow(
+        values.T,
+        cmap=color_map(theme, diverging=name in "gch"),
+        vmin=-limit if name in "gch" else 0.0,
+        vmax=limit,
+        aspect="auto",
+        interpolation="auto",
+        interpolation_stage="data",
+        extent=(first - 0.5, first + steps - 0.5, units - 0.5, -0.5),
+    )
+    if steps <= 60 and units <= 32:  # lines between the numbers
+        axes.hlines(np.arange(units - 1) + 0.5, *axes.get_xlim(), theme.page, linewidth=0.6)
+        axes.vlines(first + np.arange(steps - 1) + 0.5, *axes.get_ylim(), theme.page, linewidth=0.6)
+    return image
+
+
+def _limit(name: str, values: np.ndarray) -> float:
+    """Where the colours end: at 1, but those of the cell at its largest numbers."""
+    if name != "c":
+        return 1.0
+    return float(np.quantile(np.abs(values), 0.999)) or 1.0

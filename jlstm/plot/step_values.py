@@ -1,0 +1,98 @@
+"""The numbers on the wires of a cell in one step, from its weights or from a trace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from jlstm.cell import lstm_step
+from jlstm.checks import SHAPES, check_step
+from jlstm.equations import lstm_equations, pre_activations
+from jlstm.types import LSTMParams
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
+
+    from jlstm.plot.selection import Selection
+    from jlstm.types import LSTMState
+
+
+class StepValues(NamedTuple):
+    """One sequence: `x` has the features, all else the units of the layer."""
+
+    x: np.ndarray | None
+    h_old: np.ndarray
+    c_old: np.ndarray
+    z: np.ndarray | None  # the pre-activations `(4, units)`, in the order of the weights
+    i: np.ndarray
+    f: np.ndarray
+    g: np.ndarray
+    o: np.ndarray
+    c: np.ndarray
+    h: np.ndarray
+
+    @property
+    def kept(self) -> np.ndarray:
+        """What the forget gate leaves of the old cell."""
+        return self.f * self.c_old
+
+    @property
+    def stored(self) -> np.ndarray:
+        """What the input gate lets in of the candidate."""
+        return self.i * self.g
+
+    @property
+    def squashed(self) -> np.ndarray:
+        """The cell as the output gate finds it."""
+        return np.tanh(self.c)
+
+
+def of_trace(
+    chosen: Selection, start: int, state: LSTMState | None, at: tuple[int, ...]
+) -> list[StepValues]:
+    """Those of every step of a sequence from `start` on, before which the layer was in `state`.
+
+    None is what the step before left, or zeros at the beginning.
+
+    Raises:
+      ValueError: a step that does not follow from the one before it: after a reset, in a layer that
+        reads backward, or from another state.
+    """
+    if state is not None:
+        h, c = (np.asarray(a, np.float64)[at] for a in state)
+    elif start:
+        h, c = chosen.h[start - 1], chosen.c[start - 1]
+    else:
+        h = c = np.zeros_like(chosen.c[0])
+    found = []
+    for t in range(start, len(chosen.c)):
+        i, f, g, o, new_c, new_h = (getattr(chosen, name)[t] for name in "ifgoch")
+        values = StepValues(None, h, c, None, i, f, g, o, new_c, new_h)
+        if (np.abs(values.kept + values.stored - new_c) > 1e-3 * (1 + np.abs(new_c))).any():
+            raise ValueError(
+                f"the cell at step {t} does not follow from the one before it (a reset, a layer "
+                "that reads backward, another initial state): choose a window in which each does, "
+                "and give the state before it"
+            )
+        found.append(values)
+        h, c = new_h, new_c
+    return found
+
+
+def of_step(
+    params: LSTMParams, state: LSTMState, x: Float[Array, "*batch input"], at: tuple[int, ...]
+) -> StepValues:
+    """Those of one sequence of a step; arguments are checked."""
+    check_step(params, state, x, LSTMParams, SHAPES[LSTMParams])
+    z = pre_activations(params, state.h, x)
+    (i, f, g, o), _, _ = lstm_equations(z, state.c)
+    new, _ = lstm_step(params, state, x)
+
+    def one(values: Array) -> np.ndarray:
+        return np.asarray(values, np.float64)[at]
+
+    return StepValues(
+        one(x), one(state.h), one(state.c), one(z).reshape(4, -1),
+        one(i), one(f), one(g), one(o), one(new.c), one(new.h),
+    )  # fmt: skip
