@@ -20,7 +20,6 @@ PAGES = {
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """After a page is read, before its links are resolved."""
-
     root = app.srcdir.parent
     pages = {str(root / file): page for file, page in PAGES.items()}
 

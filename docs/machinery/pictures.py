@@ -1,11 +1,13 @@
-"""Pictures on a page: drawn twice, for light and for dark, and shown as fits the reader's choice."""
+"""Pictures on a page: drawn for light and for dark, of which a reader sees the one that fits."""
 
 from __future__ import annotations
 
 import base64
 import html
 import io
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from IPython.display import HTML
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -45,13 +47,15 @@ def show(draw: Callable[[Theme], Figure], alt: str) -> HTML:
     return HTML(f'<div class="picture">{"".join(images)}</div>')
 
 
-def show_files(paths: dict[str, str], alt: str, width: float) -> HTML:
-    """A picture of each theme from a file of bytes, a GIF for instance, `width` inches wide."""
+def show_gif(write: Callable[[Theme, str], Figure], alt: str) -> HTML:
+    """The GIF that `write(theme, path)` writes, for both themes."""
     images = []
-    for name, path in zip(THEMES, paths, strict=True):
-        with open(path, "rb") as file:
-            code = base64.b64encode(file.read()).decode()
-        images.append(_image(f"data:image/gif;base64,{code}", name, alt, width))
+    with tempfile.TemporaryDirectory() as folder:
+        for name, theme in THEMES.items():
+            path = Path(folder, f"{name}.gif")
+            figure = write(theme, path)
+            source = f"data:image/gif;base64,{base64.b64encode(path.read_bytes()).decode()}"
+            images.append(_image(source, name, alt, figure.get_figwidth()))
     return HTML(f'<div class="picture">{"".join(images)}</div>')
 
 
@@ -73,9 +77,10 @@ def dress(axes, theme: Theme, *, title: str = "", x: str = "", y: str = "") -> N
     axes.set_ylabel(y, color=theme.quiet, fontsize=9.5)
 
 
-def text_on(color: str) -> str:
+def text_on(color: Any) -> str:
     """Black or white, whichever is read better on that colour."""
-    return "black" if sum(w * v for w, v in zip((0.3, 0.6, 0.1), to_rgb(color), strict=True)) > 0.45 else "white"
+    brightness = sum(w * v for w, v in zip((0.3, 0.6, 0.1), to_rgb(color), strict=True))
+    return "black" if brightness > 0.5 else "white"
 
 
 def legend(axes, theme: Theme, **more) -> None:
