@@ -11,6 +11,7 @@ from jlstm.plot.selection import select
 from jlstm.plot.style import (
     COLORS,
     FONT,
+    WIDE,
     Theme,
     color_bar,
     color_map,
@@ -37,7 +38,6 @@ PANELS = {
     "o": ("output gate o", "how much of the cell is shown"),
     "h": ("hidden state h", "what is shown"),
 }
-WIDE = 10.0  # inches from which there is room for the second half of a title
 
 
 def gates(
@@ -91,7 +91,7 @@ def gates(
     theme = find_theme(theme)
     chosen = select(trace, hs, sequence, window, units, labels)
     figure = new_figure(width, width * 0.62, theme)
-    grid = figure.subplots(3, 2, sharex=True)
+    grid = figure.subplots(3, 2)
     for axes, (name, title) in zip(grid.flat, PANELS.items(), strict=True):
         values = getattr(chosen, name)
         dress(axes, theme, title=": ".join(title if width >= WIDE else title[:1]), y="unit")
@@ -103,6 +103,8 @@ def gates(
         axes.spines["left"].set(color=COLORS[name], linewidth=3)
     if chosen.note:
         figure.suptitle(chosen.note, color=theme.quiet, fontsize=9, x=0.01, ha="left", family=FONT)
+    for axes in grid[:-1].flat:
+        axes.set_xticks([])
     for axes in grid[-1]:
         axes.set_xlabel("time")
     figure.draw_without_rendering()  # the layout, which says what there is room for
