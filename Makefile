@@ -9,10 +9,11 @@ VENV_READY := $(VENV)/ready-$(INTERPRETER)
 TRAIN_READY := $(VENV)/train-$(INTERPRETER)
 TEST_READY := $(VENV)/test-$(INTERPRETER)
 PEERS_READY := $(VENV)/peers-$(INTERPRETER)
+DOCS_READY := $(VENV)/docs-$(INTERPRETER)
 BENCH_READY := $(VENV)/bench-$(INTERPRETER)
 WORKERS ?= auto
 
-.PHONY: help train test test-slow test-peers browser bench check format clean
+.PHONY: help train test test-slow test-peers browser bench docs check format clean
 
 help:
 	@echo "make train      train the character language model, into runs/char_lm"
@@ -21,6 +22,7 @@ help:
 	@echo "make test-peers the tests against PyTorch and Keras, which it installs"
 	@echo "make browser    Chromium for the slow tests that open pages, where this is Debian and root"
 	@echo "make bench      jlstm against its peers, 20 minutes; ARGS=\"--only table\" a part of it"
+	@echo "make docs       the documentation, every example run, into docs/_build/html (minutes)"
 	@echo "make check      lint and types"
 	@echo "make format     format the code"
 	@echo "make clean      remove the environment and caches; runs/ stays"
@@ -48,6 +50,12 @@ browser:
 bench: $(BENCH_READY)
 	$(BIN)/python -m benchmarks $(ARGS)
 
+docs: $(DOCS_READY)
+	rm -rf docs/_build/html
+	$(BIN)/python -m sphinx --fail-on-warning --jobs auto --quiet $(ARGS) docs docs/_build/html
+	$(BIN)/python docs/machinery/check.py docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
 check: $(TEST_READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -58,7 +66,7 @@ format: $(TEST_READY)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis dist docs/_build
 
 $(VENV_READY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -77,6 +85,10 @@ $(TEST_READY): $(VENV_READY) pyproject.toml
 $(PEERS_READY): $(VENV_READY) pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,peers]'
 	@touch $(TRAIN_READY) $(TEST_READY) $(BENCH_READY) $@
+
+$(DOCS_READY): $(VENV_READY) pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $(TRAIN_READY) $@
 
 $(BENCH_READY): $(VENV_READY) pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[peers]'

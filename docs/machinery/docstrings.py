@@ -47,9 +47,11 @@ def to_rest(lines: list[str], module: str, names: set[str]) -> list[str]:
     section, literal, errors = None, False, []
     for line in [*lines, ""]:
         indented = line.startswith(" ")
-        if line and not indented:
+        if not indented:
             found += _split_errors(errors, module, names)
-            section, literal, errors = SECTION.match(line), False, []
+            errors = []
+        if line and not indented:
+            section, literal = SECTION.match(line), False
         if section and section[1] == "Raises" and indented:
             errors.append(line.strip())
         elif literal or (section and section[1] == "Example") or (section and not indented):
@@ -59,7 +61,7 @@ def to_rest(lines: list[str], module: str, names: set[str]) -> list[str]:
             found += ["::", "", line]
         else:
             found.append(_inline(line, module, names))
-    return found + list(_split_errors(errors, module, names))
+    return found
 
 
 def _split_errors(errors: list[str], module: str, names: set[str]) -> Iterator[str]:
@@ -67,8 +69,6 @@ def _split_errors(errors: list[str], module: str, names: set[str]) -> Iterator[s
     _, *parts = ERROR.split(" ".join(errors))
     for kinds, text in zip(parts[::2], parts[1::2], strict=True):
         yield f"  {kinds}: {_inline(text.strip(), module, names)}"
-    if parts:
-        yield ""
 
 
 def _inline(line: str, module: str, names: set[str]) -> str:

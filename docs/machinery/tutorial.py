@@ -124,13 +124,15 @@ def draw_text(
         scale = float(np.abs(values).max())
         values = (np.asarray(values) / scale + 1) / 2
     rows = -(-len(text) // row)
+    shown = np.full(rows * row, np.nan)
+    shown[: len(text)] = values
+    axes.imshow(shown.reshape(rows, row), cmap=colors, vmin=0, vmax=1, aspect="auto",
+                extent=(0, row, rows, 0))  # fmt: skip
+    axes.hlines(range(1, rows), 0, row, theme.page, linewidth=2)
     for k, (character, value) in enumerate(zip(text, values, strict=True)):
-        x, y = k % row, k // row
-        color = colors(float(value))
-        axes.add_patch(_box(x, y, color))
-        axes.text(x + 0.5, y + 0.52, SIGNS.get(character, character), ha="center", va="center",
-                  family="DejaVu Sans Mono", fontsize=8.5, color=text_on(color))  # fmt: skip
-    axes.set(xlim=(0, row), ylim=(rows, 0))
+        axes.text(k % row + 0.5, k // row + 0.52, SIGNS.get(character, character), fontsize=8.5,
+                  family="DejaVu Sans Mono", color=text_on(colors(float(value))), ha="center",
+                  va="center", in_layout=False)  # fmt: skip
     axes.set_axis_off()
     image = axes.figure.colorbar(
         _scale(colors, -scale if signed else 0, scale), ax=axes, pad=0.01, aspect=8, fraction=0.03
@@ -237,12 +239,6 @@ def _two(number: Any) -> str:
     """Two digits after the point, and no minus before a zero."""
     text = f"{float(number):.2f}".replace("-0.00", "0.00")
     return f"({text})" if text.startswith("-") else text
-
-
-def _box(x: float, y: float, color: Any) -> Any:
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((x, y + 0.04), 1, 0.92, facecolor=color, edgecolor="none")
 
 
 def _scale(colors: Any, low: float, high: float) -> Any:
