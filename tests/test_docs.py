@@ -1,4 +1,4 @@
-"""The documentation: links lead somewhere, the reference is complete, docstrings are shown right."""
+"""The documentation: links lead somewhere, the reference is complete, docstrings come out right."""
 
 import importlib
 import inspect

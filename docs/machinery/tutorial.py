@@ -180,7 +180,7 @@ def draw_half_lives(theme: Theme, before: np.ndarray, after: np.ndarray) -> Figu
     dress(
         axes, theme, x="units, from the one that forgets first", y="half of the cell is left after"
     )
-    for values, color, label in ((before, theme.edge, "at step 0"), (after, RED, "trained")):
+    for values, color, label in ((before, theme.quiet, "at step 0"), (after, RED, "trained")):
         axes.semilogy(np.sort(values), ".", color=color, label=label, markersize=6)
     ticks = [t for t in (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000) if t < after.max()]
     axes.set_yticks(ticks, [f"{t:g} characters" if t != 1 else "1 character" for t in ticks])
