@@ -13,7 +13,7 @@ DOCS_READY := $(VENV)/docs-$(INTERPRETER)
 BENCH_READY := $(VENV)/bench-$(INTERPRETER)
 WORKERS ?= auto
 
-.PHONY: help train test test-slow test-peers browser bench docs check format clean
+.PHONY: help train test test-slow test-peers browser bench docs docs-links check format clean
 
 help:
 	@echo "make train      train the character language model, into runs/char_lm"
@@ -23,6 +23,7 @@ help:
 	@echo "make browser    Chromium for the slow tests that open pages, where this is Debian and root"
 	@echo "make bench      jlstm against its peers, 20 minutes; ARGS=\"--only table\" a part of it"
 	@echo "make docs       the documentation, every example run, into docs/_build/html (minutes)"
+	@echo "make docs-links the documentation without running it: references, links, headings"
 	@echo "make check      lint and types"
 	@echo "make format     format the code"
 	@echo "make clean      remove the environment and caches; runs/ stays"
@@ -52,9 +53,15 @@ bench: $(BENCH_READY)
 
 docs: $(DOCS_READY)
 	rm -rf docs/_build/html
-	$(BIN)/python -m sphinx --fail-on-warning --jobs auto --quiet $(ARGS) docs docs/_build/html
+	$(BIN)/python -m sphinx --fail-on-warning --jobs auto --quiet docs docs/_build/html
 	$(BIN)/python docs/machinery/check.py docs/_build/html
 	@echo "open docs/_build/html/index.html"
+
+docs-links: $(DOCS_READY)
+	rm -rf docs/_build/unrun
+	$(BIN)/python -m sphinx --fail-on-warning --quiet -D nb_execution_mode=off \
+	  -D suppress_warnings=mystnb.glue,myst-nb.lexer docs docs/_build/unrun
+	$(BIN)/python docs/machinery/check.py docs/_build/unrun
 
 check: $(TEST_READY)
 	$(BIN)/ruff check .

@@ -12,6 +12,11 @@ sys.path[:0] = [str(ROOT), str(DOCS)]
 # and `python` is the interpreter of this environment.
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(DOCS)])
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+# They do not read the IPython profile of whoever builds, and speak of errors alone.
+PROFILE = DOCS / "_build" / "ipython" / "profile_default"
+PROFILE.mkdir(parents=True, exist_ok=True)
+(PROFILE / "ipython_config.py").write_text("get_config().Application.log_level = 'ERROR'\n")
+os.environ["IPYTHONDIR"] = str(PROFILE.parent)
 
 project = "jlstm"
 author = "The jlstm authors"
@@ -24,7 +29,7 @@ extensions = [
     "sphinx_copybutton",
     "machinery.docstrings",
     "machinery.links",
-    "machinery.mathml",
+    "machinery.equations",
 ]
 exclude_patterns = ["_build"]
 

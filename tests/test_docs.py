@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 from machinery import check
 from machinery.docstrings import to_rest
+from machinery.equations import to_svg
 from machinery.names import MODULES, all_names, public_names
 from markdown_it import MarkdownIt
 
@@ -129,6 +130,19 @@ def test_docstrings_as_restructured_text():
         "  ValueError: one thing, ``x``.", "  TypeError, OSError: another of two lines."
     ]  # fmt: skip
     assert "  >>> a_ = 2 * `3`" in converted
+
+
+def test_formulas_are_drawn():
+    small = to_svg("x_t")
+    assert 'aria-label="x_t"' in small
+    assert small.count("Z") == 2  # two letters, each of one outline
+    tall = to_svg(r"\dfrac{a < b}{\prod_k f_k}")
+    assert "a &lt; b" in tall
+
+    def height(svg):
+        return float(re.search(r"height: ([\d.]+)em", svg)[1])
+
+    assert height(tall) > 2 * height(small) > 0
 
 
 def test_faults_of_built_pages(tmp_path):
