@@ -112,6 +112,9 @@ def test_docstrings_as_restructured_text():
     Args:
       xs: `(time, *batch)`, or *more*.
 
+    Returns:
+      `(state, hs)`, and one thing: another.
+
     Raises:
       ValueError: one thing, `x`. TypeError, OSError: another
         of two lines.
@@ -125,6 +128,8 @@ def test_docstrings_as_restructured_text():
     )
     assert converted[2:5] == ["::", "", "    h' = o * tanh(c')    the `output`"]
     assert "  xs: ``(time, *batch)``, or \\*more\\*." in converted
+    at = converted.index(":returns:")
+    assert converted[at + 1] == "  ``(state, hs)``, and one thing: another."
     at = converted.index("Raises:")
     assert converted[at + 1 : at + 3] == [
         "  ValueError: one thing, ``x``.", "  TypeError, OSError: another of two lines."

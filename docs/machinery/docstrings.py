@@ -1,7 +1,8 @@
 """Docstrings as this project writes them, as the reStructuredText that Sphinx reads.
 
 Backticks are code, and a link where they hold a public name; what is indented after an empty line
-is shown as it stands; an entry of `Raises` may name several kinds of errors.
+is shown as it stands; a line of `Raises` may name several kinds of errors, and what stands before a
+colon in `Returns` is no type.
 """
 
 from __future__ import annotations
@@ -52,9 +53,10 @@ def to_rest(lines: list[str], module: str, names: set[str]) -> list[str]:
             errors = []
         if line and not indented:
             section, literal = SECTION.match(line), False
+            line = ":returns:" if line == "Returns:" else line
         if section and section[1] == "Raises" and indented:
             errors.append(line.strip())
-        elif literal or (section and section[1] == "Example") or (section and not indented):
+        elif literal or (section and (section[1] == "Example" or not indented)):
             found.append(line)
         elif line and indented and not section and found and not found[-1]:
             literal = True
