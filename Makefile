@@ -39,7 +39,7 @@ test: $(TEST_READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 test-slow: $(TEST_READY) browser
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
+	XLA_FLAGS="$(XLA_FLAGS)" $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
 
 test-peers: $(PEERS_READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/peers docs/coming-from.md
