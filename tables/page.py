@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tables.pictures import draw
 from tables.row import Row
 from train.files import write_text
 
@@ -34,19 +35,22 @@ def write_page(
         if row.name in found or not quick:
             sections.setdefault(row.section, []).append(row)
     parts = [HEAD, "The quick set.\n"] if quick else [HEAD]
+    pictures = draw(path.parent / "images", found)
     for section, those in sections.items():
         parts += [f"## {section}\n", _table(those, found)]
-        parts += [_notes(those, found)]
+        for name, text in (pictures[row.name] for row in those if row.name in pictures):
+            parts.append(f"![{text}](images/{name})\n")
+        parts.append(_notes(those, found))
     parts.append(_machines(found))
     write_text(path, "\n".join(part for part in parts if part))
 
 
 def _table(rows: list[Row], found: Mapping[str, dict[str, Any]]) -> str:
-    lines = ["| | published | ours | row, time |", "| --- | --- | --- | --- |"]
+    lines = ["| | published | ours | row, time of one core |", "| --- | --- | --- | --- |"]
     for row in rows:
         one = found.get(row.name)
         ours = "not measured" if one is None else one["line"]
-        time = "" if one is None else f", {_time(one['seconds'])}"
+        time = "" if one is None else f", {_time(one['core_seconds'])}"
         lines.append(f"| {row.setting} | {row.published} | {ours} | `{row.name}`{time} |")
     return "\n".join(lines) + "\n"
 
@@ -71,9 +75,9 @@ def _machines(found: Mapping[str, dict[str, Any]]) -> str:
     dates = sorted({one["machine"]["date"] for one in found.values()})
     kinds = {_machine(one["machine"]) for one in found.values()}
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-    hours = sum(one["seconds"] for one in found.values()) / 3600
+    hours = sum(one["core_seconds"] for one in found.values()) / 3600
     return (
-        f"Measured {when}, each row on one core, {hours:.1f} hours of one core in all: "
+        f"Measured {when}, each row on one core, {hours:.1f} hours in all: "
         f"{'; '.join(sorted(kinds))}. All figures of each trial are in `tables/results/`.\n"
     )
 

@@ -10,6 +10,7 @@ import pytest
 import jlstm
 from jlstm import variants
 from tests import reference_cells
+from tests.conftest import quick
 from tests.problems import make_problem
 
 INITS = {
@@ -61,7 +62,7 @@ def oracle(name, params, state, xs, last):
     return found
 
 
-@pytest.mark.parametrize("name", INITS)
+@pytest.mark.parametrize("name", quick(INITS, {"lstm", "peephole", "gru"}))
 def test_gradient_norms_are_those_of_perturbed_runs(name, x64):
     params, state, xs = draw(name)
     norms = jlstm.gradient_norms(params, state, xs, last=4)
@@ -174,10 +175,9 @@ def test_nothing_is_kept_at_padded_steps():
 
 def test_errors_name_the_argument_and_both_values():
     params = jlstm.init_params(jax.random.key(0), 3, 4)
-    layers = jlstm.init_stack(jax.random.key(0), 3, (4,), bidirectional=True)
     xs = jnp.zeros((5, 2, 3))
     _, _, trace = jlstm.lstm_trace(params, None, xs)
-    _, _, traces = jlstm.stack_trace(layers, None, xs)
+    traces = (jlstm.BiLSTMTrace(trace, trace),)
     resets = jnp.zeros((5, 3), bool)
     for error, message, call in (
         (ValueError, r"last must lie in \[0, 5\), the steps of xs; got 5",
@@ -189,7 +189,7 @@ def test_errors_name_the_argument_and_both_values():
         (ValueError, r"the 3 inputs of the weights, got shape \(5, 2, 2\)",
          lambda: jlstm.gradient_norms(params, None, xs[..., :2])),
         (TypeError, "params must be one of LSTMParams",
-         lambda: jlstm.gradient_norms(layers, None, xs)),
+         lambda: jlstm.gradient_norms((params,), None, xs)),
         (ValueError, r"state.h must be \(\*batch, hidden\) as x, got shape \(4,\)",
          lambda: jlstm.gradient_norms(params, jlstm.init_state(params), xs)),
         (ValueError, r"step must lie in \[0, 5\), the steps of trace; got -1",

@@ -29,7 +29,8 @@ Every key has a flag: {PROG} --help explains those of the config's task.
 with the run's folder, afterwards:
   python -m train.evaluate RUN_DIR [--data.path FILE]             figures, of another file too
   python -m train.predict RUN_DIR --data.path FILE [--out CSV]    predictions
-  python -m train.sample RUN_DIR [--prompt TEXT]                  text of a language model"""
+  python -m train.sample RUN_DIR [--prompt TEXT]                  text of a language model
+  python -m train.inspect RUN_DIR [--text TEXT]                   a page that shows each unit"""
 
 
 def main(args: list[str]) -> None:

@@ -4,7 +4,6 @@ import json
 from dataclasses import dataclass
 
 from train.command import OfRun, parse, run
-from train.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -15,20 +14,13 @@ class Command(OfRun):
 def main(args: list[str]) -> None:
     """Print the figures as JSON."""
     command = parse(Command(), args, "python -m train.evaluate")
-    from train.config import read_config
-    from train.folder import measured_data
+    from train.folder import test_data
     from train.measure import evaluate
     from train.weights import of_run
 
     config, task, about, params = of_run(command.run, command.best)
     if command.data.path is None:
-        config = read_config(command.run / "config.toml")
-        data = task.load(config)
-        if data.sha256 != measured_data(command.run):
-            raise InputError(
-                f"{data.source} does not hold the data of the run in {command.run} any more; name "
-                "what to measure: --data.path FILE"
-            )
+        data = test_data(command.run, task, "name what to measure: --data.path FILE")
         split = data.test
     else:
         split = task.read(config, about, command.data.path)

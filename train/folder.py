@@ -13,6 +13,7 @@ from train.errors import InputError
 from train.files import write_text
 from train.processes import first_does
 from train.settings import Config
+from train.tasks import Data, Task
 
 
 @contextlib.contextmanager
@@ -57,6 +58,20 @@ def finished_step(out: Path, steps: int) -> int | None:
 def measured_data(out: Path) -> str | None:
     """The SHA-256 of the data that a finished run was measured on."""
     return _result(out).get("data_sha256")
+
+
+def test_data(out: Path, task: Task, otherwise: str) -> Data:
+    """The data of a finished run, if they are still those that it was measured on.
+
+    Raises:
+      InputError: they are not; `otherwise` is what to do.
+    """
+    data = task.load(read_config(out / "config.toml"))
+    if data.sha256 != measured_data(out):
+        raise InputError(
+            f"{data.source} does not hold the data of the run in {out} any more; {otherwise}"
+        )
+    return data
 
 
 def _result(out: Path) -> dict[str, Any]:

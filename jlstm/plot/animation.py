@@ -18,7 +18,7 @@ from jlstm.plot.selection import choose_sequence, choose_window, select
 from jlstm.plot.step_values import StepValues, of_trace
 from jlstm.plot.style import COLORS, FONT, Theme, dress, find_theme, new_figure, visible
 from jlstm.plot.ticks import label_steps
-from jlstm.plot.wiring import PAGE, write
+from jlstm.plot.wiring import INPUT, PAGE, write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,8 +48,8 @@ def animate(
     """Write a GIF of one unit's numbers as they flow through the cell, one frame a step.
 
     Above is the diagram of `step`, below are the lines of its gates and values so far. `h` is
-    `o * tanh(c)`. At the default width a frame has 960 by 804 dots, 15 to 25 kB in the file, and
-    takes a quarter of a second to draw.
+    `o * tanh(c)`. At the default width a frame has 960 by 804 dots, about 40 kB in the file, and
+    takes a third of a second to draw.
 
     Args:
       trace: of `lstm_trace`, or a layer and direction of `stack_trace`.
@@ -115,7 +115,7 @@ def _prepare(
     units = np.array([unit])
     limit = cell_limit([(values.c_old[unit], values.c[unit]) for values in steps])
     numbers = draw_cell(axes, theme, width, steps[0], units, limit)
-    key = write_label(axes, "", theme, points)
+    key = write_label(axes, "", theme, points, INPUT[1] - 0.5)
     clock = write(axes, 15.7, 8.5, "", 0.26, theme.quiet, points, ha="right")
     lines, cursors = _series(figure, steps, unit, start, limit, labels, theme)
     note = f"{note}, " if note else ""
@@ -142,7 +142,7 @@ def _series(
     size = float(figure.get_size_inches()[0]) / 9.6
     lines, cursors = {}, []
     for k, (names, title) in enumerate(SERIES):
-        axes = figure.add_axes((0.085, 0.25 - k * 0.09, 0.84, 0.075))
+        axes = figure.add_axes((0.085, 0.258 - k * 0.088, 0.84, 0.072))
         dress(axes, theme, y=title)
         low, high = {"fio": (0.0, 1.0), "gh": (-1.0, 1.0), "c": (-limit, limit)}[names]
         margin = 0.06 * (high - low)

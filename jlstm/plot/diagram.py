@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from jlstm.types import LSTMState
 
+LONGEST = 18  # characters of a label
+
 
 def step(
     params: LSTMParams,
@@ -87,7 +89,7 @@ def step(
     key = "" if label is None else visible(label)
     if label is None and np.shape(x)[-1] <= 2:
         key = "  ".join(figures(float(number)) for number in np.asarray(x)[at])
-    write_label(axes, key, theme, unit)
+    write_label(axes, key, theme, unit, 0.44)
     return figure
 
 
@@ -107,13 +109,15 @@ def draw_cell(
     left, bus = BODY[0] / 2, BUS
     write(axes, left, bus + 0.42, "$h_{t{-}1}$", 0.33, theme.text, unit)
     write(axes, left, bus - 0.36, _count(len(values.h), "unit"), 0.22, theme.quiet, unit)
-    edge = INPUT[0] - (VECTOR[0] / 2 if values.x is not None else 0) - 0.15
-    write(axes, edge, INPUT[1] - 0.15, "$x_t$", 0.33, theme.text, unit, ha="right")
-    if values.x is not None:
+    x, y = INPUT
+    if values.x is None:
+        write(axes, x - 0.15, y + 0.1, "$x_t$", 0.33, theme.text, unit, ha="right")
+    else:
+        x -= VECTOR[0] / 2
+        write(axes, x - 0.15, y - 0.15, "$x_t$", 0.33, theme.text, unit, ha="right")
         size = figures(float(np.abs(values.x).max()))
-        about = f"{_count(len(values.x), 'feature')}\nwithin ±{size}"
-        write(axes, edge - 0.5, INPUT[1] - 0.15, about, 0.22, theme.quiet, unit, ha="right",
-              va="center")  # fmt: skip
+        about = f"{_count(len(values.x), 'feature')} within ±{size}"
+        write(axes, INPUT[0], INPUT[1] - 0.51, about, 0.22, theme.quiet, unit)
         sum_of = r"$z = x_t W_x + h_{t{-}1} W_h + b$"
         write(axes, (AT["i"] + AT["g"]) / 2, (BUS + BODY[1]) / 2, sum_of, 0.28, theme.quiet, unit)
     if len(units) > 1:
@@ -122,11 +126,12 @@ def draw_cell(
     return numbers
 
 
-def write_label(axes: Axes, label: str, theme: Theme, unit: float) -> Text:
-    """What `x` stands for, on a key under it."""
+def write_label(axes: Axes, label: str, theme: Theme, unit: float, y: float) -> Text:
+    """What `x` stands for, on a key at that height."""
     key = {"boxstyle": "round,pad=0.25", "facecolor": theme.panel, "edgecolor": theme.edge}
+    label = label if len(label) <= LONGEST else label[: LONGEST - 1] + "…"
     size = 0.4 if len(label) < 8 else 0.26
-    text = write(axes, INPUT[0], 0.55, label, size, theme.text, unit, family=FIXED, bbox=key,
+    text = write(axes, INPUT[0], y, label, size, theme.text, unit, family=FIXED, bbox=key,
                  parse_math=False)  # fmt: skip
     text.set_visible(bool(label))
     return text

@@ -9,7 +9,7 @@ import numpy as np
 
 from jlstm.flow import log_gradient_norms
 from jlstm.layers import check_layer, output_size
-from jlstm.plot.style import Theme, dress, find_theme, key, line_colors, new_figure
+from jlstm.plot.style import WIDE, Theme, dress, find_theme, key, line_colors, new_figure
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, PyTree
@@ -86,7 +86,7 @@ def gradient_flow(
     figure = new_figure(width, width * 0.42, theme)
     panels = figure.subplots(1, 1 + with_cell, sharex=True, sharey=True, squeeze=False)[0]
     for axes, by in zip(panels, "hc", strict=False):
-        dress(axes, theme, title=TITLES[by] + (HELD[by] if with_cell else ""),
+        dress(axes, theme, title=TITLES[by] + (HELD[by] if with_cell and width >= WIDE else ""),
               x="lag $T - t$ (steps)")  # fmt: skip
         _draw(axes, {name: c[by] for name, c in curves.items() if by in c}, list(curves), theme)
     panels[0].set_ylabel("norm of the gradient / $\\sqrt{\\mathrm{units}}$")

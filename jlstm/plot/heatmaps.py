@@ -11,6 +11,7 @@ from jlstm.plot.selection import select
 from jlstm.plot.style import (
     COLORS,
     FONT,
+    WIDE,
     Theme,
     color_bar,
     color_map,
@@ -37,7 +38,6 @@ PANELS = {
     "o": ("output gate o", "how much of the cell is shown"),
     "h": ("hidden state h", "what is shown"),
 }
-WIDE = 10.0  # inches from which there is room for the second half of a title
 
 
 def gates(
@@ -91,23 +91,27 @@ def gates(
     theme = find_theme(theme)
     chosen = select(trace, hs, sequence, window, units, labels)
     figure = new_figure(width, width * 0.62, theme)
-    grid = figure.subplots(3, 2, sharex=True)
+    grid = figure.subplots(3, 2)
     for axes, (name, title) in zip(grid.flat, PANELS.items(), strict=True):
         values = getattr(chosen, name)
         dress(axes, theme, title=": ".join(title if width >= WIDE else title[:1]), y="unit")
         limit = _limit(name, values)
         image = _image(axes, name, values, chosen.first, limit, theme)
-        extend = "both" if np.abs(values).max() > limit * 1.001 else "neither"
+        extend = "both" if (np.abs(values) > limit * 1.001).any() else "neither"
         kind = "value" if name in "gch" else "share"
         color_bar(figure, image, axes, kind, theme, extend=extend)
         axes.spines["left"].set(color=COLORS[name], linewidth=3)
     if chosen.note:
         figure.suptitle(chosen.note, color=theme.quiet, fontsize=9, x=0.01, ha="left", family=FONT)
+    for axes in grid[:-1].flat:
+        axes.set_xticks([])
     for axes in grid[-1]:
         axes.set_xlabel("time")
     figure.draw_without_rendering()  # the layout, which says what there is room for
-    for axes in grid.flat:
-        label_units(axes, chosen.units, units)
+    for axes, name in zip(grid.flat, PANELS, strict=True):
+        projected = name == "h" and chosen.h.shape != chosen.c.shape
+        numbers = np.arange(chosen.h.shape[1]) if projected else chosen.units
+        label_units(axes, numbers, units)
     for axes in grid[-1]:
         label_steps(axes, chosen.first, chosen.stop, chosen.labels, theme)
     return figure
@@ -138,4 +142,5 @@ def _limit(name: str, values: np.ndarray) -> float:
     """Where the colours end: at 1, but those of the cell at its largest numbers."""
     if name != "c":
         return 1.0
-    return float(np.quantile(np.abs(values), 0.999)) or 1.0
+    finite = np.abs(values[np.isfinite(values)])
+    return (float(np.quantile(finite, 0.999)) if finite.size else 0.0) or 1.0

@@ -151,12 +151,14 @@ def strip(
 
 
 def figures(value: float) -> str:
-    """A number in seven signs or fewer."""
+    """A number in seven signs or fewer, six of them beside exponents."""
     size = abs(value)
     if size >= 9_999.5:
-        text = f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
+        text = f"{value:.1e}".replace("e+0", "e").replace("e+", "e")
     else:
-        text = f"{value:.{3 if size < 9.9995 else 2 if size < 99.995 else 1}f}"
+        text = (
+            f"{value:.{3 if size < 9.9995 else 2 if size < 99.995 else 1 if size < 999.95 else 0}f}"
+        )
     return "0.000" if text == "-0.000" else text.replace("-", MINUS)
 
 

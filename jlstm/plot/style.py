@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 FONT = "DejaVu Sans"  # comes with matplotlib, as does the next
 FIXED = "DejaVu Sans Mono"
+WIDE = 10.0  # inches from which there is room for the second half of a title
 
 
 class Theme(NamedTuple):
@@ -78,8 +79,10 @@ def new_figure(width: float, height: float, theme: Theme) -> Figure:
     """An empty page of so many inches, of no window and no global state.
 
     Raises:
-      ModuleNotFoundError: matplotlib is not installed.
+      ValueError: a width that no picture fits in. ModuleNotFoundError: matplotlib is not installed.
     """
+    if not 4 <= width <= 100:
+        raise ValueError(f"width must lie in [4, 100] inches, got {width}")
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -94,22 +97,25 @@ def new_figure(width: float, height: float, theme: Theme) -> Figure:
 
 def dress(axes: Axes, theme: Theme, *, title: str = "", x: str = "", y: str = "") -> None:
     """Colours and fonts of a panel, whatever matplotlib's global settings are."""
+    size = font_scale(axes)
     axes.set_facecolor(theme.panel)
     axes.grid(False)
     for spine in axes.spines.values():
         spine.set(color=theme.edge, linewidth=0.8)
-    axes.tick_params(which="both", color=theme.edge, labelcolor=theme.text, labelsize=8.5,
+    axes.tick_params(which="both", color=theme.edge, labelcolor=theme.text, labelsize=8.5 * size,
                      labelfontfamily=FONT)  # fmt: skip
-    axes.set_title(title, loc="left", color=theme.text, fontsize=10, family=FONT)
-    axes.set_xlabel(x, color=theme.quiet, fontsize=9, family=FONT)
-    axes.set_ylabel(y, color=theme.quiet, fontsize=9, family=FONT)
+    axes.set_title(title, loc="left", color=theme.text, fontsize=10 * size, family=FONT)
+    axes.set_xlabel(x, color=theme.quiet, fontsize=9 * size, family=FONT)
+    axes.set_ylabel(y, color=theme.quiet, fontsize=9 * size, family=FONT)
 
 
 def color_bar(figure: Figure, image: Any, axes: Any, label: str, theme: Theme, **more: Any) -> None:
     """The scale of an image, beside it."""
+    size = font_scale(axes)
     bar = figure.colorbar(image, ax=axes, pad=0.01, **more)
-    bar.set_label(label, color=theme.quiet, fontsize=8.5, family=FONT)
-    bar.ax.tick_params(color=theme.edge, labelcolor=theme.text, labelsize=8, labelfontfamily=FONT)
+    bar.set_label(label, color=theme.quiet, fontsize=8.5 * size, family=FONT)
+    bar.ax.tick_params(color=theme.edge, labelcolor=theme.text, labelsize=8 * size,
+                       labelfontfamily=FONT)  # fmt: skip
     bar.outline.set(edgecolor=theme.edge, linewidth=0.8)
 
 
@@ -118,7 +124,12 @@ def key(axes: Axes, theme: Theme, **more: Any) -> None:
     options: dict[str, Any] = {"loc": "best", "framealpha": 1.0, "borderpad": 0.5}
     options |= more
     axes.legend(facecolor=theme.panel, edgecolor=theme.edge, labelcolor=theme.text,
-                prop={"family": FONT, "size": 8.5}, **options)  # fmt: skip
+                prop={"family": FONT, "size": 8.5 * font_scale(axes)}, **options)  # fmt: skip
+
+
+def font_scale(axes: Axes) -> float:
+    """Letters are smaller in figures below 9 inches, so that titles fit."""
+    return min(1.0, float(axes.figure.bbox.width / axes.figure.dpi) / 9)
 
 
 def luminance(color: Any) -> float:

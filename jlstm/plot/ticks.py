@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Inches that a label needs along its axis: of one character, and of a number.
-CHARACTER, NUMBER = 0.062, 0.11
+CHARACTER, NUMBER = 0.062, 0.085
 
 
 def label_steps(

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 PAGE = (16.0, 9.0)
 CELL, BUS, GATES, STORE, SHOW = 7.15, 2.6, 4.05, 5.75, 6.12  # heights
 AT = {"f": 4.3, "i": 6.2, "g": 8.1, "o": 10.0}  # where the gates stand
-OUT = 12.4  # where what is shown leaves the cell
-BODY = (2.75, 1.85, 13.5, 7.95)  # left, bottom, right, top
-INPUT = (3.3, 1.32)  # where x comes in
+OUT = 12.5  # where what is shown leaves the cell
+BODY = (2.75, 1.85, 13.6, 7.95)  # left, bottom, right, top
+INPUT = (3.3, 1.5)  # where x comes in
 START, END = 0.25, 15.75  # of the wires that come from a step before and go to one after
 RADIUS = 0.29  # of an operation
 BOX = (1.3, 0.84)  # a gate

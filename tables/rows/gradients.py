@@ -1,4 +1,4 @@
-"""Vanishing gradients: how much of an early step reaches the end, before and after learning."""
+"""Vanishing gradients: how much of an early step reaches the end, before learning and after."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tables.problems import arithmetic
 from tables.row import Measured, Row, Say
 from tables.trials import Criterion, until_solved
 
-SECTION = "Vanishing gradients"
+SECTION = "Vanishing gradients: norms at a lag of 100, before and after learning to add"
 STEPS, UNITS, TESTED = 100, 32, 64
 EVERY = 3200  # sequences between two lines of progress
 CRITERION = Criterion(0.04, wrong=0, error=1.0)
@@ -31,12 +31,19 @@ LAYERS: dict[str, tuple[str, Callable[..., Any]]] = {
 }
 
 
-def norms(models: Any, key: Any) -> np.ndarray:
-    """Norm of d h_T / d h_t at each lag, `(trials, lags)`: geometric mean over some sequences."""
+def norms(models: Any, key: Any) -> dict[str, np.ndarray]:
+    """Norms of d h_T / d h_t and, of layers with a cell, d h_T / d c_t at each lag.
+
+    Over the square root of the units; the geometric mean over trials and some sequences.
+    """
     draw = partial(arithmetic.adding, STEPS)
-    xs = jax.vmap(draw)(jax.random.split(key, TESTED)).xs[:, -STEPS - 1 :]
-    by_h = jax.vmap(lambda model: jlstm.log_gradient_norms(model.layer, None, xs.swapaxes(0, 1)).h)
-    return np.exp(np.asarray(by_h(models), np.float64).mean(-1)[:, ::-1]) / UNITS**0.5
+    xs = jax.vmap(draw)(jax.random.split(key, TESTED)).xs[:, -STEPS - 1 :].swapaxes(0, 1)
+    found = jax.vmap(lambda model: jlstm.log_gradient_norms(model.layer, None, xs))(models)
+    return {
+        by: np.exp(np.asarray(logs, np.float64).mean((0, 2))[::-1]) / UNITS**0.5
+        for by, logs in found._asdict().items()
+        if logs is not None
+    }
 
 
 def learned(init: Callable[..., Any], trials: int, budget: int, say: Say) -> Measured:
@@ -53,18 +60,15 @@ def learned(init: Callable[..., Any], trials: int, budget: int, say: Say) -> Mea
     )  # fmt: skip
     after = norms(learners.net, second)
     solved = np.asarray(learners.solved)
-    at = "at a lag of {} {:.1e} before, {:.1e} after"
-    line = "; ".join(at.format(lag, _mean(before)[lag], _mean(after)[lag]) for lag in (10, STEPS))
+    line = "; ".join(
+        f"by {by} {before[by][STEPS]:.1e} before, {after[by][STEPS]:.1e} after" for by in before
+    )
     figures = {
         "solved": solved.tolist(), "sequences": np.asarray(learners.seen).tolist(),
-        "before": _mean(before).tolist(), "after": _mean(after).tolist(),
+        "before": {by: values.tolist() for by, values in before.items()},
+        "after": {by: values.tolist() for by, values in after.items()},
     }  # fmt: skip
     return Measured(f"{line}; {solved.sum()} of {trials} learn to add", figures)
-
-
-def _mean(norms: np.ndarray) -> np.ndarray:
-    """Geometric mean over trials; what is below the range of floats is its end."""
-    return np.exp(np.log(np.maximum(norms, 1e-300)).mean(0))
 
 
 ROWS = tuple(

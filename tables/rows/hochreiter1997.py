@@ -113,7 +113,7 @@ ROWS = (
     _row(
         "2a", "2a. Lag of 100 without noise, the net of 1997",
         "all of 18 solved, 5,040 sequences",
-        partial(lag_of_blocks, IN_TURN, Blocks(store(100), 1.0, scale=0.2)), 18, 50_000,
+        partial(lag_of_blocks, IN_TURN, Blocks(store(100), 1.0, scale=0.2)), 6, 50_000,
     ),
     _row(
         "2a-lstm", "2a. Lag of 100 without noise, `jlstm.lstm_step`, 16 units", "",
@@ -130,7 +130,7 @@ ROWS = (
     _row(
         "2b", "2b. Lag of 100, random symbols on the way, the net of 1997",
         "all of 18 solved, 5,680 sequences",
-        partial(lag_of_blocks, AT_RANDOM, Blocks(store(100), 1.0, scale=0.2)), 18, 50_000,
+        partial(lag_of_blocks, AT_RANDOM, Blocks(store(100), 1.0, scale=0.2)), 6, 50_000,
     ),
     _row(
         "2b-lstm", "2b. Lag of 100, random symbols on the way, `jlstm.lstm_step`, 16 units", "",

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 import jlstm
@@ -92,18 +91,23 @@ def test_resets_from_outside_let_the_lstm_of_1997_foretell_the_continual_grammar
     assert shares[False] < 0.95
 
 
-def test_gradients_vanish_in_the_order_of_the_text():
-    """Simple network, forget bias 0, 1, chrono, no forget gate: ever more reaches the end."""
+def test_gradients_vanish_in_this_order():
+    """By the cell ever more reaches the end: forget bias 0, 1, chrono, and no forget gate.
+
+    With a forget bias of 0 it is less than in the simple network, whose matrix is orthogonal: a
+    gate of one half keeps nothing over a hundred steps.
+    """
     found = {}
     for name, (_, init) in gradients.LAYERS.items():
         layer = Layer(2, gradients.UNITS, 1, init=init)
         models = jax.vmap(partial(init_model, layer))(jax.random.split(jax.random.key(0), 3))
-        found[name] = np.exp(np.log(gradients.norms(models, jax.random.key(1))).mean(0))
-    order = ["forget-0", "forget-1", "chrono", "no-forget"]
-    at_the_lag = [found[name][gradients.STEPS] for name in order]
-    assert at_the_lag == sorted(at_the_lag)
-    assert at_the_lag[0] < 1e-12
-    assert found["rnn"][gradients.STEPS] < 1e-3 * found["chrono"][gradients.STEPS]
+        norms = gradients.norms(models, jax.random.key(1))
+        found[name] = norms.get("c", norms["h"])[gradients.STEPS]
+    order = ["forget-0", "rnn", "forget-1", "chrono", "no-forget"]
+    assert sorted(found, key=found.get) == order
+    assert found["forget-0"] < 1e-10
+    assert found["rnn"] < 1e-3
+    assert found["chrono"] > 0.05
 
 
 def test_the_best_answer_without_memory_costs_its_baseline():
@@ -137,7 +141,7 @@ def test_the_page_holds_every_row_once(tmp_path):
         Row("two", "Second", "setting 2", "", lambda *_: Measured(""), 3, 10, deviations="Adam"),
     ]
     machine = {"cpu": "a cpu", "python": "3", "date": "2020-01-01", "packages": {"jax": "1"}}
-    found = {"one": {"name": "one", "line": "4 solved", "seconds": 7, "machine": machine}}
+    found = {"one": {"name": "one", "line": "4 solved", "core_seconds": 7, "machine": machine}}
     page.write_page(tmp_path / "page.md", rows, found)
     text = (tmp_path / "page.md").read_text()
     assert "| setting 1 | 5 solved | 4 solved | `one`, 7 s |" in text

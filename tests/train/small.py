@@ -1,10 +1,14 @@
 """Runs of each task that take seconds, on data that can be learned."""
 
+import json
 from dataclasses import replace
 
+import jax
 import numpy as np
 
 from tests.train.runs import tiny, write_text_file
+from train.config import to_toml
+from train.model import init_model
 from train.settings import (
     Classification,
     Forecasting,
@@ -16,6 +20,8 @@ from train.settings import (
     Series,
     Table,
 )
+from train.tasks import find_task
+from train.weights import save_weights
 
 RNG = np.random.default_rng(0)
 QUICK = {
@@ -86,3 +92,17 @@ def make(name, folder):
         return Forecasting(data=data, model=Model(hidden=(16,)), **QUICK)
     data = Rolls(path=str(write_rolls(folder)), rows=4)
     return replace(PianoRoll(data=data, model=Model(hidden=(32,)), **QUICK), steps=120)
+
+
+def untrained(config, out, scale=20.0):
+    """The folder of a finished run with weights as they are drawn, the output's `scale` times."""
+    task = find_task(config.task)
+    data = task.load(config)
+    params = init_model(jax.random.key(config.seed), config.model, data.shape)
+    if params.output_weight is not None:
+        params = params._replace(output_weight=scale * params.output_weight)
+    out.mkdir()
+    (out / "config.toml").write_text(to_toml(config), encoding="utf-8")
+    (out / "result.json").write_text(json.dumps({"data_sha256": data.sha256}))
+    save_weights(out / "params.safetensors", config, data.shape, data.about, params)
+    return out

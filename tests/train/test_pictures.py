@@ -1,0 +1,28 @@
+"""The example that draws a trained model: its pictures are there, and wrong texts are refused."""
+
+import matplotlib.image
+import pytest
+from PIL import Image
+
+from examples import pictures
+from tests.train.runs import run_here, tiny, write_text_file
+
+
+@pytest.mark.slow
+def test_the_pictures_of_a_trained_model(tmp_path, capsys):
+    run, out = tmp_path / "run", tmp_path / "pictures"
+    run_here(tiny(write_text_file(tmp_path)), run)
+    text = "zwei Bären, trois élans"
+    pictures.main([str(run), "--out", str(out), "--text", text, "--theme", "dark"])
+    named = {"gates.png", "memory.png", "gradient_flow.png", "step.png", "cell.gif"}
+    assert {path.name for path in out.iterdir()} == named
+    assert capsys.readouterr().out.split() == [str(out / name) for name in [
+        "gates.png", "memory.png", "gradient_flow.png", "step.png", "cell.gif"]]  # fmt: skip
+    for name in named - {"cell.gif"}:
+        assert matplotlib.image.imread(out / name).std() > 0.05
+    with Image.open(out / "cell.gif") as image:
+        assert image.n_frames == len(text)
+    for wrong, message in (("tiger tiger tiger Q", "character 'Q'"), ("tiger", "14 characters")):
+        with pytest.raises(SystemExit, match="2"):
+            pictures.main([str(run), "--out", str(out), "--text", wrong])
+        assert message in capsys.readouterr().err
