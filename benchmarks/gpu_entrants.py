@@ -29,6 +29,11 @@ class Case(NamedTuple):
     dtype: str
     kind: str
 
+    @property
+    def label(self) -> str:
+        """All of it but the sizes."""
+        return f"{self.name}, {self.kind}, {self.dtype}"
+
 
 # Every implementation that jlstm has a name for is here by itself; what it refuses is recorded.
 ENTRANTS: Mapping[str, Entrant] = MappingProxyType(
@@ -70,7 +75,7 @@ def cases(toy: bool) -> list[Case]:
         Case("FlashRNN", shape, dtype, KINDS[0]) for dtype in ("bfloat16", "float32", "float16")
     ]
     both = ("bfloat16", "float32")
-    around = [Case(f"FlashRNN, {k}", shape, dtype, k) for k in KINDS[1:] for dtype in both]
+    around = [Case("FlashRNN", shape, dtype, k) for k in KINDS[1:] for dtype in both]
     others = [
         Case(name, shape, dtype, KINDS[0])
         for name, shape in GPU_SHAPES.items()

@@ -93,7 +93,8 @@ def heading(results: dict) -> str:
     """The device, and what it reaches."""
     where = results["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in where["packages"].items())
-    chip = ", ".join(f"{value:.3g} {name}" for name, value in results["ceilings"].items())
+    ceilings = results["ceilings"].items()
+    chip = ", ".join(f"{v:,.0f} {name}" if v >= 10 else f"{v:.2g} {name}" for name, v in ceilings)
     driver = f"{where['driver']}; " if where.get("driver") else ""
     return (
         f"**{where['device']}** ({driver}{where['platform']}), {where['date']}, "
@@ -216,9 +217,9 @@ def draw(results: dict, path: Path) -> None:
         axis.grid(axis="both", color=GRID, linewidth=0.5)
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
-    labels = [f"{case['name']}, {case['dtype']}" for case in rows]
+    labels = [f"{case['name']}, {_kind(case)}".replace(", one layer", "") for case in rows]
     axes[0].set_yticks(range(len(rows)), labels, fontsize=8)
-    axes[0].invert_yaxis()
+    axes[0].set_ylim(len(rows) - 0.4, -0.6)
     axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     figure.suptitle(results["machine"]["device"], fontsize=10)
     figure.savefig(path, dpi=110)
