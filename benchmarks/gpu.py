@@ -86,7 +86,7 @@ class Team:
 def check(
     team: Team, names: list[str], found: dict, save: Callable, end: float, options: Any
 ) -> None:
-    """jlstm's implementations against float64; then, of everybody, the calls that are timed."""
+    """The calls that are timed, of everybody, and the implementations of jlstm, against float64."""
     everybody = [(n, d) for n in names for d in ENTRANTS[n].dtypes[: 1 if options.toy else None]]
     ours = [key for key in everybody if key[0] in implementations(names)]
     shape = TOY if options.toy else SMALL
@@ -98,7 +98,8 @@ def check(
             answers = team.all({key: job | {"dtype": key[1]} for key in ours})
         else:
             job = {"what": "agrees", "shape": shape, "kind": AS_TIMED[name]}
-            answers = team.all({key: job | {"dtype": key[1]} for key in everybody})
+            able = [key for key in everybody if AS_TIMED[name] in ENTRANTS[key[0]].kinds]
+            answers = team.all({key: job | {"dtype": key[1]} for key in able})
         for key, answer in answers.items():
             found.setdefault(", ".join(key), {})[name] = answer
         save()
@@ -109,7 +110,11 @@ def measure(
     team: Team, names: list[str], case: Case, found: dict, save: Callable, options: Any
 ) -> None:
     """Milliseconds of every round, forward and training; and why others have none."""
-    able = [name for name in names if case.dtype in ENTRANTS[name].dtypes]
+    able = [
+        name
+        for name in names
+        if case.dtype in ENTRANTS[name].dtypes and case.kind in ENTRANTS[name].kinds
+    ]
     job = {"what": "prepare", "shape": case.shape, "dtype": case.dtype, "kind": case.kind}
     answers = team.all({(name, ""): job for name in able})
     errors = {name: a["error"] for (name, _), a in answers.items() if "error" in a}
@@ -195,7 +200,9 @@ def run(options: argparse.Namespace, names: list[str]) -> tuple[dict, Path]:
         if options.checks:
             latest = start + 60 * options.minutes * CHECKS_SHARE
             check(team, names, results["checks"], save, latest, options)
-            print(f"{results['seconds']} s: checked, failed: {failed(results) or 'none'}", flush=True)
+            print(
+                f"{results['seconds']} s: checked, failed: {failed(results) or 'none'}", flush=True
+            )
         for case in [case for case in cases(options.toy) if options.only in case.label]:
             if time.monotonic() > end:
                 results["left out"][case.label] = "no time"

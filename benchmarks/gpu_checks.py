@@ -187,7 +187,7 @@ TRANSFORMATIONS: dict[str, tuple[Callable, Callable]] = {
     ),
     "vmap over both": (
         lambda loss, p, xs: jax.vmap(loss)(_stacked(_both(p)), _stacked(_both(xs))),
-        lambda value, _, p, xs: np.stack([value(*a) for a in zip(_both(p), _both(xs))]),
+        lambda value, _, p, xs: np.stack([*map(value, _both(p), _both(xs))]),
     ),
     "grad of vmap over data": (
         lambda loss, p, xs: jax.grad(

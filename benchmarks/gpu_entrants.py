@@ -18,6 +18,7 @@ class Entrant(NamedTuple):
     options: Mapping[str, Any] = MappingProxyType({})
     dtypes: tuple[str, ...] = ("float32", "bfloat16")
     graphs: bool = False  # loops as CUDA graphs
+    kinds: tuple[str, ...] = KINDS
     needs: str | None = None  # a package that may not be there
 
 
@@ -35,11 +36,17 @@ class Case(NamedTuple):
         return f"{self.name}, {self.kind}, {self.dtype}"
 
 
+ONE_LOOP = Entrant(
+    "jlstm", MappingProxyType({"one_loop": True}), kinds=("both directions",)
+)  # which is for both directions alone
+
 # Every implementation that jlstm has a name for is here by itself; what it refuses is recorded.
 ENTRANTS: Mapping[str, Entrant] = MappingProxyType(
     {
         "jlstm": Entrant("jlstm"),
         "jlstm, CUDA graphs": Entrant("jlstm", graphs=True),
+        "jlstm, one loop": ONE_LOOP,
+        "jlstm, one loop, CUDA graphs": ONE_LOOP._replace(graphs=True),
         **{
             f"jlstm, {name}": Entrant("jlstm", MappingProxyType({"implementation": name}))
             for name in IMPLEMENTATIONS
@@ -54,8 +61,9 @@ ENTRANTS: Mapping[str, Entrant] = MappingProxyType(
 
 
 def implementations(names: list[str]) -> list[str]:
-    """Those that are jlstm's own, one a program."""
-    return [n for n in names if ENTRANTS[n].module == "jlstm" and not ENTRANTS[n].graphs]
+    """Those that are values of `implementation`, the default among them."""
+    ours = [name for name in names if ENTRANTS[name].module == "jlstm"]
+    return [n for n in ours if not ENTRANTS[n].graphs and ENTRANTS[n].kinds == KINDS]
 
 
 def missing(name: str) -> str | None:

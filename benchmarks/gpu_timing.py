@@ -1,4 +1,4 @@
-"""How a call is timed on a GPU: a stream of calls, the device's own clock, and the chip's limits."""
+"""How a call is timed on a GPU: in a stream, by the device's clock; and what the chip reaches."""
 
 from __future__ import annotations
 

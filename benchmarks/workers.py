@@ -18,7 +18,7 @@ class Worker:
 
     def __init__(self, *args: str, module: str = "benchmarks.worker", **environment: str):
         """Start the process."""
-        self.said = tempfile.TemporaryFile()  # noqa: SIM115, it lives as long as the process
+        self.said = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, *args], env=os.environ | environment,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said, text=True,

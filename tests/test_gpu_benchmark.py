@@ -24,8 +24,12 @@ def run(out, *flags):
 
 def test_a_part_of_it_runs_where_there_is_no_gpu(tmp_path):
     out = tmp_path / "toy.json"
-    done = run(out, "--entrants", "jlstm", "jlstm, cudnn", "PyTorch", "--only", "one layer, float32",
-               "--checks", "vmap over data", "as timed: ragged")  # fmt: skip
+    flags = {
+        "entrants": ("jlstm", "jlstm, cudnn", "PyTorch"),
+        "checks": ("vmap over data", "as timed: ragged"),
+        "only": ("one layer, float32",),
+    }
+    done = run(out, *(word for flag, words in flags.items() for word in (f"--{flag}", *words)))
     assert done.returncode == 0, done.stderr
     results = json.loads(out.read_text())
     checks = results["checks"]
@@ -164,7 +168,9 @@ def test_tables_of_a_run_that_ended_early():
     }
     (table,) = gpu_report.times_tables(results)
     assert table.splitlines()[-1].endswith("| **3.00** |")
-    assert gpu_report.left_out(results).splitlines()[-1].startswith("- Haiku, A (one layer, float32)")
+    assert (
+        gpu_report.left_out(results).splitlines()[-1].startswith("- Haiku, A (one layer, float32)")
+    )
     assert gpu_report.device_table(results) == gpu_report.checks_table(results) == ""
 
 
