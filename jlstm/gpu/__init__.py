@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from jlstm.gpu.directions import bidirectional_scan as bidirectional_scan
+from jlstm.gpu.directions import bidirectional_scan
+
+__all__ = ["COMPILER_OPTIONS", "bidirectional_scan"]
 
 COMPILER_OPTIONS: Mapping[str, str | int] = MappingProxyType(
     {

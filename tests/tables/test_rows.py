@@ -124,8 +124,9 @@ def test_the_best_answer_without_memory_costs_its_baseline():
     assert mean == pytest.approx(copying.without_memory(gap), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_less_is_lost_in_copying_while_it_is_learned():
-    found = copying.copied(5, jlstm.init_params, 32, 1, 32 * 400, quiet)
+    found = copying.copied(5, jlstm.init_params, 32, 1, 32 * 1200, quiet)
     assert found.figures["nats"][0] < 0.9 * copying.without_memory(5)
 
 
