@@ -145,17 +145,22 @@ def measure(
 def where(team: Team, name: str, toy: bool) -> dict:
     """The device, the versions, and what the chip reaches by itself."""
     chip = team.ask(name, what="chip")
-    if chip.get("device") == "cpu" and not toy:
+    if "error" in chip:
+        raise SystemExit(f"there is no device: {chip['error']}")
+    if chip["device"] == "cpu" and not toy:
         raise SystemExit("there is no GPU here; --toy runs everything at a small size on a CPU")
     sizes = {"megabytes": 2, "size": 256} if toy else {"megabytes": 1024, "size": 8192}
     reached = team.ask(name, what="ceilings", **sizes)
-    if "error" in chip | reached:
-        raise SystemExit(f"the device cannot be measured: {(reached | chip)['error']}")
+    left_out = {}
+    if "error" in reached:  # times are worth having without a limit beside them
+        left_out["the limit"], reached = reached["error"], {}
     names = {d.metadata["Name"] or "" for d in metadata.distributions()}
     wanted = {"jax", "jaxlib", "torch", "flax", "dm-haiku", "numpy"}
     packages = sorted(n for n in names if n in wanted or n.startswith(("nvidia-", "jax-cuda")))
     found = machine(len(os.sched_getaffinity(0)), packages)
-    return {"machine": found | chip | {"driver": _driver()}, "ceilings": reached}
+    left_out |= {n: f"{missing(n)} is not installed" for n in ENTRANTS if missing(n)}
+    found |= chip | {"driver": _driver()}
+    return {"machine": found, "ceilings": reached, "left out": left_out, "checks": {}, "times": []}
 
 
 def _driver() -> str:
@@ -164,7 +169,10 @@ def _driver() -> str:
         return ""
     query = "--query-gpu=name,driver_version,power.limit,clocks.max.sm"
     command = ["nvidia-smi", query, "--format=csv,noheader"]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
     return said.stdout.strip().partition("\n")[0]
 
 
@@ -189,8 +197,6 @@ def run(options: argparse.Namespace, names: list[str]) -> tuple[dict, Path]:
     slug = re.sub(r"[^a-z0-9]+", "-", results["machine"]["device"].lower()).strip("-")
     folder = ROOT / "runs" if options.toy else ROOT / "benchmarks" / "results"
     out = options.out or folder / f"gpu-{slug}{'-toy' * options.toy}.json"
-    results |= {"left out": {name: f"{missing(name)} is not installed" for name in ENTRANTS
-                             if missing(name)}, "checks": {}, "times": []}  # fmt: skip
 
     def save() -> None:
         results["seconds"] = round(time.monotonic() - start)

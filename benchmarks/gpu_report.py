@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from statistics import geometric_mean
 
@@ -21,22 +22,23 @@ def write_report(path: Path) -> str:
     tables = [heading(results), *times_tables(results), device_table(results),
               checks_table(results), left_out(results)]  # fmt: skip
     text = "\n\n".join(table for table in tables if table)
+    picture = path.with_suffix(".png")
+    try:
+        draw(results, picture)
+        shown = f"![Times of every case beside the limit](../benchmarks/results/{picture.name})"
+    except ImportError:
+        shown = "There is no picture: matplotlib is not installed."
     path.with_suffix(".md").write_text(text + "\n")
     if path.parent == README.parent / "benchmarks" / "results":
-        write_between(PAGE, text)
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        return f"{text}\n\nThere is no picture: matplotlib is not installed."
-    draw(results, path.with_suffix(".png"))
-    return text
+        write_between(PAGE, f"{shown}\n\n{text}")
+    return f"{text}\n\n{shown}"
 
 
 def limit(case: dict, call: str, ceilings: dict) -> float:
     """Milliseconds that no implementation can be under: products, or memory, as measured.
 
     Each input is read once and each output written once; the products are those of the layer.
-    That the steps wait for each other is not in it.
+    That the steps wait for each other is not in it. NaN where the chip's rates are not known.
     """
     shape = Shape(*case["shape"])
     batch, time, inputs, hidden = shape
@@ -52,11 +54,11 @@ def limit(case: dict, call: str, ceilings: dict) -> float:
     numbers = valid * batch * time * (inputs + outputs) + weights
     if call == "train":  # and the gradients of inputs and weights
         numbers += valid * batch * time * inputs + weights
-    seconds = max(
-        flops / (1e12 * ceilings[f"TFLOP/s, {case['dtype']}"]),
-        BYTES[case["dtype"]] * numbers / (1e9 * ceilings["GB/s"]),
+    products, memory = (
+        ceilings.get(name, math.nan) for name in (f"TFLOP/s, {case['dtype']}", "GB/s")
     )
-    return 1e3 * seconds
+    seconds = (flops / (1e12 * products), BYTES[case["dtype"]] * numbers / (1e9 * memory))
+    return 1e3 * max(seconds)
 
 
 def best(case: dict, call: str) -> dict[str, float]:
@@ -95,10 +97,11 @@ def heading(results: dict) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in where["packages"].items())
     ceilings = results["ceilings"].items()
     chip = ", ".join(f"{v:,.0f} {name}" if v >= 10 else f"{v:.2g} {name}" for name, v in ceilings)
+    chip = f" A large copy and large products reach {chip}." if chip else ""
     driver = f"{where['driver']}; " if where.get("driver") else ""
     return (
         f"**{where['device']}** ({driver}{where['platform']}), {where['date']}, "
-        f"Python {where['python']}, {packages}. A large copy and large products reach {chip}. "
+        f"Python {where['python']}, {packages}.{chip} "
         "Milliseconds of a call in a stream of calls, the best of all rounds. Training is the "
         "gradient of `mean(hs**2)` by inputs and all weights. Float32 is as each library has it "
         "by default, on a GPU with TensorFloat-32 in its products."

@@ -72,6 +72,20 @@ def test_without_a_gpu_it_says_what_to_do():
     assert "there is no GPU here; --toy runs everything" in done.stderr
 
 
+def test_it_needs_jax_and_numpy_alone():
+    """A machine with a GPU may have little else."""
+    code = """
+import sys
+others = "hypothesis pytest matplotlib flax optax torch haiku safetensors onnx".split()
+sys.modules.update(dict.fromkeys(others))
+import benchmarks.gpu, benchmarks.gpu_worker, benchmarks.peers.jlstm
+from benchmarks.gpu_checks import check
+print(check("lengths: values", None, "float32")["difference"] < 1e-6)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "True\n", done.stderr
+
+
 def test_a_process_that_ends_is_started_again_twice_at_most():
     team = gpu.Team()
     try:
@@ -171,6 +185,7 @@ def test_tables_of_a_run_that_ended_early():
     assert (
         gpu_report.left_out(results).splitlines()[-1].startswith("- Haiku, A (one layer, float32)")
     )
+    assert "| nan |" in gpu_report.times_tables(results | {"ceilings": {}})[0]
     assert gpu_report.device_table(results) == gpu_report.checks_table(results) == ""
 
 
