@@ -11,10 +11,7 @@ import argparse
 import json
 import os
 import re
-import shutil
-import subprocess
 import time
-from collections import Counter
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -23,64 +20,16 @@ from typing import Any
 from benchmarks.gpu_checks import CHECKS
 from benchmarks.gpu_entrants import ENTRANTS, Case, cases, implementations, missing
 from benchmarks.gpu_report import failed, write_report
-from benchmarks.machine import machine
+from benchmarks.gpu_team import Team
+from benchmarks.machine import driver, machine
 from benchmarks.shapes import KINDS, TOY, Shape
-from benchmarks.workers import Worker
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = 60  # seconds that a job may take before its process is ended
-STRIKES = 2  # processes that an entrant may lose before it is out
 SMALL = Shape(8, 12, 64, 128)  # of the checks of what is timed
 DEVICE_CALLS = 3  # under the profiler
 CHECKS_SHARE = 0.35  # of all minutes, at most
 AS_TIMED = {f"as timed: {kind}": kind for kind in KINDS}
 ALL_CHECKS = [*AS_TIMED, *CHECKS]  # those first without which a time means nothing
-
-
-class Team:
-    """One process an entrant, started again where it has ended, but not for ever."""
-
-    def __init__(self) -> None:
-        """Start none yet."""
-        self.running: dict[str, Worker] = {}
-        self.strikes: Counter[tuple[str, str]] = Counter()
-
-    def all(self, jobs: dict[tuple[str, str], dict], patience: float = PATIENCE) -> dict:
-        """The answers to jobs that are done side by side, by entrant and a word of the caller's."""
-        able = [key for key in jobs if self.strikes[key] < STRIKES]
-        for key in able:
-            self._worker(key).tell(**jobs[key])
-        end = time.monotonic() + patience
-        out = {key: {"error": f"out: {STRIKES} of its processes ended"} for key in jobs}
-        for key in able:
-            worker = self._worker(key)
-            out[key] = worker.hear(max(0.01, end - time.monotonic()))
-            if "the process ended" in out[key].get("error", ""):
-                self.strikes[key] += 1
-                worker.stop(1)
-                self.running.pop(" ".join(key))
-        return out
-
-    def ask(self, name: str, **job: Any) -> dict:
-        """The answer of one entrant."""
-        return self.all({(name, ""): job})[name, ""]
-
-    def _worker(self, key: tuple[str, str]) -> Worker:
-        word = " ".join(key)
-        if word not in self.running:
-            # Several processes share the memory of one GPU: none may take it all.
-            self.running[word] = Worker(
-                key[0], module="benchmarks.gpu_worker", XLA_PYTHON_CLIENT_PREALLOCATE="false"
-            )
-        return self.running[word]
-
-    def stop(self) -> None:
-        """End all processes."""
-        for worker in self.running.values():
-            worker.process.kill()
-        for worker in self.running.values():
-            worker.stop()
-        self.running.clear()
 
 
 def check(
@@ -159,21 +108,8 @@ def where(team: Team, name: str, toy: bool) -> dict:
     packages = sorted(n for n in names if n in wanted or n.startswith(("nvidia-", "jax-cuda")))
     found = machine(len(os.sched_getaffinity(0)), packages)
     left_out |= {n: f"{missing(n)} is not installed" for n in ENTRANTS if missing(n)}
-    found |= chip | {"driver": _driver()}
+    found |= chip | {"driver": driver()}
     return {"machine": found, "ceilings": reached, "left out": left_out, "checks": {}, "times": []}
-
-
-def _driver() -> str:
-    """What NVIDIA's own tool says of the first GPU, if there is one."""
-    if not shutil.which("nvidia-smi"):
-        return ""
-    query = "--query-gpu=name,driver_version,power.limit,clocks.max.sm"
-    command = ["nvidia-smi", query, "--format=csv,noheader"]
-    try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return said.stdout.strip().partition("\n")[0]
 
 
 def write(results: dict, path: Path) -> None:
@@ -197,6 +133,12 @@ def run(options: argparse.Namespace, names: list[str]) -> tuple[dict, Path]:
     slug = re.sub(r"[^a-z0-9]+", "-", results["machine"]["device"].lower()).strip("-")
     folder = ROOT / "runs" if options.toy else ROOT / "benchmarks" / "results"
     out = options.out or folder / f"gpu-{slug}{'-toy' * options.toy}.json"
+    if options.more and out.exists():
+        earlier = json.loads(out.read_text())
+        results["checks"] = earlier["checks"]
+        results["times"] = [case for case in earlier["times"] if case.get("complete")]
+    done = {Case(*(found[name] for name in Case._fields)).label for found in results["times"]}
+    wanted = [case for case in cases(options.toy) if options.only in case.label]
 
     def save() -> None:
         results["seconds"] = round(time.monotonic() - start)
@@ -209,13 +151,14 @@ def run(options: argparse.Namespace, names: list[str]) -> tuple[dict, Path]:
             print(
                 f"{results['seconds']} s: checked, failed: {failed(results) or 'none'}", flush=True
             )
-        for case in [case for case in cases(options.toy) if options.only in case.label]:
+        for case in [case for case in wanted if case.label not in done]:
             if time.monotonic() > end:
                 results["left out"][case.label] = "no time"
                 continue
             found: dict[str, Any] = case._asdict()
             results["times"].append(found)
             measure(team, names, case, found, save, options)
+            found["complete"] = True
             best = {name: round(min(ms), 4) for name, ms in found["train"].items()}
             print(f"{results['seconds']} s: {case.label}", best, flush=True)
     finally:
@@ -230,9 +173,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=7.0, help="no case is begun after them")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each entrant")
     parser.add_argument("--seconds", type=float, default=0.05, help="of one turn")
-    parser.add_argument("--entrants", nargs="*", choices=ENTRANTS, default=list(ENTRANTS))
+    parser.add_argument("--entrants", nargs="+", choices=ENTRANTS, default=list(ENTRANTS))
     parser.add_argument("--checks", nargs="*", choices=ALL_CHECKS, default=ALL_CHECKS)
     parser.add_argument("--only", default="", help="cases with this in their name: 'ragged'")
+    parser.add_argument("--more", action="store_true", help="time what earlier results lack")
     parser.add_argument("--toy", action="store_true", help="small sizes, on any device, into runs/")
     parser.add_argument("--out", type=Path, help="results; else results/gpu-DEVICE.json")
     parser.add_argument("--render", type=Path, help="results to draw again, without a run")

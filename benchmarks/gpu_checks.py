@@ -31,8 +31,9 @@ STEP = 1e-4  # of differences, in float64
 
 # How far values and derivatives may lie from the reference, in units of the dtype's rounding. On a
 # CPU the largest seen were 8 and 16 in float32, 0.6 and 10 in bfloat16. A GPU has other functions
-# for exp and tanh, and a product in TensorFloat-32 would be off by 10,000.
-ROUNDINGS = {"float32": (64, 320), "bfloat16": (4, 16), "float16": (4, 16)}
+# for exp and tanh, and a product in TensorFloat-32 would be off by 10,000. In float16 the gradient
+# of a mean lies where numbers get coarser.
+ROUNDINGS = {"float32": (64, 320), "bfloat16": (4, 16), "float16": (4, 64)}
 
 
 def check(name: str, implementation: str | None, dtype: str) -> dict:

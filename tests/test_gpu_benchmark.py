@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jlstm
-from benchmarks import gpu, gpu_checks, gpu_report
+from benchmarks import gpu, gpu_checks, gpu_report, gpu_team
 from benchmarks.gpu_entrants import ENTRANTS, cases, implementations, missing
 from benchmarks.gpu_timing import spans
 from benchmarks.gpu_worker import expected
@@ -46,6 +46,12 @@ def test_a_part_of_it_runs_where_there_is_no_gpu(tmp_path):
     assert results["machine"]["packages"]["jax"]
     assert "μs a step" in out.with_suffix(".md").read_text()
     assert out.with_suffix(".png").stat().st_size > 10_000
+    done = run(out, "--entrants", "jlstm", "--checks", "--only", "one layer", "--more")
+    assert done.returncode == 0, done.stderr
+    more = json.loads(out.read_text())
+    assert more["checks"] == checks
+    assert more["times"][0] == case
+    assert [(c["kind"], c["dtype"]) for c in more["times"][1:]] == [("one layer", "bfloat16")]
 
 
 @pytest.mark.slow
@@ -90,7 +96,7 @@ def test_a_process_that_ends_is_started_again_twice_at_most():
     team = gpu.Team()
     try:
         assert "KeyError" in team.ask("jlstm", what="time", call="train", seconds=0)["error"]
-        for _ in range(gpu.STRIKES):
+        for _ in range(gpu_team.STRIKES):
             team._worker(("jlstm", "")).process.kill()
             answer = team.ask("jlstm", what="time", call="train", seconds=0)
             assert "the process ended" in answer["error"]

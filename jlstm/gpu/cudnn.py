@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from jlstm.primitive import AFTER_TIME, FIRST, WEIGHT, WHOLE, Forms, over_time
+from jlstm.primitive import AFTER_TIME, FIRST, WEIGHT, WHOLE, Forms, everywhere, over_time
 from jlstm.refusal import refuse
 from jlstm.scan import select, turned
 from jlstm.types import LSTMParams, LSTMState
@@ -100,6 +100,7 @@ def _run(
 @partial(_run.defjvp, symbolic_zeros=True)
 def _rule(primals: tuple, moves: tuple) -> tuple:
     h_out, c_out, hs, kept = _bind_forward(*primals)
+    # Weights that stand still are no operand: under `vmap` each example would have its gradient.
     still = isinstance(moves[0], SymbolicZero)
     moving = [
         jnp.zeros_like(p) if isinstance(m, SymbolicZero) else m
@@ -117,7 +118,7 @@ def _rule(primals: tuple, moves: tuple) -> tuple:
         return refuse(NAME, PLATFORM, args, jax.eval_shape(backward, *args))
 
     moved = over_time(
-        Forms(forward_mode, forward_mode, forward_mode),
+        everywhere(forward_mode),
         (*primals, hs, kept),
         (*INPUT_AXES, FIRST, AFTER_TIME, WHOLE),
         RESULT_AXES,
