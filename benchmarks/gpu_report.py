@@ -94,7 +94,11 @@ def failed(results: dict) -> list[str]:
 def heading(results: dict) -> str:
     """The device, and what it reaches."""
     where = results["machine"]
-    packages = ", ".join(f"{name} {version}" for name, version in where["packages"].items())
+    packages = ", ".join(
+        f"{name} {version}"
+        for name, version in where["packages"].items()
+        if "cudnn" in name or not name.startswith("nvidia-")  # the results have them all
+    )
     ceilings = results["ceilings"].items()
     chip = ", ".join(f"{v:,.0f} {name}" if v >= 10 else f"{v:.2g} {name}" for name, v in ceilings)
     chip = f" A large copy and large products reach {chip}." if chip else ""
