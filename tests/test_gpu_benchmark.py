@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -115,10 +116,24 @@ def test_a_process_that_ends_is_started_again_twice_at_most():
             answer = team.ask("jlstm", what="time", call="train", seconds=0)
             assert "the process ended" in answer["error"]
         answer = team.ask("jlstm", what="time", call="train", seconds=0)
-        assert answer == {"error": "out: 2 of its processes ended"}
+        assert answer == {"error": "out: its processes ended"}
     finally:
         team.stop()
     assert not team.running
+
+
+def test_one_that_lets_the_others_wait_is_out_and_they_go_on():
+    team = gpu_team.Team()
+    try:
+        jobs = {("jlstm", ""): {"what": "chip"}, ("jlstm, scan", ""): {"what": "chip"}}
+        assert all("device" in answer for answer in team.all(jobs).values())
+        os.kill(team._worker(("jlstm", "")).process.pid, signal.SIGSTOP)
+        answers = team.all(jobs, patience=1)
+        assert answers["jlstm", ""]["error"].endswith("(it took over 1 s)")
+        assert "device" in answers["jlstm, scan", ""]
+        assert team.ask("jlstm", what="chip") == {"error": "out: its processes ended"}
+    finally:
+        team.stop()
 
 
 def test_one_list_has_every_implementation_and_every_case():
