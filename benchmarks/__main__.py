@@ -9,13 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 from benchmarks.machine import machine
 from benchmarks.report import write_report
 from benchmarks.shapes import SHAPES, Shape
+from benchmarks.workers import Bench
 
 RESULTS = Path(__file__).parent / "results"
 JAX_PEERS = ("haiku", "linen", "nnx", "equinox", "keras")
@@ -28,63 +27,6 @@ KINDS = (
 )  # fmt: skip
 PARTS = ("table", "sweeps", "stream", "vmap", "kinds", "modules", "costs")
 PACKAGES = ("jax", "torch", "onnxruntime", "dm-haiku", "flax", "equinox", "keras", "numpy")
-
-
-class Worker:
-    """A process that answers jobs about one implementation on so many CPU devices."""
-
-    def __init__(self, name: str, devices: int):
-        """Start the process."""
-        self.name, self.devices = name, devices
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", name, str(devices)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
-
-    def ask(self, **job) -> dict:
-        """The answer to a job: numbers by name, or `{"error": ...}`."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        print(json.dumps(job), file=self.process.stdin, flush=True)
-        line = self.process.stdout.readline()
-        return json.loads(line) if line else {"error": "the process ended"}
-
-    def stop(self) -> None:
-        """End the process."""
-        self.process.communicate()
-
-
-class Bench:
-    """The workers, and what they have answered so far."""
-
-    def __init__(self, rounds: int, seconds: float):
-        """Keep the length of a measurement."""
-        self.rounds, self.seconds = rounds, seconds
-        self.workers: dict[str, Worker] = {}
-
-    def best(self, names: list[str], shape: Shape, what: str) -> dict[str, float]:
-        """The best time of each in milliseconds; those that cannot do it are left out."""
-        times: dict[str, float] = {}
-        for _ in range(self.rounds):
-            for name in names:
-                answer = self.worker(name).ask(shape=shape, what=what, seconds=self.seconds)
-                if "ms" in answer:
-                    times[name] = min(times.get(name, float("inf")), answer["ms"])
-        print(f"  {what:16}", *(f"{n} {t:.2f}" for n, t in times.items()), sep="  ", flush=True)
-        return times
-
-    def worker(self, name: str) -> Worker:
-        """The worker of that name, as in `haiku` or `haiku:2` on two devices."""
-        if name not in self.workers:
-            module, _, devices = name.partition(":")
-            self.workers[name] = Worker(module, int(devices or 1))
-        return self.workers[name]
-
-    def stop(self) -> None:
-        """End all processes."""
-        for worker in self.workers.values():
-            worker.stop()
-        self.workers.clear()
 
 
 def table(bench: Bench, shapes: dict[str, Shape], cores: int) -> dict:

@@ -17,9 +17,8 @@ def make_calls(module, problem) -> dict:
 
     "data_*" maps the unbatched call over the batch, "weights_*" the call over sets of weights.
     """
-    params, apply = module.layer(problem)
-    xs = _inputs(module, problem)
-    functions = {"forward": apply, "train": _training(apply)}
+    functions, (params, xs) = layer_functions(module, problem)
+    apply = functions["forward"]
     if jax.device_count() > 1:
         spec = P("data") if getattr(module, "BATCH_MAJOR", False) else P(None, "data")
         functions, params, xs = _over_devices(functions, params, xs, spec)
@@ -35,6 +34,12 @@ def make_calls(module, problem) -> dict:
         calls["data_forward"] = _Compiled(over_data, params, xs)
         calls["data_train"] = _Compiled(_training(over_data), params, xs)
     return calls
+
+
+def layer_functions(module, problem, **options) -> tuple[dict, tuple]:
+    """The functions "forward" and "train", and what they take."""
+    params, apply = module.layer(problem, **options)
+    return {"forward": apply, "train": _training(apply)}, (params, _inputs(module, problem))
 
 
 def compile_seconds(module, problem) -> float:
@@ -63,7 +68,12 @@ def _inputs(module, problem):
 
 def _training(apply):
     """The gradients of `mean(hs**2)`, of weights and inputs."""
-    return jax.grad(lambda params, xs: jnp.mean(apply(params, xs) ** 2), (0, 1))
+
+    def loss(params, xs):
+        hs = apply(params, xs)
+        return jnp.mean(hs.astype(jnp.promote_types(hs.dtype, jnp.float32)) ** 2)
+
+    return jax.grad(loss, (0, 1))
 
 
 def _over_devices(functions, params, xs, spec):

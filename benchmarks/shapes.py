@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,26 +31,69 @@ SHAPES = {
 }
 
 
-class Problem(NamedTuple):
-    """Weights of one layer in the layout of jlstm (gates i, f, g, o) and a time-major input."""
+GPU_SHAPES = {
+    "FlashRNN": Shape(16, 1024, 768, 768),  # Poeppel et al. 2024, their figure
+    "512, batch 16": Shape(16, 25, 512, 512),  # these are of DeepBench
+    "512, batch 32": Shape(32, 25, 512, 512),
+    "512, batch 64": Shape(64, 25, 512, 512),
+    "512, batch 128": Shape(128, 25, 512, 512),
+    "1536": Shape(32, 50, 1536, 1536),
+    "256": Shape(64, 150, 256, 256),
+    **SHAPES,
+}
+TOY = Shape(2, 6, 8, 16)
+
+# What stands around one layer: a second one, the other direction, sequences of different lengths.
+KINDS = ("one layer", "two layers", "both directions", "ragged")
+
+
+class Weights(NamedTuple):
+    """Of one layer in one direction, in the layout of jlstm (gates i, f, g, o)."""
 
     weight_ih: np.ndarray  # (input, 4*hidden)
     weight_hh: np.ndarray  # (hidden, 4*hidden)
     bias: np.ndarray  # (4*hidden,)
+
+
+class Problem(NamedTuple):
+    """Weights of one layer, a time-major input, and what the kind of problem has beside them."""
+
+    weight_ih: np.ndarray
+    weight_hh: np.ndarray
+    bias: np.ndarray
     xs: np.ndarray  # (time, batch, input)
+    other: Weights | None = None  # the second layer, or the other direction
+    lengths: np.ndarray | None = None  # (batch,)
+    kind: str = "one layer"
 
 
-def make_problem(shape: Shape, seed: int = 0) -> Problem:
-    """Random weights of a usual size, float32."""
+def make_problem(
+    shape: Shape, seed: int = 0, dtype: Any = np.float32, kind: str = "one layer"
+) -> Problem:
+    """Random weights of a usual size; of one seed they are the same, to rounding, in any dtype."""
     rng = np.random.default_rng(seed)
 
     def normal(*sizes: int, scale: float) -> np.ndarray:
-        return (rng.normal(size=sizes) * scale).astype(np.float32)
+        return (rng.normal(size=sizes) * scale).astype(np.float32).astype(dtype)
 
-    gates = 4 * shape.hidden
+    def weights(inputs: int) -> Weights:
+        gates = 4 * shape.hidden
+        return Weights(
+            weight_ih=normal(inputs, gates, scale=inputs**-0.5),
+            weight_hh=normal(shape.hidden, gates, scale=shape.hidden**-0.5),
+            bias=normal(gates, scale=0.5),
+        )
+
+    first = weights(shape.input)
+    xs = normal(shape.time, shape.batch, shape.input, scale=1.0)
+    inputs = {"two layers": shape.hidden, "both directions": shape.input}.get(kind)
     return Problem(
-        weight_ih=normal(shape.input, gates, scale=shape.input**-0.5),
-        weight_hh=normal(shape.hidden, gates, scale=shape.hidden**-0.5),
-        bias=normal(gates, scale=0.5),
-        xs=normal(shape.time, shape.batch, shape.input, scale=1.0),
+        *first,
+        xs=xs,
+        other=None if inputs is None else weights(inputs),
+        # Half of all steps are valid, and one sequence has all of them, as a batch of ours has.
+        lengths=np.linspace(1, shape.time, shape.batch).astype(np.int32)
+        if kind == "ragged"
+        else None,
+        kind=kind,
     )

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -96,22 +97,26 @@ def answer(name: str, shape: Shape, what: str, seconds: float) -> dict:
     return {"ms": best_time(load(name, shape)[what], seconds)}
 
 
-def main() -> None:
+def serve(answer: Callable[[dict], dict]) -> None:
     """Answer jobs until stdin ends."""
-    name, devices = sys.argv[1], int(sys.argv[2])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print goes to stderr
+    for line in sys.stdin:
+        try:
+            found = answer(json.loads(line))
+        except Exception as problem:
+            found = {"error": f"{type(problem).__name__}: {problem}".splitlines()[0]}
+        print(json.dumps(found), file=answers, flush=True)
+
+
+def main() -> None:
+    """Answer jobs about one implementation on so many devices."""
+    name, devices = sys.argv[1], int(sys.argv[2])
     if devices > 1:
         import jax
 
         jax.config.update("jax_num_cpu_devices", devices)
-    for line in sys.stdin:
-        job = json.loads(line)
-        try:
-            found = answer(name, Shape(*job["shape"]), job["what"], job["seconds"])
-        except Exception as problem:
-            found = {"error": f"{type(problem).__name__}: {problem}".splitlines()[0]}
-        print(json.dumps(found), file=answers, flush=True)
+    serve(lambda job: answer(name, Shape(*job["shape"]), job["what"], job["seconds"]))
 
 
 if __name__ == "__main__":

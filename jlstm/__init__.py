@@ -1,5 +1,6 @@
 """The LSTM for JAX: pure functions on pytrees, closed under every JAX transformation."""
 
+from jlstm import gpu as gpu
 from jlstm import initializers as initializers
 from jlstm import interop as interop
 from jlstm import plot as plot

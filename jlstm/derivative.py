@@ -101,9 +101,16 @@ def tangents(known: Known, moving: Inputs, reverse: bool) -> tuple[LSTMState, Ar
 
 
 def cotangents(
-    known: Known, results: tuple[Array, Array, Array], reverse: bool, wanted: Inputs
+    known: Known,
+    results: tuple[Array, Array, Array],
+    reverse: bool,
+    wanted: Inputs,
+    rows: int | None = None,
 ) -> Inputs:
-    """The transpose: from cotangents of `(h, c, hs)` to those of the inputs that are wanted."""
+    """The transpose: from cotangents of `(h, c, hs)` to those of the inputs that are wanted.
+
+    `rows` go into one product for the weights; None is as many as suit a CPU.
+    """
     params, xs = known.params, known.xs
     d_h, d_c, d_hs = results
     wide = cell_dtype(jnp.result_type(xs, *params))
@@ -152,7 +159,7 @@ def cotangents(
     d_reset_state = jax.tree.map(zeros_of, d_state) if wanted.reset_state else None
     d_params = jax.tree.map(zeros_of, _only(wanted.params, weights))
     time = xs.shape[0]
-    size = _steps_at_once(xs, hidden=params.weight_hh.shape[1] // 4)
+    size = _steps_at_once(xs, params.weight_hh.shape[1] // 4, rows)
     whole = (known.before.c, d_hs, known.gates, known.masks)
     blocks = (xs, known.before, known.gates if projected else None)
     blocks = jax.tree.map(lambda a: a.reshape(time // size, size, *a.shape[1:]), blocks)
@@ -200,16 +207,18 @@ def _only(wanted: PyTree, params: PyTree) -> PyTree:
     return type(params)._make(p if w else None for w, p in zip(wanted, params, strict=True))
 
 
-def _steps_at_once(xs: Float[Array, "time *batch input"], hidden: int) -> int:
+def _steps_at_once(xs: Float[Array, "time *batch input"], hidden: int, rows: int | None) -> int:
     """How many steps to one product for each weight: a divisor of the time.
 
-    About `4*hidden` rows, as many as the gates have columns: few enough for the cache, many enough
-    to hide that the products are added up. All steps, where only small parts divide the time.
+    On CPU about `4*hidden` rows, as many as the gates have columns: few enough for the cache, many
+    enough to hide that the products are added up. All steps, where only small parts divide the
+    time.
     """
     time, *batch = xs.shape[:-1]
     if not all(isinstance(size, int) for size in (time, *batch, hidden)):
         return time
-    most = max(1, max(256, 4 * hidden) // max(1, math.prod(batch)))
+    rows = max(256, 4 * hidden) if rows is None else rows
+    most = max(1, rows // max(1, math.prod(batch)))
     size = next(size for size in range(min(most, time), 0, -1) if time % size == 0)
     return size if 2 * size >= min(most, time) else time
 

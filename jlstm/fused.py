@@ -16,7 +16,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from jlstm.derivative import Inputs, Known, Masks, cotangents, tangents
 from jlstm.equations import lstm_equations, output, product, project
-from jlstm.primitive import AFTER_TIME, FIRST, WEIGHT, over_time
+from jlstm.primitive import AFTER_TIME, FIRST, WEIGHT, Forms, everywhere, over_time
 from jlstm.scan import select, zeros_of
 from jlstm.types import LSTMGates, LSTMState
 
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 INPUT_AXES = Inputs._make((WEIGHT, FIRST, FIRST, AFTER_TIME))
 KNOWN_AXES = Known._make((WEIGHT, AFTER_TIME, AFTER_TIME, AFTER_TIME, AFTER_TIME))
 RESULT_AXES = (FIRST, FIRST, AFTER_TIME)  # h, c, hs
+
+# Rows of the products for gradients on GPU and TPU. They are many, so that few launches fall on
+# these products, and not all, so that what they multiply stays a block of a long sequence.
+ROWS_ELSEWHERE = 2**14
 
 
 def fused_scan(
@@ -57,21 +61,12 @@ def fused_scan(
 def forward(
     inputs: Inputs, masks: Masks, reverse: bool, save: tuple[str, ...]
 ) -> tuple[LSTMState, tuple]:
-    """The loop itself: the last state, then `hs` and what is to be saved of each step."""
-    params, state, reset_state, xs = inputs
-    dtype = jnp.result_type(xs, *params)
+    """The loop itself: the last state, then `hs` and what is to be saved of each step.
 
-    def one_step(state: LSTMState, z: Array, masks: Masks) -> tuple[LSTMState, tuple]:
-        before = state if masks.entered is None else select(masks.entered, reset_state, state)
-        z = z + product(before.h, params.weight_hh, dtype)
-        gates, c, m = lstm_equations(z, before.c)
-        state = LSTMState(output(params, m, dtype), c)
-        out = state.h
-        if masks.valid is not None:
-            state = select(masks.valid, state, before)
-            out = select(masks.valid, out, jnp.zeros_like(out))
-        saved = {"before": before, "gates": gates}
-        return state, (out, *(saved[name] for name in save))
+    In the form for CPU: the inputs of a few steps are projected by one product inside the loop.
+    """
+    params, state, _, xs = inputs
+    one_step = _one_step(inputs, save)
 
     def step(state: LSTMState, inputs: tuple) -> tuple[LSTMState, tuple]:
         x, masks = inputs
@@ -95,6 +90,43 @@ def forward(
     return state, jax.tree.map(lambda a: a.reshape(time, *a.shape[2:]), outs)
 
 
+def forward_hoisted(
+    inputs: Inputs, masks: Masks, reverse: bool, save: tuple[str, ...]
+) -> tuple[LSTMState, tuple]:
+    """`forward` in the form for GPU and TPU: one product projects all inputs before the loop.
+
+    There a step of the loop waits for its launches and not for arithmetic, and a product over all
+    rows fills the chip as one over few rows cannot.
+    """
+    one_step = _one_step(inputs, save)
+
+    def step(state: LSTMState, inputs: tuple) -> tuple[LSTMState, tuple]:
+        return one_step(state, *inputs)
+
+    zs = project(inputs.params, inputs.xs)
+    return lax.scan(step, inputs.state, (zs, masks), reverse=reverse)
+
+
+def _one_step(inputs: Inputs, save: tuple[str, ...]) -> Callable:
+    """One step of the loop, `(state, z, masks) -> (state, (h, *saved))`, from the projected `x`."""
+    params, _, reset_state, xs = inputs
+    dtype = jnp.result_type(xs, *params)
+
+    def one_step(state: LSTMState, z: Array, masks: Masks) -> tuple[LSTMState, tuple]:
+        before = state if masks.entered is None else select(masks.entered, reset_state, state)
+        z = z + product(before.h, params.weight_hh, dtype)
+        gates, c, m = lstm_equations(z, before.c)
+        state = LSTMState(output(params, m, dtype), c)
+        out = state.h
+        if masks.valid is not None:
+            state = select(masks.valid, state, before)
+            out = select(masks.valid, out, jnp.zeros_like(out))
+        saved = {"before": before, "gates": gates}
+        return state, (out, *(saved[name] for name in save))
+
+    return one_step
+
+
 def _steps_at_once(time: int, hidden: int) -> int:
     """Steps whose inputs are projected by one product, which is written out for all of them.
 
@@ -111,8 +143,10 @@ def _bind_forward(
 ) -> list[Array]:
     args, axes = (inputs, masks), (INPUT_AXES, AFTER_TIME)
     saved = {"before": 2, "gates": 4}
+    on_cpu = _on_leaves(forward, args, reverse=reverse, save=save)
+    elsewhere = _on_leaves(forward_hoisted, args, reverse=reverse, save=save)
     return over_time(
-        _on_leaves(forward, args, reverse=reverse, save=save),
+        Forms(on_cpu, on_cpu, elsewhere),
         jax.tree.leaves(args),
         _flat_axes(axes, args),
         RESULT_AXES + (AFTER_TIME,) * sum(saved[name] for name in save),
@@ -122,14 +156,18 @@ def _bind_forward(
 def _bind_derivative(known: Known, moving: Inputs, reverse: bool) -> list[Array]:
     results = (0, 0, 0)  # the tree of h, c, hs
     wanted = jax.tree.map(lambda _: True, moving)
+    on_cpu = _on_leaves(cotangents, (known, results), reverse=reverse, wanted=wanted)
+    elsewhere = _on_leaves(
+        cotangents, (known, results), reverse=reverse, wanted=wanted, rows=ROWS_ELSEWHERE
+    )
     return over_time(
-        _on_leaves(tangents, (known, moving), reverse=reverse),
+        everywhere(_on_leaves(tangents, (known, moving), reverse=reverse)),
         jax.tree.leaves(known),
         _flat_axes(KNOWN_AXES, known),
         RESULT_AXES,
         operands=jax.tree.leaves(moving),
         operand_axes=_flat_axes(INPUT_AXES, moving),
-        transpose=_on_leaves(cotangents, (known, results), reverse=reverse, wanted=wanted),
+        transpose=Forms(on_cpu, on_cpu, elsewhere),
     )
 
 

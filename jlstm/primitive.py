@@ -3,7 +3,8 @@
 It lowers to the plain JAX function that it holds. What it adds:
 
 - `vmap` over data becomes one more batch axis of the same call, beside time and not before it;
-- where the function is linear in its operands, its transpose is a function of our own.
+- where the function is linear in its operands, its transpose is a function of our own;
+- each platform is given the form of the function that is fastest there, when it is lowered.
 
 All rules refer to plain JAX for the rest, so that derivatives of any order follow.
 """
@@ -11,6 +12,7 @@ All rules refer to plain JAX for the rest, so that derivatives of any order foll
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -23,21 +25,35 @@ from jax.sharding import NamedSharding, PartitionSpec
 if TYPE_CHECKING:
     from jaxtyping import Array
 
-# Where a new batch axis joins an array: first, after time, or nowhere.
-FIRST, AFTER_TIME, WEIGHT = 0, 1, -1
+# Where a new batch axis joins an array: first, after time, or nowhere, because it is a weight, or
+# something of the whole batch that only its own function can read.
+FIRST, AFTER_TIME, WEIGHT, WHOLE = 0, 1, -1, -2
 
 time_p = Primitive("over_time")
 time_p.multiple_results = True
 
 
+class Forms(NamedTuple):
+    """One function: `plain` has the types and the derivatives, the others are what is run."""
+
+    plain: Callable[..., Sequence[Array]]
+    cpu: Callable[..., Sequence[Array]]
+    elsewhere: Callable[..., Sequence[Array]]  # on GPU and TPU
+
+
+def everywhere(function: Callable[..., Sequence[Array]]) -> Forms:
+    """A function of one form."""
+    return Forms(function, function, function)
+
+
 def over_time(
-    function: Callable[..., Sequence[Array]],
+    function: Forms,
     residuals: Sequence[Array],
     residual_axes: Sequence[int],
     out_axes: Sequence[int],
     operands: Sequence[Array] = (),
     operand_axes: Sequence[int] = (),
-    transpose: Callable[..., Sequence[Array]] | None = None,
+    transpose: Forms | None = None,
 ) -> list[Array]:
     """`function(*residuals, *operands)`, which is linear in the operands.
 
@@ -63,10 +79,18 @@ class Lift(NamedTuple):
     in_turn: bool
 
 
-def _call(*args: Any, function: Callable, lifts: tuple, **_: Any) -> Sequence[Array]:
+def _call(
+    *args: Any, function: Forms, lifts: tuple, form: str = "plain", **_: Any
+) -> Sequence[Array]:
+    run = getattr(function, form)
     for lift in lifts:
-        function = _lifted(function, lift)
-    return tuple(function(*args))
+        run = _lifted(run, lift)
+    return tuple(run(*args))
+
+
+def _call_now(*args: Any, **params: Any) -> Sequence[Array]:
+    """Without `jit`: where the arrays are."""
+    return _call(*args, form="cpu" if jax.default_backend() == "cpu" else "elsewhere", **params)
 
 
 def _lifted(function: Callable, lift: Lift) -> Callable:
@@ -105,16 +129,18 @@ def _batch(args: Sequence, dims: Sequence, *, axes: tuple, lifts: tuple, **param
     sharding = _sharding_of(args, dims)
 
     def place(a: Array, dim: int | None, axis: int) -> Array:
+        if axis == WEIGHT:
+            return a
+        if axis == WHOLE:  # mapped where something made copies of it, all of them the same
+            return a if dim is None else jnp.take(a, 0, dim)
         if dim is None:
             a, dim = lax.broadcast(a, (size,), out_sharding=sharding and sharding(a)), 0
         return jnp.moveaxis(a, dim, axis)
 
     if not (any(mapped) or lifts or WEIGHT in out_axes):
-        placed = [
-            a if axis == WEIGHT else place(a, dim, axis)
-            for a, dim, axis in zip(args, dims, in_axes, strict=True)
-        ]
-        return time_p.bind(*placed, axes=axes, lifts=lifts, **params), out_axes
+        placed = [place(a, dim, axis) for a, dim, axis in zip(args, dims, in_axes, strict=True)]
+        out_dims = [None if axis == WHOLE else axis for axis in out_axes]
+        return time_p.bind(*placed, axes=axes, lifts=lifts, **params), out_dims
 
     in_turn = weights_mapped and sharding is None
 
@@ -175,7 +201,7 @@ def _jvp(primals: Sequence, tangents: Sequence, **params: Any) -> tuple:
 
 
 def _transpose(
-    cotangents: Sequence, *args: Any, function: Callable, transpose: Callable, axes: tuple,
+    cotangents: Sequence, *args: Any, function: Forms, transpose: Forms, axes: tuple,
     lifts: tuple,
 ) -> list:  # fmt: skip
     residual_axes, operand_axes, out_axes = axes
@@ -197,9 +223,13 @@ def _transpose(
     return [None] * count + wanted
 
 
-time_p.def_impl(_call)
+on_cpu = mlir.lower_fun(partial(_call, form="cpu"), multiple_results=True)
+elsewhere = mlir.lower_fun(partial(_call, form="elsewhere"), multiple_results=True)
+
+time_p.def_impl(_call_now)
 time_p.def_abstract_eval(_abstract)
-mlir.register_lowering(time_p, mlir.lower_fun(_call, multiple_results=True))
+mlir.register_lowering(time_p, on_cpu, platform="cpu")
+mlir.register_lowering(time_p, elsewhere)
 batching.primitive_batchers[time_p] = _batch
 ad.primitive_jvps[time_p] = _jvp
 ad.primitive_transposes[time_p] = _transpose

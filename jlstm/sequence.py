@@ -64,15 +64,19 @@ def lstm_scan(
         2, and the gates are computed again; a number of steps K, the state before every K-th
         step, `2 / K`, and `6 * K / time` while a chunk is run again; about `sqrt(time)` keeps
         the least. `hs` and its cotangent are 2 more, whatever is kept.
-      implementation: None for the best; "fused", the loop with a derivative of its own; "scan",
-        the plain `lax.scan` of `lstm_step` under JAX's derivative.
+      implementation: None for the best that has all of the above under every transformation, on
+        each platform in its own form; "fused", the loop with a derivative of its own; "scan",
+        the plain `lax.scan` of `lstm_step` under JAX's derivative; "cudnn", cuDNN on CUDA, for
+        what it can do, see `docs/gpu.md`.
 
     Returns:
       `(state, hs)`: the state after the last step, and `h` at every step, `(time, *batch, hidden)`
       in the compute dtype `result_type(xs, params)`.
 
     Raises:
-      ValueError: sizes or batch axes that differ, lengths out of range, an unknown implementation.
+      ValueError: sizes or batch axes that differ, lengths out of range, an unknown implementation
+        or one that cannot do what is asked for, this also when a derivative is taken or the program
+        is lowered.
       TypeError: a wrong type or dtype.
 
     Example:

@@ -1,6 +1,8 @@
-"""PyTorch: `torch.nn.LSTM`, on CPU through oneDNN."""
+"""PyTorch: `torch.nn.LSTM`, on CPU through oneDNN, on a GPU through cuDNN."""
 
 import torch
+
+XS = 0  # where the gradient of the inputs stands in what `streams` calls "train"
 
 
 def calls(problem):
@@ -25,6 +27,60 @@ def calls(problem):
     return {"forward": forward, "train": train}
 
 
+def streams(problem, dtype):
+    """`(calls, wait)` on the GPU, if there is one: the calls return before it is done with them."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    inputs, gates = problem.weight_ih.shape
+    options = {
+        "num_layers": 2 if problem.kind == "two layers" else 1,
+        "bidirectional": problem.kind == "both directions",
+    }
+    lstm = torch.nn.LSTM(inputs, gates // 4, **options)
+    cells = [problem] if problem.other is None else [problem, problem.other]
+    values = [v for c in cells for v in (c.weight_ih.T, c.weight_hh.T, c.bias, 0 * c.bias)]
+    _copy(lstm, values)
+    lstm = lstm.to(device, getattr(torch, dtype))
+    lstm.flatten_parameters()
+    leaf = torch.from_numpy(problem.xs).to(device, getattr(torch, dtype)).requires_grad_()
+    weights = [leaf, *lstm.parameters()]
+    lengths = None if problem.lengths is None else torch.from_numpy(problem.lengths).long()
+
+    def run():
+        if lengths is None:
+            return lstm(leaf)[0]
+        packed = torch.nn.utils.rnn.pack_padded_sequence(leaf, lengths, enforce_sorted=False)
+        return torch.nn.utils.rnn.pad_packed_sequence(lstm(packed)[0], total_length=len(leaf))[0]
+
+    def forward():
+        lstm.eval()  # as one uses it: nothing is kept for a backward pass
+        with torch.no_grad():
+            return run()
+
+    def train():
+        lstm.train()
+        return torch.autograd.grad(run().float().square().mean(), weights)
+
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+    return {"forward": forward, "train": train}, wait
+
+
+def device_times(call, count):
+    """Milliseconds of one call by events in the stream of the GPU."""
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    for _ in range(count):
+        call()
+    end.record()
+    torch.cuda.synchronize()
+    return {"ms": start.elapsed_time(end) / count}
+
+
+def without_tf32():
+    """Products of float32 as they are written, for a comparison with float64."""
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
 def step(problem):
     """One step at batch 1 of a stream, and the state after it: `torch.nn.LSTMCell`."""
     cell = _load(torch.nn.LSTMCell, problem)
@@ -45,7 +101,11 @@ def _load(module, problem):
     inputs, gates = problem.weight_ih.shape
     lstm = module(inputs, gates // 4)
     values = (problem.weight_ih.T, problem.weight_hh.T, problem.bias, 0 * problem.bias)
+    _copy(lstm, values)
+    return lstm
+
+
+def _copy(lstm, values):
     with torch.no_grad():
         for weight, value in zip(lstm.parameters(), values, strict=True):
             weight.copy_(torch.from_numpy(value.copy()))
-    return lstm
