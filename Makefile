@@ -9,10 +9,12 @@ VENV_READY := $(VENV)/ready-$(INTERPRETER)
 TRAIN_READY := $(VENV)/train-$(INTERPRETER)
 TEST_READY := $(VENV)/test-$(INTERPRETER)
 PEERS_READY := $(VENV)/peers-$(INTERPRETER)
+DOCS_READY := $(VENV)/docs-$(INTERPRETER)
 BENCH_READY := $(VENV)/bench-$(INTERPRETER)
 WORKERS ?= auto
 
-.PHONY: help train test test-slow test-peers tables tables-quick browser bench check format clean
+.PHONY: help train test test-slow test-peers tables tables-quick browser bench docs docs-links check \
+  format clean
 
 help:
 	@echo "make train      train the character language model, into runs/char_lm"
@@ -23,6 +25,8 @@ help:
 	@echo "make tables-quick  a smaller set of them, a quarter of an hour, into runs/tables-quick"
 	@echo "make browser    Chromium for the slow tests that open pages, where this is Debian and root"
 	@echo "make bench      jlstm against its peers, 20 minutes; ARGS=\"--only table\" a part of it"
+	@echo "make docs       the documentation, every example run, into docs/_build/html (minutes)"
+	@echo "make docs-links the documentation without running it: references, links, headings"
 	@echo "make check      lint and types"
 	@echo "make format     format the code"
 	@echo "make clean      remove the environment and caches; runs/ stays"
@@ -35,7 +39,7 @@ test: $(TEST_READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 test-slow: $(TEST_READY) browser
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
+	XLA_FLAGS="$(XLA_FLAGS)" $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
 
 test-peers: $(PEERS_READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/peers docs/coming-from.md
@@ -56,6 +60,18 @@ browser:
 bench: $(BENCH_READY)
 	$(BIN)/python -m benchmarks $(ARGS)
 
+docs: $(DOCS_READY)
+	rm -rf docs/_build/html
+	$(BIN)/python -m sphinx --fail-on-warning --jobs auto --quiet docs docs/_build/html
+	$(BIN)/python docs/machinery/check.py docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
+docs-links: $(DOCS_READY)
+	rm -rf docs/_build/unrun
+	$(BIN)/python -m sphinx --fail-on-warning --quiet -D nb_execution_mode=off \
+	  -D suppress_warnings=mystnb.glue,myst-nb.lexer docs docs/_build/unrun
+	$(BIN)/python docs/machinery/check.py docs/_build/unrun
+
 check: $(TEST_READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -66,7 +82,7 @@ format: $(TEST_READY)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis dist docs/_build
 
 $(VENV_READY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -85,6 +101,10 @@ $(TEST_READY): $(VENV_READY) pyproject.toml
 $(PEERS_READY): $(VENV_READY) pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,peers]'
 	@touch $(TRAIN_READY) $(TEST_READY) $(BENCH_READY) $@
+
+$(DOCS_READY): $(VENV_READY) pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $(TRAIN_READY) $@
 
 $(BENCH_READY): $(VENV_READY) pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[peers]'

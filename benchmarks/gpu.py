@@ -1,7 +1,8 @@
 """`python -m benchmarks.gpu`: jlstm on a GPU, checked and timed against its peers, under 8 minutes.
 
 Every entrant runs in a process of its own. A case is compiled by all of them at once, then they
-take turns, several rounds, and the best time of each counts. Results are written after each case.
+take turns, several rounds. What one of them cannot do is recorded, and the others go on. Results
+are written after every measurement.
 """
 
 from __future__ import annotations
@@ -11,129 +12,107 @@ import json
 import os
 import re
 import time
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-from benchmarks.gpu_report import write_report
-from benchmarks.gpu_worker import ENTRANTS
-from benchmarks.machine import machine
-from benchmarks.shapes import GPU_SHAPES, KINDS, TOY, Shape
-from benchmarks.workers import Worker
+from benchmarks.gpu_checks import CHECKS
+from benchmarks.gpu_entrants import ENTRANTS, Case, cases, implementations, missing
+from benchmarks.gpu_report import failed, write_report
+from benchmarks.gpu_team import Team
+from benchmarks.machine import driver, machine
+from benchmarks.shapes import KINDS, TOY, Shape
 
-RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("jax", "jaxlib", "torch", "flax", "dm-haiku", "numpy")
-PATIENCE = 60  # seconds that a job may take before its process is ended
-
-
-class Case(NamedTuple):
-    """What is timed."""
-
-    name: str
-    shape: Shape
-    dtype: str
-    kind: str
+ROOT = Path(__file__).parents[1]
+SMALL = Shape(8, 12, 64, 128)  # of the checks of what is timed
+DEVICE_CALLS = 3  # under the profiler
+CHECKS_SHARE = 0.35  # of all minutes, at most
+AS_TIMED = {f"as timed: {kind}": kind for kind in KINDS}
+ALL_CHECKS = [*AS_TIMED, *CHECKS]  # those first without which a time means nothing
 
 
-class Workers:
-    """One process an entrant, started again where it has ended."""
-
-    def __init__(self):
-        """Start none yet."""
-        self.running: dict[str, Worker] = {}
-
-    def of(self, name: str, key: str = "") -> Worker:
-        """The worker of that entrant; one a key."""
-        found = self.running.get(name + key)
-        if found is None or found.process.poll() is not None:
-            # Several processes share the memory of one GPU: none may take it all.
-            found = self.running[name + key] = Worker(
-                name, module="benchmarks.gpu_worker", XLA_PYTHON_CLIENT_PREALLOCATE="false"
-            )
-        return found
-
-    def stop(self) -> None:
-        """End all processes."""
-        for worker in self.running.values():
-            worker.stop()
-        self.running.clear()
-
-
-def cases(toy: bool) -> list[Case]:
-    """From the most wanted to the least: a run that ends early has the first ones."""
-    dtypes = ("bfloat16", "float32", "float16")
-    if toy:
-        return [Case("toy", TOY, dtype, kind) for kind in KINDS for dtype in dtypes[:2]]
-    main = [Case(KINDS[0], GPU_SHAPES["FlashRNN"], dtype, KINDS[0]) for dtype in dtypes]
-    kinds = [Case(k, GPU_SHAPES["FlashRNN"], d, k) for k in KINDS[1:] for d in dtypes[:2]]
-    rest = [name for name in GPU_SHAPES if name != "FlashRNN"]
-    shapes = [Case(name, GPU_SHAPES[name], d, KINDS[0]) for name in rest for d in dtypes[:2]]
-    return [case._replace(name=f"FlashRNN, {case.name}") for case in main + kinds] + shapes
-
-
-def check(workers: Workers, names: list[str]) -> dict:
-    """Every implementation of jlstm against float64; the default under every transformation."""
-    jobs = [
-        (name, dtype)
-        for name in names
-        if ENTRANTS[name].module == "jlstm" and not ENTRANTS[name].graphs
-        for dtype in ENTRANTS[name].dtypes
-    ]
-    for name, dtype in jobs:
-        job = {"what": "check", "dtype": dtype, "matrix": True}
-        workers.of(name, dtype).tell(**job)
-    found = {f"{name}, {d}": workers.of(name, d).hear(4 * PATIENCE) for name, d in jobs}
-    workers.stop()
-    return found
+def check(
+    team: Team, names: list[str], found: dict, save: Callable, end: float, options: Any
+) -> None:
+    """The calls that are timed, of everybody, and the implementations of jlstm, against float64."""
+    everybody = [(n, d) for n in names for d in ENTRANTS[n].dtypes[: 1 if options.toy else None]]
+    ours = [key for key in everybody if key[0] in implementations(names)]
+    shape = TOY if options.toy else SMALL
+    for name in options.checks:
+        if time.monotonic() > end:
+            answers = {key: {"left out": "no time"} for key in ours}
+        elif name in CHECKS:
+            job = {"what": "check", "name": name}
+            answers = team.all({key: job | {"dtype": key[1]} for key in ours})
+        else:
+            job = {"what": "agrees", "shape": shape, "kind": AS_TIMED[name]}
+            able = [key for key in everybody if AS_TIMED[name] in ENTRANTS[key[0]].kinds]
+            answers = team.all({key: job | {"dtype": key[1]} for key in able})
+        for key, answer in answers.items():
+            found.setdefault(", ".join(key), {})[name] = answer
+        save()
+    team.stop()
 
 
 def measure(
-    workers: Workers, names: list[str], case: Case, rounds: int, seconds: float
-) -> dict[str, dict]:
-    """The best time of each in milliseconds, forward and training; and why others have none."""
-    job = {"shape": case.shape, "dtype": case.dtype, "kind": case.kind}
-    errors: dict[str, str] = {}
-    for name in names:
-        workers.of(name).tell(what="prepare", **job)
-    for name in names:
-        answer = workers.of(name).hear(PATIENCE)
+    team: Team, names: list[str], case: Case, found: dict, save: Callable, options: Any
+) -> None:
+    """Milliseconds of every round, forward and training; and why others have none."""
+    able = [
+        name
+        for name in names
+        if case.dtype in ENTRANTS[name].dtypes and case.kind in ENTRANTS[name].kinds
+    ]
+    job = {"what": "prepare", "shape": case.shape, "dtype": case.dtype, "kind": case.kind}
+    answers = team.all({(name, ""): job for name in able})
+    errors = {name: a["error"] for (name, _), a in answers.items() if "error" in a}
+    found |= {"forward": {}, "train": {}, "device": {}, "errors": errors}
+
+    def ask(name: str, **job: Any) -> dict:
+        answer = team.ask(name, **job)
         if "error" in answer:
             errors[name] = answer["error"]
-    found: dict[str, dict] = {"forward": {}, "train": {}, "errors": errors}
-    for _ in range(rounds):
-        for what in ("forward", "train"):
-            for name in [name for name in names if name not in errors]:
-                worker = workers.of(name)
-                worker.tell(what=what, seconds=seconds)
-                answer = worker.hear(PATIENCE)
+        return answer
+
+    for _ in range(options.rounds):
+        for call in ("forward", "train"):
+            for name in [name for name in able if name not in errors]:
+                answer = ask(name, what="time", call=call, seconds=options.seconds)
                 if "ms" in answer:
-                    best = min(answer["ms"], found[what].get(name, float("inf")))
-                    found[what][name] = best
-                else:
-                    errors[name] = answer["error"]
-    return found
+                    found[call].setdefault(name, []).append(answer["ms"])
+                    save()
+    if case.kind != KINDS[0] or case.name not in ("FlashRNN", "toy"):
+        return  # the two clocks are compared at one shape, as the profiler takes its time
+    for call in ("forward", "train"):
+        for name in [name for name in able if name not in errors]:
+            answer = team.ask(name, what="device", call=call, count=DEVICE_CALLS)
+            found["device"].setdefault(name, {})[call] = answer
+            save()
 
 
-def where(workers: Workers, name: str, toy: bool) -> dict:
+def where(team: Team, name: str, toy: bool) -> dict:
     """The device, the versions, and what the chip reaches by itself."""
-    worker = workers.of(name)
-    worker.tell(what="ceilings", megabytes=2 if toy else 1024)
-    ceilings = worker.hear(PATIENCE)
-    if "error" in ceilings:
-        raise SystemExit(f"the device cannot be measured: {ceilings['error']}")
-    packages = [name for name in PACKAGES if _version(name)]
-    found = machine(len(os.sched_getaffinity(0)), packages) | {"device": ceilings.pop("device")}
-    return {"machine": found, "ceilings": ceilings}
+    chip = team.ask(name, what="chip")
+    if "error" in chip:
+        raise SystemExit(f"there is no device: {chip['error']}")
+    if chip["device"] == "cpu" and not toy:
+        raise SystemExit("there is no GPU here; --toy runs everything at a small size on a CPU")
+    sizes = {"megabytes": 2, "size": 256} if toy else {"megabytes": 1024, "size": 8192}
+    reached = team.ask(name, what="ceilings", **sizes)
+    left_out = {}
+    if "error" in reached:  # times are worth having without a limit beside them
+        left_out["the limit"], reached = reached["error"], {}
+    names = {d.metadata["Name"] or "" for d in metadata.distributions()}
+    wanted = {"jax", "jaxlib", "torch", "flax", "dm-haiku", "numpy"}
+    packages = sorted(n for n in names if n in wanted or n.startswith(("nvidia-", "jax-cuda")))
+    found = machine(len(os.sched_getaffinity(0)), packages)
+    left_out |= {n: f"{missing(n)} is not installed" for n in ENTRANTS if missing(n)}
+    found |= chip | {"driver": driver()}
+    return {"machine": found, "ceilings": reached, "left out": left_out, "checks": {}, "times": []}
 
 
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def save(results: dict, path: Path) -> None:
+def write(results: dict, path: Path) -> None:
     """Whole, or as it was."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
@@ -141,47 +120,80 @@ def save(results: dict, path: Path) -> None:
     part.replace(path)
 
 
+def run(options: argparse.Namespace, names: list[str]) -> tuple[dict, Path]:
+    """Check and time, until all is done or the minutes are over."""
+    start = time.monotonic()
+    end = start + 60 * options.minutes
+    team = Team()
+    try:
+        results = where(team, names[0], options.toy)
+    except SystemExit:
+        team.stop()
+        raise
+    slug = re.sub(r"[^a-z0-9]+", "-", results["machine"]["device"].lower()).strip("-")
+    folder = ROOT / "runs" if options.toy else ROOT / "benchmarks" / "results"
+    out = options.out or folder / f"gpu-{slug}{'-toy' * options.toy}.json"
+    if options.more and out.exists():
+        earlier = json.loads(out.read_text())
+        results["checks"] = earlier["checks"]
+        results["times"] = [case for case in earlier["times"] if case.get("complete")]
+    done = {Case(*(found[name] for name in Case._fields)).label for found in results["times"]}
+    wanted = [case for case in cases(options.toy) if options.only in case.label]
+
+    def save() -> None:
+        results["seconds"] = round(time.monotonic() - start)
+        write(results, out)
+
+    try:
+        if options.checks:
+            latest = start + 60 * options.minutes * CHECKS_SHARE
+            check(team, names, results["checks"], save, latest, options)
+            print(
+                f"{results['seconds']} s: checked, failed: {failed(results) or 'none'}", flush=True
+            )
+        for case in [case for case in wanted if case.label not in done]:
+            if time.monotonic() > end:
+                results["left out"][case.label] = "no time"
+                continue
+            found: dict[str, Any] = case._asdict()
+            results["times"].append(found)
+            measure(team, names, case, found, save, options)
+            found["complete"] = True
+            best = {name: round(min(ms), 4) for name, ms in found["train"].items()}
+            print(f"{results['seconds']} s: {case.label}", best, flush=True)
+    finally:
+        team.stop()
+        save()
+    return results, out
+
+
 def main() -> None:
-    """Check, time, and write what there is after every case."""
+    """Run what is asked for, and report."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--minutes", type=float, default=7.0, help="no case is begun after them")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each entrant")
-    parser.add_argument("--seconds", type=float, default=0.1, help="of one turn")
-    parser.add_argument("--entrants", nargs="*", choices=ENTRANTS, default=list(ENTRANTS))
-    parser.add_argument("--no-checks", action="store_true", help="times alone")
-    parser.add_argument("--toy", action="store_true", help="small sizes, on any device")
+    parser.add_argument("--seconds", type=float, default=0.05, help="of one turn")
+    parser.add_argument("--entrants", nargs="+", choices=ENTRANTS, default=list(ENTRANTS))
+    parser.add_argument("--checks", nargs="*", choices=ALL_CHECKS, default=ALL_CHECKS)
+    parser.add_argument("--only", default="", help="cases with this in their name: 'ragged'")
+    parser.add_argument("--more", action="store_true", help="time what earlier results lack")
+    parser.add_argument("--toy", action="store_true", help="small sizes, on any device, into runs/")
     parser.add_argument("--out", type=Path, help="results; else results/gpu-DEVICE.json")
     parser.add_argument("--render", type=Path, help="results to draw again, without a run")
     options = parser.parse_args()
     if options.render:
-        return write_report(options.render)
-    end = time.monotonic() + 60 * options.minutes
-    workers = Workers()
-    results = where(workers, options.entrants[0], options.toy)
-    device = results["machine"]["device"]
-    if device == "cpu" and not options.toy:
-        workers.stop()
-        raise SystemExit("there is no GPU here; --toy runs everything at a small size on a CPU")
-    slug = re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")
-    out = options.out or RESULTS / f"gpu-{slug}.json"
-    try:
-        if not options.no_checks:
-            results["checks"] = check(workers, options.entrants)
-            save(results, out)
-        results["times"] = []
-        for case in cases(options.toy):
-            if time.monotonic() > end:
-                results["left out"] = [*results.get("left out", []), list(case)]
-                continue
-            found = measure(workers, options.entrants, case, options.rounds, options.seconds)
-            results["times"].append(case._asdict() | {"shape": list(case.shape)} | found)
-            save(results, out)
-            print(case.name, case.dtype, json.dumps(found["train"]), flush=True)
-    finally:
-        workers.stop()
-        save(results, out)
-    write_report(out)
-    return None
+        write_report(options.render)
+        return
+    names = []
+    for name in options.entrants:
+        if missing(name):
+            print(f"{name} is left out: {missing(name)} is not installed", flush=True)
+        else:
+            names.append(name)
+    results, out = run(options, names)
+    print(write_report(out), flush=True)
+    if failed(results):
+        raise SystemExit("some checks failed: " + ", ".join(failed(results)))
 
 
 if __name__ == "__main__":

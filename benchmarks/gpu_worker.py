@@ -1,146 +1,128 @@
-"""A process that times one entrant on the GPU: `python -m benchmarks.gpu_worker ENTRANT`.
+"""A process that checks and times one entrant on the GPU: `python -m benchmarks.gpu_worker NAME`.
 
-Jobs are lines, as those of `benchmarks.worker`. "prepare" makes and compiles the calls of a case,
-"forward" and "train" time them, "check" compares jlstm with float64, "ceilings" measures the chip.
+Jobs are lines, as those of `benchmarks.worker`; JOBS has what they ask for.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
-import time
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
-from benchmarks.shapes import Shape, make_problem
+import numpy as np
+
+from benchmarks.gpu_entrants import ENTRANTS, Case, Entrant
+from benchmarks.gpu_timing import ceilings, prepare, stream_time
+from benchmarks.shapes import Problem, Shape, make_problem
 from benchmarks.worker import serve
-
-
-class Entrant(NamedTuple):
-    """Who is timed: a module of `benchmarks.peers`, and how it is asked."""
-
-    module: str
-    options: Mapping[str, Any] = MappingProxyType({})
-    dtypes: tuple[str, ...] = ("float32", "bfloat16")
-    graphs: bool = False  # loops as CUDA graphs
-
-
-ENTRANTS = {
-    "jlstm": Entrant("jlstm"),
-    "jlstm, CUDA graphs": Entrant("jlstm", graphs=True),
-    "jlstm, scan": Entrant("jlstm", {"implementation": "scan"}),
-    "jlstm, cudnn": Entrant("jlstm", {"implementation": "cudnn"}, ("float32",)),
-    "PyTorch": Entrant("torch", dtypes=("float32", "bfloat16", "float16")),
-    "jax.experimental.rnn": Entrant("experimental_rnn", dtypes=("float32",)),
-    "Flax linen": Entrant("linen"),
-    "Haiku": Entrant("haiku"),
-}
 
 
 def main() -> None:
     """Answer jobs about one entrant."""
     entrant = ENTRANTS[sys.argv[1]]
     made: dict[str, Any] = {}
-
-    def answer(job: dict) -> dict:
-        what = job["what"]
-        if what == "check":
-            from benchmarks.gpu_checks import checks
-
-            implementation = entrant.options.get("implementation")
-            return checks(implementation, job["dtype"], job["matrix"])
-        if what == "ceilings":
-            return ceilings(job["megabytes"])
-        if what == "prepare":
-            made.clear()  # the last case, before this one takes its memory
-            made["calls"], made["wait"] = _calls(
-                entrant, Shape(*job["shape"]), job["dtype"], job["kind"]
-            )
-            return {}
-        return {"ms": stream_time(made["calls"][what], made["wait"], job["seconds"])}
-
-    serve(answer)
+    serve(lambda job: JOBS[job.pop("what")](entrant, made, **job))
 
 
-def stream_time(call: Callable, wait: Callable, seconds: float) -> float:
-    """Milliseconds of one call among many that the device is given without a pause.
-
-    The host waits once, at the end: what it does between calls is in the time only where the
-    device is faster than it.
-    """
-    call()
-    wait()
-    start = time.perf_counter()
-    call()
-    wait()
-    once = time.perf_counter() - start
-    count = max(2, min(200, int(seconds / max(once, 1e-6))))
-    start = time.perf_counter()
-    for _ in range(count):
-        call()
-    wait()
-    return 1e3 * (time.perf_counter() - start) / count
-
-
-def ceilings(megabytes: int) -> dict:
-    """What the chip itself reaches: a large copy, and a large matrix product of each dtype."""
+def _chip(entrant: Entrant, made: dict) -> dict:
     import jax
-    import jax.numpy as jnp
 
-    def seconds(function: Callable, *args: Any) -> float:
-        run = jax.jit(function).lower(*args).compile()
-        kept: list = []
-
-        def call() -> None:
-            kept[:] = [run(*args)]
-
-        times = [stream_time(call, lambda: jax.block_until_ready(kept), 0.2) for _ in range(3)]
-        return min(times) / 1e3
-
-    floats = megabytes * 2**18
-    found: dict[str, Any] = {"device": jax.devices()[0].device_kind}
-    found |= {"GB/s": 8 * floats / seconds(lambda a: a + 1, jnp.zeros(floats)) / 1e9}
-    size = 8192 if megabytes > 64 else 256
-    for dtype in ("float32", "bfloat16", "float16"):
-        a = jax.random.normal(jax.random.key(0), (size, size), dtype)
-        found[f"TFLOP/s, {dtype}"] = 2 * size**3 / seconds(jnp.matmul, a, a) / 1e12
-    return found
+    device = jax.devices()[0]
+    platform = " ".join(device.client.platform_version.split())
+    return {"device": device.device_kind, "platform": platform}
 
 
-def _calls(entrant: Entrant, shape: Shape, dtype: str, kind: str) -> tuple[dict, Callable]:
-    """Calls by name, compiled, which return at once; and what waits for the last of them."""
-    if dtype not in entrant.dtypes:
-        raise TypeError(f"it does not compute in {dtype}")
+def _ceilings(entrant: Entrant, made: dict, megabytes: int, size: int) -> dict:
+    return ceilings(megabytes, size)
+
+
+def _check(entrant: Entrant, made: dict, name: str, dtype: str) -> dict:
+    from benchmarks.gpu_checks import check
+
+    return check(name, entrant.options.get("implementation"), dtype)
+
+
+def _agrees(entrant: Entrant, made: dict, shape: list, dtype: str, kind: str) -> dict:
+    """Whether what is timed is the layer: `hs` and the gradient of `xs`, from the timed calls."""
+    import jax
+
+    from benchmarks.gpu_checks import largest_error, tolerance
+
     module = importlib.import_module(f"benchmarks.peers.{entrant.module}")
-    if hasattr(module, "streams"):
-        calls, wait = module.streams(make_problem(shape, kind=kind), dtype)
-        for call in calls.values():
-            call()
-        wait()
-        return calls, wait
-    import jax
-    import jax.numpy as jnp
+    case = Case("", Shape(*shape), dtype, kind)
+    jax.config.update("jax_default_matmul_precision", "highest")  # in all threads
+    if hasattr(module, "without_tf32"):
+        module.without_tf32()
+    calls = prepare(entrant, case).named
+    found, gradients = calls["forward"](), calls["train"]()
+    of_xs = gradients[module.XS if hasattr(module, "XS") else 1]
+    found, of_xs = (to_numpy(a, getattr(module, "BATCH_MAJOR", False)) for a in (found, of_xs))
+    problem = make_problem(case.shape, dtype=jax.numpy.dtype(dtype), kind=kind)
+    hs, d_xs = expected(problem)
+    if problem.lengths is None:
+        errors = [largest_error(found, hs), largest_error(of_xs, d_xs, least=1e-30)]
+    else:  # what others show past the lengths differs, and with it the loss
+        valid = np.arange(case.shape.time)[:, None] < problem.lengths
+        errors = [largest_error(found[valid], hs[valid])]
+    return {"difference": max(errors), "tolerance": tolerance(dtype, "gradients")}
 
-    import jlstm.gpu
-    from benchmarks.layer_calls import layer_functions
 
-    problem = make_problem(shape, dtype=jnp.dtype(dtype), kind=kind)
-    functions, args = layer_functions(module, problem, **entrant.options)
-    kept: dict[str, Any] = {}
+def expected(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+    """`hs` and the gradient of `mean(hs**2)` by `xs`, of the whole problem, in float64."""
+    from tests.reference import lstm, lstm_vjp
 
-    def compiled(function: Callable) -> Callable:
-        options = dict(jlstm.gpu.COMPILER_OPTIONS) if entrant.graphs else None
-        run = jax.jit(function, compiler_options=options).lower(*args).compile()
+    def run(weights: Any, xs: np.ndarray, reverse: bool = False) -> np.ndarray:
+        return lstm(weights, None, xs, problem.lengths, reverse=reverse)[1]
 
-        def call() -> None:
-            kept["last"] = run(*args)
+    def back(weights: Any, xs: np.ndarray, d_hs: np.ndarray, reverse: bool = False) -> np.ndarray:
+        zeros = np.zeros(d_hs.shape[1:])
+        cotangents = ((zeros, zeros), d_hs)
+        return lstm_vjp(weights, None, xs, cotangents, problem.lengths, reverse=reverse)["xs"]
 
-        return call
+    first, xs, other = problem[:3], problem.xs, problem.other
+    hs = run(first, xs)
+    if other is None:
+        return hs, back(first, xs, 2 * hs / hs.size)
+    if problem.kind == "two layers":
+        above = run(other, hs)
+        return above, back(first, xs, back(other, hs, 2 * above / above.size))
+    both = np.concatenate([hs, run(other, xs, reverse=True)], -1)
+    there, again = np.split(2 * both / both.size, 2, -1)
+    return both, back(first, xs, there) + back(other, xs, again, reverse=True)
 
-    calls = {name: compiled(function) for name, function in functions.items()}
-    return calls, lambda: jax.block_until_ready(kept)
 
+def to_numpy(a: Any, batch_major: bool) -> np.ndarray:
+    """A tensor of PyTorch or an array of JAX in float64, time first."""
+    a = a.detach().double().cpu().numpy() if hasattr(a, "detach") else a
+    a = np.asarray(a, np.float64)
+    return a.swapaxes(0, 1) if batch_major else a
+
+
+def _prepare(entrant: Entrant, made: dict, shape: list, dtype: str, kind: str) -> dict:
+    made.clear()  # the last case, before this one takes its memory
+    made["calls"] = prepare(entrant, Case("", Shape(*shape), dtype, kind))
+    return {}
+
+
+def _time(entrant: Entrant, made: dict, call: str, seconds: float) -> dict:
+    calls = made["calls"]
+    return {"ms": stream_time(calls.named[call], calls.wait, seconds)}
+
+
+def _device(entrant: Entrant, made: dict, call: str, count: int) -> dict:
+    calls = made["calls"]
+    return calls.device_times(calls.named[call], count)
+
+
+JOBS = {
+    "chip": _chip,  # which device there is
+    "ceilings": _ceilings,  # what it reaches by itself
+    "check": _check,  # one check of `gpu_checks`
+    "agrees": _agrees,  # the calls that are timed, against float64
+    "prepare": _prepare,  # make and compile the calls of a case
+    "time": _time,  # one of them, in a stream
+    "device": _device,  # one of them, by the device's clock
+}
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,8 @@
 """The machine that figures belong to."""
 
 import platform
+import shutil
+import subprocess
 import time
 from collections.abc import Sequence
 from importlib import metadata
@@ -20,3 +22,16 @@ def machine(cores: int, packages: Sequence[str]) -> dict:
         "date": time.strftime("%Y-%m-%d"),
         "packages": {name: metadata.version(name) for name in packages},
     }
+
+
+def driver() -> str:
+    """What NVIDIA's own tool says of the first GPU, if there is one."""
+    if not shutil.which("nvidia-smi"):
+        return ""
+    query = "--query-gpu=name,driver_version,power.limit,clocks.max.sm"
+    command = ["nvidia-smi", query, "--format=csv,noheader"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return said.stdout.strip().partition("\n")[0]

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 
 from benchmarks.shapes import Shape
@@ -17,9 +18,10 @@ class Worker:
 
     def __init__(self, *args: str, module: str = "benchmarks.worker", **environment: str):
         """Start the process."""
+        self.said = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, *args], env=os.environ | environment,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said, text=True,
         )  # fmt: skip
 
     def ask(self, **job) -> dict:
@@ -36,18 +38,27 @@ class Worker:
     def hear(self, seconds: float | None = None) -> dict:
         """The answer to the oldest job that was sent; a process that lets one wait is ended."""
         assert self.process.stdout is not None
-        alarm = threading.Timer(seconds or threading.TIMEOUT_MAX, self.process.kill)
+        alarm = threading.Timer(
+            threading.TIMEOUT_MAX if seconds is None else seconds, self.process.kill
+        )
         alarm.start()
         line = self.process.stdout.readline()
         alarm.cancel()
-        return json.loads(line) if line else {"error": "the process ended"}
+        return json.loads(line) if line else {"error": f"the process ended: {self.last_words()}"}
 
-    def stop(self) -> None:
+    def last_words(self) -> str:
+        """The end of what the process wrote to stderr."""
+        self.said.seek(0)
+        lines = self.said.read().decode(errors="replace").strip().splitlines()
+        return " / ".join(lines[-3:])[-600:]
+
+    def stop(self, seconds: float = 20) -> None:
         """End the process, which has nothing left to answer."""
         with contextlib.suppress(BrokenPipeError, subprocess.TimeoutExpired):
-            self.process.communicate(timeout=20)
+            self.process.communicate(timeout=seconds)
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()
+        self.said.close()
 
 
 class Bench:

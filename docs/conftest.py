@@ -7,4 +7,6 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 LIBRARIES = ("torch", "flax", "haiku", "equinox", "keras", "onnx", "onnxruntime",
              "safetensors")  # fmt: skip
-collect_ignore = [] if all(map(find_spec, LIBRARIES)) else ["coming-from.md"]
+collect_ignore = ["_build", "conf.py", "machinery"]  # of `make docs`
+if not all(map(find_spec, LIBRARIES)):
+    collect_ignore.append("coming-from.md")

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from jax.typing import DTypeLike
     from jaxtyping import Array, PRNGKeyArray
 
+__all__ = [
+    "Initializer", "chrono", "forget_gate_bias", "glorot_uniform", "orthogonal", "torch_bias",
+    "torch_uniform", "zeros",
+]  # fmt: skip
+
 Initializer: TypeAlias = Callable[[Any, tuple[int, ...], Any], Any]
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from jax.typing import DTypeLike
     from jaxtyping import Array, Bool, Float, Int, PyTree
 
+__all__ = ["LSTM", "Stack"]
+
 
 class Stack(nnx.Module):
     """Layers of any kind as a module, weights that were trained elsewhere for instance.

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
     from jlstm.scan import Step
 
+__all__ = [
+    "activation_penalty", "candidate_dropout", "dropout", "expected_zoneout", "hidden_dropout",
+    "sequence_dropout", "temporal_penalty", "weight_drop", "zoneout",
+]  # fmt: skip
+
 
 def dropout(key: PRNGKeyArray, xs: Float[Array, "*axes"], rate: float) -> Float[Array, "*axes"]:
     """Every number dropped by itself (Srivastava et al. 2014).

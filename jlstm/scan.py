@@ -13,7 +13,7 @@ from jax import lax
 from jlstm.checks import check_outputs, check_step_result, is_key
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Int, PyTree
+    from jaxtyping import Array, Bool, Int, PyTree, Shaped
 
 Step = Callable[[Any, Any, Any], tuple[Any, Any]]
 
@@ -117,6 +117,15 @@ def segment_entries(
         resets, start = jnp.roll(resets, -1, axis=0), start + 1
     start = lax.expand_dims(start, range(1, resets.ndim))
     return resets & (start < (resets.shape[0] if lengths is None else lengths[None]))
+
+
+def turned(
+    a: Shaped[Array, "time *batch any"], lengths: Int[Array, "*batch"]
+) -> Shaped[Array, "time *batch any"]:
+    """Each sequence from its last valid step to its first; done twice, it is as it was."""
+    step = lax.expand_dims(jnp.arange(a.shape[0]), range(1, lengths.ndim + 1))
+    source = jnp.where(step < lengths[None], lengths[None] - 1 - step, step)
+    return jnp.take_along_axis(a, lax.expand_dims(source, range(source.ndim, a.ndim)), axis=0)
 
 
 def sum_gradients_in_float32(step: Step, params: PyTree) -> tuple[Step, PyTree]:

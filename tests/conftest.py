@@ -1,13 +1,25 @@
-"""Set-up of every test: four CPU devices, and hypothesis profiles."""
+"""Set-up of every test: four CPU devices, programs compiled once, and hypothesis profiles."""
 
 import os
+from pathlib import Path
 
 import jax
 import pytest
 from hypothesis import HealthCheck, settings
 
-jax.config.update("jax_num_cpu_devices", 4)
-os.environ["JAX_NUM_CPU_DEVICES"] = "4"  # of the processes that tests start
+# Most of the time goes into compiling small programs, the same ones in many tests and processes:
+# they are kept in a folder, and not optimised, which takes longer than they run. The slow tests
+# run them as users do: `make test-slow` sets XLA_FLAGS to nothing.
+SETTINGS = {
+    "jax_num_cpu_devices": 4,
+    "jax_compilation_cache_dir": str(Path(__file__).parents[1] / ".pytest_cache" / "programs"),
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+    "jax_persistent_cache_min_entry_size_bytes": -1,
+}
+for name, value in SETTINGS.items():
+    jax.config.update(name, value)
+    os.environ[name.upper()] = str(value)  # of the processes that tests start
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 # One fixed set of examples, so that a failure on one machine is a failure on all; the slow tests
 # draw more. A first example compiles, so there is no deadline.

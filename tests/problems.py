@@ -1,14 +1,10 @@
-"""Random problems for the tests, and how far a result may lie from the oracle.
-
-Shapes are drawn from small sets, so that examples share compiled programs.
-"""
+"""Random problems for the tests, and how far a result may lie from the oracle."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hypothesis import strategies as st
 
 import jlstm
 
@@ -72,22 +68,6 @@ def make_problem(
             (normal(*batch, hidden), normal(*batch, hidden)),
             normal(time, *batch, hidden),
         ),
-    )
-
-
-def problems():
-    """Random problems of every kind of call."""
-    return st.builds(
-        make_problem,
-        seed=st.integers(0, 2**32 - 1),
-        time=st.sampled_from([0, 1, 2, 7]),
-        batch=st.sampled_from([(), (1,), (3,), (2, 3)]),
-        sizes=st.sampled_from([(1, 1), (4, 5)]),
-        state=st.booleans(),
-        lengths=st.booleans(),
-        resets=st.booleans(),
-        reset_state=st.booleans(),
-        reverse=st.booleans(),
     )
 
 

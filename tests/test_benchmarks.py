@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks import report, scaling
 from benchmarks.shapes import SHAPES
+from jlstm.recurrence import RULES
 
 RESULTS = report.README.parent / "benchmarks" / "results" / "cpu.json"
 
@@ -39,6 +40,14 @@ def test_every_shape_and_every_peer_was_measured(results):
             assert set(report.one_device(times)) == {"jlstm", *report.JAX_PEERS}
         assert "torch" in found["train"]
         assert {"torch", "onnxruntime"} <= set(found["forward"])
+
+
+def test_what_was_measured_for_the_default_is_in_the_results(results):
+    spans = []
+    for call in ("train", "forward"):
+        each = [found[call]["scan"] / found[call]["jlstm"] for found in results["table"].values()]
+        spans.append(f"{min(each):.2f} to {max(each):.2f} times")
+    assert f"training {spans[0]} as fast, forward {spans[1]}" in RULES["cpu"].measured
 
 
 def test_everybody_at_their_best():

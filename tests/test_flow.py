@@ -117,6 +117,7 @@ def test_in_float32_norms_are_right_where_their_squares_are_none():
     assert jlstm.gradient_norms(*half).h.dtype == jnp.float32
 
 
+@pytest.mark.slow
 def test_norms_under_transformations(x64):
     params, state, xs = draw("lstm")
     run = functools.partial(jlstm.gradient_norms, params)

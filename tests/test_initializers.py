@@ -44,7 +44,10 @@ def test_torch_weights_and_bias():
 
 
 def test_chrono_covers_the_time_scales():
-    params = jlstm.init_params(jax.random.key(0), 3, 2000, bias_init=init.chrono(100))
+    zeros = jax.nn.initializers.zeros
+    params = jlstm.init_params(
+        jax.random.key(0), 3, 2000, recurrent_init=zeros, bias_init=init.chrono(100)
+    )
     i, f, g, o = gates_of(params.bias)
     np.testing.assert_array_equal(i, -f)
     assert not g.any()

@@ -88,7 +88,9 @@ def test_the_tree_in_the_readme_is_true():
     tree = readme.partition("## What is where")[2].partition("\n## ")[0]
     named = {word.strip(",") for word in tree.split() if word.strip(",").endswith(".py")}
     there = {p.name for p in modules("jlstm") + modules("train") if not p.name.startswith("__")}
-    assert named == there | {"reference.py", "reference_cells.py"}
+    assert there <= named
+    beside = [p for folder in ("tables", "tests", "docs") for p in (ROOT / folder).rglob("*.py")]
+    assert named <= there | {p.name for p in beside}
 
 
 def test_the_package_is_typed():

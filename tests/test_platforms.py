@@ -11,6 +11,7 @@ import jlstm
 from jlstm import primitive
 from jlstm.backward import Masks
 from jlstm.derivative import Inputs, Known, cotangents
+from jlstm.recurrence import RULES
 from jlstm.types import LSTMGates
 from tests.conftest import quick
 from tests.problems import assert_close, make_problem, tolerance, vjp
@@ -61,6 +62,23 @@ def test_one_exported_program_holds_both_and_each_platform_runs_its_own():
     assert f"tensor<4x2x{4 * HIDDEN}xf32>" in text
     close = tolerance(jnp.float32)
     assert_close(program.call(tuple(params), xs), loss(params, xs), close)
+
+
+@pytest.mark.parametrize("platform", quick([*RULES], {"cuda"}))
+def test_none_is_what_the_table_says_and_has_every_transformation(platform):
+    assert set(RULES) == {"cpu", "cuda", "rocm", "tpu"}
+    assert {rule.implementation for rule in RULES.values()} <= {"fused", "scan"}
+    params = jlstm.init_params(jax.random.key(0), 2, 4)
+    xs = jnp.ones((6, 3, 2))
+
+    def lowered(implementation):
+        def loss(params):
+            return (jlstm.lstm_scan(params, None, xs, implementation=implementation)[1] ** 2).sum()
+
+        return jax.jit(jax.grad(loss)).trace(params).lower(lowering_platforms=(platform,)).as_text()
+
+    assert lowered(None) == lowered(RULES[platform].implementation)
+    assert lowered(None) != lowered("scan")
 
 
 @pytest.fixture

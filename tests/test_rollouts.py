@@ -98,6 +98,7 @@ def test_returns_stop_at_the_end_of_an_episode():
     assert_close(found[:, 0], jnp.array([gamma, 1, 2 * gamma**2, 2 * gamma]), 1e-6)
 
 
+@pytest.mark.slow
 def test_the_policy_learns_to_remember():
     _, shares = recurrent_policy.train(jax.random.key(1), 250)
     assert sum(shares[-20:]) / 20 > 0.95

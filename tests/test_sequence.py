@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 
 import jlstm
-from tests.problems import Problem, assert_close, make_problem, problems, tolerance, vjp
+from tests.problems import Problem, assert_close, make_problem, tolerance, vjp
 from tests.reference import lstm, lstm_vjp
+from tests.strategies import problems
 
 SAVES = ["gates", "states", 1, 3, 5, 100, np.int64(4)]
 

@@ -7,6 +7,8 @@ imports neither.
 import subprocess
 import sys
 
+import pytest
+
 CALLS = """
 import typing
 
@@ -42,6 +44,7 @@ except jaxtyping.TypeCheckError:
 """
 
 
+@pytest.mark.slow
 def test_annotations_are_true():
     result = subprocess.run(
         [sys.executable, "-c", CALLS], capture_output=True, text=True, timeout=300, check=False

@@ -121,6 +121,7 @@ def test_truncated_cuts_extras(steps):
     assert_close(found, jlstm.stack_scan(layers, None, xs, **options), 1e-6)
 
 
+@pytest.mark.slow
 def test_truncated_sums_sixteen_bits_in_float32():
     params = jlstm.init_params(jax.random.key(0), 3, 8, dtype=jnp.bfloat16)
     xs = jax.random.normal(jax.random.key(1), (2048, 3), jnp.bfloat16)

@@ -6,8 +6,11 @@ import jax.numpy as jnp
 import jlstm
 
 
-def layer(problem, save="gates", implementation=None):
-    """`(params, apply)` with `apply(params, xs) -> hs`, time-major."""
+def layer(problem, save="gates", implementation=None, one_loop=False):
+    """`(params, apply)` with `apply(params, xs) -> hs`, time-major.
+
+    `one_loop` is of a layer in both directions.
+    """
     params = jlstm.LSTMParams(*map(jnp.asarray, problem[:3]))
     options = {"save": save, "implementation": implementation, "lengths": problem.lengths}
 
@@ -17,13 +20,16 @@ def layer(problem, save="gates", implementation=None):
     def apply_stack(layers, xs):
         return jlstm.stack_scan(layers, None, xs, **options)[1]
 
+    def apply_together(layers, xs):
+        return jlstm.gpu.bidirectional_scan(*layers, None, xs, **options)[1]
+
     if problem.other is None:
         return params, apply
     other = jlstm.LSTMParams(*map(jnp.asarray, problem.other))
     layers = (
         (params, other) if problem.kind == "two layers" else (jlstm.BiLSTMParams(params, other),)
     )
-    return layers, apply_stack
+    return layers, apply_together if one_loop else apply_stack
 
 
 def step(problem):

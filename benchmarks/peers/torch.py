@@ -2,6 +2,8 @@
 
 import torch
 
+XS = 0  # where the gradient of the inputs stands in what `streams` calls "train"
+
 
 def calls(problem):
     """Calls without arguments, by name; each returns NumPy arrays."""
@@ -50,14 +52,33 @@ def streams(problem, dtype):
         return torch.nn.utils.rnn.pad_packed_sequence(lstm(packed)[0], total_length=len(leaf))[0]
 
     def forward():
+        lstm.eval()  # as one uses it: nothing is kept for a backward pass
         with torch.no_grad():
             return run()
 
     def train():
+        lstm.train()
         return torch.autograd.grad(run().float().square().mean(), weights)
 
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     return {"forward": forward, "train": train}, wait
+
+
+def device_times(call, count):
+    """Milliseconds of one call by events in the stream of the GPU."""
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    for _ in range(count):
+        call()
+    end.record()
+    torch.cuda.synchronize()
+    return {"ms": start.elapsed_time(end) / count}
+
+
+def without_tf32():
+    """Products of float32 as they are written, for a comparison with float64."""
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def step(problem):

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from jlstm.gpu.directions import bidirectional_scan
+
+__all__ = ["COMPILER_OPTIONS", "bidirectional_scan"]
+
 COMPILER_OPTIONS: Mapping[str, str | int] = MappingProxyType(
     {
         # XLA's own list, and the loops. The list replaces the default, it does not add to it.
@@ -16,9 +20,8 @@ COMPILER_OPTIONS: Mapping[str, str | int] = MappingProxyType(
 )
 """For `jax.jit(..., compiler_options=jlstm.gpu.COMPILER_OPTIONS)`: loops become CUDA graphs.
 
-A loop over time on a GPU is launched step by step from the host, at about 8 microseconds a step
-however small the layer is. With these options XLA records the whole loop as one CUDA graph, which
-runs on the device alone, and lets loops that do not wait for each other, as the two directions of a
-layer, run side by side. They belong to the outermost `jit`, are known to XLA of jax 0.10 to 0.12,
-and change nothing on CPU.
+A loop over time on a GPU is launched step by step from the host, at 8 to 10 microseconds a step
+however small the layer is. With these options XLA may record the whole loop as one CUDA graph,
+which runs on the device alone. They belong to the outermost `jit`, are known to XLA of jax 0.10 to
+0.12, and change nothing on CPU. What they gain was not measured yet; see `docs/gpu.md`.
 """

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from jlstm.primitive import AFTER_TIME, FIRST, WEIGHT, WHOLE, Forms, over_time
+from jlstm.primitive import AFTER_TIME, FIRST, WEIGHT, WHOLE, Forms, everywhere, over_time
 from jlstm.refusal import refuse
-from jlstm.scan import select
+from jlstm.scan import select, turned
 from jlstm.types import LSTMParams, LSTMState
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def cudnn(
     # What is left out is finite in its place: cuDNN computes with it, and 0 * NaN is NaN.
     xs = select(valid, xs, jnp.zeros_like(xs))
     finite = select(lengths > 0, (h, c), (jnp.zeros_like(h), jnp.zeros_like(c)))
-    ends = _run(weights, *finite, _turned(xs, steps) if reverse else xs, steps)
-    hs = _turned(ends[2], steps) if reverse else ends[2]
+    ends = _run(weights, *finite, turned(xs, steps) if reverse else xs, steps)
+    hs = turned(ends[2], steps) if reverse else ends[2]
     h, c = select(lengths > 0, ends[:2], (h, c))
     return LSTMState(h, c), select(valid, hs, jnp.zeros_like(hs))
 
@@ -89,13 +89,6 @@ def _packed(params: LSTMParams | ProjectedParams) -> Float[Array, "numbers"]:
     return to_cudnn((jax.tree.map(lambda p: jnp.asarray(p, jnp.float32), params),))
 
 
-def _turned(a: Float[Array, "time *batch any"], lengths: Int[Array, "*batch"]) -> Array:
-    """Each sequence from its last valid step to its first; done twice, it is as it was."""
-    step = lax.expand_dims(jnp.arange(a.shape[0]), range(1, a.ndim - 1))
-    source = jnp.where(step < lengths[None], lengths[None] - 1 - step, step)
-    return jnp.take_along_axis(a, source[..., None], axis=0)
-
-
 @jax.custom_jvp
 def _run(
     weights: Array, h: Array, c: Array, xs: Array, lengths: Array
@@ -107,6 +100,7 @@ def _run(
 @partial(_run.defjvp, symbolic_zeros=True)
 def _rule(primals: tuple, moves: tuple) -> tuple:
     h_out, c_out, hs, kept = _bind_forward(*primals)
+    # Weights that stand still are no operand: under `vmap` each example would have its gradient.
     still = isinstance(moves[0], SymbolicZero)
     moving = [
         jnp.zeros_like(p) if isinstance(m, SymbolicZero) else m
@@ -124,7 +118,7 @@ def _rule(primals: tuple, moves: tuple) -> tuple:
         return refuse(NAME, PLATFORM, args, jax.eval_shape(backward, *args))
 
     moved = over_time(
-        Forms(forward_mode, forward_mode, forward_mode),
+        everywhere(forward_mode),
         (*primals, hs, kept),
         (*INPUT_AXES, FIRST, AFTER_TIME, WHOLE),
         RESULT_AXES,
@@ -138,11 +132,13 @@ def _rule(primals: tuple, moves: tuple) -> tuple:
 def _bind_forward(*args: Array) -> list[Array]:
     try:
         jax.eval_shape(_forward, *args)
-    except Exception as problem:
+    except AttributeError as problem:  # the plugin has the sizes of what cuDNN keeps
         raise ValueError(
             f"implementation={NAME!r} needs a CUDA GPU and the plugin of jax for it, "
             f"jlstm[cuda12] or jlstm[cuda13]: {problem}"
         ) from problem
+    except NotImplementedError as problem:  # a matmul precision that cuDNN does not have
+        raise ValueError(f"implementation={NAME!r}: {problem}") from problem
 
     def nowhere_else(*args: Array) -> list[Array]:
         return refuse(NAME, PLATFORM, args, jax.eval_shape(_forward, *args))

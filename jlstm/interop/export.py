@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from jax.typing import DTypeLike
     from jaxtyping import PyTree
 
+__all__ = ["load", "save", "scan", "step"]
+
 SEAL = b"jlstm export 1 "  # and a SHA-256 of all before it; `jax.export.deserialize` does not mind
 PLATFORMS = ("cpu", "cuda", "tpu")
 # Files name these types, so that whoever imports this library can load them.

@@ -73,7 +73,7 @@ def learned(init: Callable[..., Any], trials: int, budget: int, say: Say) -> Mea
 
 ROWS = tuple(
     Row(
-        f"gradient-{name}", SECTION, title, "", partial(learned, init), 5, 160_000,
+        f"gradient-{name}", SECTION, title, "", partial(learned, init), 3, 96_000,
         (2, 16_000) if name in ("rnn", "forget-1") else None,
     )
     for name, (title, init) in LAYERS.items()

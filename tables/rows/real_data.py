@@ -155,16 +155,16 @@ ROWS = (
         "japanese_vowels", {}, shuffled_vowels, 3, 400,
     ),
     _row(
-        "shakespeare-1", "Tiny Shakespeare, 1 layer of 512 units", "", "char_lm",
-        {"model.hidden": 512, "regularize.outputs": 0.2, "sample.every": 1000}, SHAKESPEARE,
-        1, 2500,
+        "shakespeare-1", "Tiny Shakespeare, 1 layer of 384 units", "", "char_lm",
+        {"model.hidden": 384, "regularize.outputs": 0.2, "sample.every": 1000}, SHAKESPEARE,
+        1, 1500,
     ),
     _row(
-        "shakespeare-2", "Tiny Shakespeare, 2 layers of 384 units", "", "char_lm",
+        "shakespeare-2", "Tiny Shakespeare, 2 layers of 256 units", "", "char_lm",
         {
-            "model.hidden": (384, 384), "regularize.layers": 0.2, "regularize.outputs": 0.2,
+            "model.hidden": (256, 256), "regularize.layers": 0.2, "regularize.outputs": 0.2,
             "sample.every": 1000,
         },
-        SHAKESPEARE, 1, 2500,
+        SHAKESPEARE, 1, 1500,
     ),
 )  # fmt: skip

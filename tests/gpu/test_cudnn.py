@@ -207,6 +207,15 @@ def test_derivatives_that_it_does_not_have(played):
         )
 
 
+def test_precisions_that_it_does_not_have(plugin):
+    params = jlstm.init_params(jax.random.key(0), 2, 4)
+    with (
+        jax.default_matmul_precision("bfloat16"),
+        pytest.raises(ValueError, match="implementation='cudnn': bfloat16 support not implemented"),
+    ):
+        scan(params, None, jnp.ones((6, 3, 2)))
+
+
 def test_calls_that_it_does_not_take():
     params = jlstm.init_params(jax.random.key(0), 2, 4)
     xs = jnp.ones((6, 3, 2))

@@ -33,6 +33,7 @@ def test_names_are_file_names_and_each_row_is_measured_by_somebody():
     assert all(row.trials >= 1 and row.budget >= 1 for row in ROWS.values())
 
 
+@pytest.mark.slow
 def test_a_layer_learns_to_add():
     task = hochreiter1997.adding(20)
     found = of_layer(task, Layer(2, 12, 1, rate=0.02), 2, 60_000, quiet)
@@ -91,6 +92,7 @@ def test_resets_from_outside_let_the_lstm_of_1997_foretell_the_continual_grammar
     assert shares[False] < 0.95
 
 
+@pytest.mark.slow
 def test_gradients_vanish_in_this_order():
     """By the cell ever more reaches the end: forget bias 0, 1, chrono, and no forget gate.
 
@@ -124,8 +126,9 @@ def test_the_best_answer_without_memory_costs_its_baseline():
     assert mean == pytest.approx(copying.without_memory(gap), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_less_is_lost_in_copying_while_it_is_learned():
-    found = copying.copied(5, jlstm.init_params, 32, 1, 32 * 400, quiet)
+    found = copying.copied(5, jlstm.init_params, 32, 1, 32 * 1200, quiet)
     assert found.figures["nats"][0] < 0.9 * copying.without_memory(5)
 
 

@@ -191,6 +191,7 @@ def test_going_on_is_bit_for_bit(finished, tmp_path, monkeypatch, step):
     assert (out / "samples.txt").read_text() == (whole / "samples.txt").read_text()
 
 
+@pytest.mark.slow
 def test_more_steps_go_on(finished, tmp_path):
     config, _, _, _ = finished
     out = tmp_path / "run"
@@ -341,6 +342,7 @@ def test_a_disk_that_fills(finished, tmp_path, validate_every, message):
     assert "going on from checkpoint 10" in shown
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough(finished):
     """As `head`: it closes the pipe, which holds 64 KiB, before all is written."""
     args = [sys.executable, "-m", "train.sample", str(finished[1]), "--length", "200000"]
@@ -422,6 +424,7 @@ def test_the_report_in_a_browser(finished):
     assert len(np.unique(image.reshape(-1, image.shape[2]), axis=0)) > 100
 
 
+@pytest.mark.slow
 def test_early_stopping(finished, tmp_path):
     """A learning rate of almost 0: the second validation is no better, and ends the run."""
     rate = Optimizer(learning_rate=1e-30, final_learning_rate=0.0, warmup=0, weight_decay=0.0)

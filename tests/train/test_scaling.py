@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests.conftest import quick
 from tests.train.runs import ROOT, run_command, tiny, write_text_file
 from train import scaling
 from train.config import to_toml
@@ -59,7 +60,7 @@ def exchanged(program):
     return found
 
 
-@pytest.mark.parametrize("shard", [False, True])
+@pytest.mark.parametrize("shard", quick([False, True], {True}))
 def test_state_and_exchange_are_exact(shard):
     config = config_of((64, 64), shard_weights=shard)
     config = replace(config, optimizer=replace(config.optimizer, average=0.9))
@@ -94,6 +95,7 @@ def test_the_working_memory_is_about_what_xla_takes(hidden, changes):
     assert 0.8 < taken / estimated(config)[1].working < 1.35
 
 
+@pytest.mark.slow
 def test_the_products_are_those_that_xla_counts():
     """One step of time, as XLA counts a loop's body once; nothing flows back from the first."""
     config = config_of((256,), rows=1024, chunk=1)

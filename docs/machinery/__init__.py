@@ -1,0 +1,1 @@
+"""What builds the pages: extensions of Sphinx, and what draws their pictures."""

@@ -1,0 +1,35 @@
+"""The public names of the library, read from its source."""
+
+import ast
+from pathlib import Path
+
+LIBRARY = Path(__file__).parents[2] / "jlstm"
+MODULES = (
+    "jlstm", "jlstm.variants", "jlstm.regularize", "jlstm.initializers", "jlstm.plot",
+    "jlstm.interop", "jlstm.interop.export", "jlstm.nnx", "jlstm.gpu",
+)  # fmt: skip
+
+
+def public_names(module: str) -> list[str]:
+    """What a module says is public: its `__all__`, or what it imports as itself.
+
+    A module that is reached as a name of another one is not counted as a name.
+    """
+    path = LIBRARY.joinpath(*module.split(".")[1:])
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return ast.literal_eval(node.value)
+    return [
+        alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname == alias.name and f"{node.module}.{alias.name}" not in MODULES
+    ]
+
+
+def all_names() -> set[str]:
+    """Every public name with its module."""
+    return {f"{module}.{name}" for module in MODULES for name in public_names(module)}

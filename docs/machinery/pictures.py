@@ -1,0 +1,103 @@
+"""Pictures on a page: drawn for light and for dark, of which a reader sees the one that fits."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from IPython.display import HTML
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from PIL import Image
+
+from jlstm.plot import DARK, LIGHT, Theme
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# The backgrounds of the theme of this site, so that pictures have no frame.
+THEMES = {
+    "only-light": LIGHT._replace(page="#ffffff"),
+    "only-dark": DARK._replace(page="#121212"),
+}
+DOTS = 160  # an inch
+SHOWN = 92  # of the page's pixels an inch
+BLUE, ORANGE, GREEN, RED, SKY, PINK = (  # Okabe and Ito (2008)
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7",
+)  # fmt: skip
+
+
+def show(draw: Callable[[Theme], Figure], alt: str) -> HTML:
+    """The picture that `draw(theme)` gives, for both themes.
+
+    Args:
+      draw: a function of a theme of `jlstm.plot`.
+      alt: what the picture shows, for those who do not see it.
+    """
+    images = []
+    for name, theme in THEMES.items():
+        figure = draw(theme)
+        source = f"data:image/png;base64,{base64.b64encode(_png(figure)).decode()}"
+        images.append(_image(source, name, alt, figure.get_figwidth()))
+    return HTML(f'<div class="picture">{"".join(images)}</div>')
+
+
+def show_gif(write: Callable[[Theme, str], Figure], alt: str) -> HTML:
+    """The GIF that `write(theme, path)` writes, for both themes."""
+    images = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, theme in THEMES.items():
+            path = Path(folder, f"{name}.gif")
+            figure = write(theme, path)
+            source = f"data:image/gif;base64,{base64.b64encode(path.read_bytes()).decode()}"
+            images.append(_image(source, name, alt, figure.get_figwidth()))
+    return HTML(f'<div class="picture">{"".join(images)}</div>')
+
+
+def new_figure(theme: Theme, width: float, height: float) -> Figure:
+    """An empty page of so many inches."""
+    figure = Figure(figsize=(width, height), facecolor=theme.page, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def dress(axes, theme: Theme, *, title: str = "", x: str = "", y: str = "") -> None:
+    """A panel in the colours of the page."""
+    axes.set_facecolor(theme.page)
+    for name, spine in axes.spines.items():
+        spine.set(color=theme.edge, linewidth=0.8, visible=name in ("left", "bottom"))
+    axes.tick_params(which="both", color=theme.edge, labelcolor=theme.text, labelsize=9)
+    axes.set_title(title, loc="left", color=theme.text, fontsize=10)
+    axes.set_xlabel(x, color=theme.quiet, fontsize=9.5)
+    axes.set_ylabel(y, color=theme.quiet, fontsize=9.5)
+
+
+def text_on(color: Any) -> str:
+    """Black or white, whichever is read better on that colour."""
+    brightness = sum(w * v for w, v in zip((0.3, 0.6, 0.1), to_rgb(color), strict=True))
+    return "black" if brightness > 0.5 else "white"
+
+
+def legend(axes, theme: Theme, **more) -> None:
+    """What the lines are, without a frame."""
+    found = axes.legend(frameon=False, fontsize=9, **more)
+    for text in found.get_texts():
+        text.set_color(theme.text)
+
+
+def _png(figure: Figure) -> bytes:
+    """The picture with 256 colours, which are enough and a third of the bytes."""
+    drawn, image = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DOTS, facecolor=figure.get_facecolor())
+    Image.open(drawn).convert("RGB").quantize(256).save(image, format="png", optimize=True)
+    return image.getvalue()
+
+
+def _image(source: str, name: str, alt: str, width: float) -> str:
+    size = f"width: {width * SHOWN:.0f}px; min-width: {min(width * SHOWN, 560):.0f}px"
+    return f'<img class="{name}" alt="{html.escape(alt)}" style="{size}" src="{source}">'

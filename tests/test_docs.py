@@ -1,0 +1,166 @@
+"""The documentation: links lead somewhere, the reference is complete, docstrings come out right."""
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from machinery import check
+from machinery.docstrings import to_rest
+from machinery.equations import to_svg
+from machinery.names import MODULES, all_names, public_names
+from markdown_it import MarkdownIt
+
+ROOT = Path(__file__).parents[1]
+TEXTS = [
+    path
+    for pattern in ("*.md", "docs/**/*.md", "benchmarks/**/*.md")
+    for path in sorted(ROOT.glob(pattern))
+    if "_build" not in path.parts
+]
+
+
+def tokens(path):
+    """All tokens of a text, those in lines of text as well."""
+    for token in MarkdownIt("commonmark").parse(path.read_text(encoding="utf-8")):
+        yield token
+        yield from token.children or ()
+
+
+def links(path):
+    for token in tokens(path):
+        target = token.attrs.get("href") or token.attrs.get("src")
+        if target and not re.match(r"[a-z]+:", target):
+            yield target
+
+
+def anchors(path):
+    """Of the headings of a text and of those that it includes, as GitHub and MyST name them."""
+    text = path.read_text(encoding="utf-8")
+    for file in re.findall(r"```\{include\} (\S+)", text):
+        text += "\n" + (path.parent / file).read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_relative_link_and_anchor_is_there(path):
+    for link in links(path):
+        file, _, anchor = link.partition("#")
+        target = (path.parent / file).resolve() if file else path
+        assert target.exists(), link
+        assert ROOT in target.parents, f"{link} is outside of the project"
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+def test_texts_have_links():
+    """The test above would pass if no link were found."""
+    assert "docs/layers.md" in links(ROOT / "README.md")
+    assert "the-cell" in anchors(ROOT / "README.md")
+    assert sum(len(list(links(path))) for path in TEXTS) > 40
+
+
+def referenced():
+    """Names with their modules, as the pages of the reference list them."""
+    found = []
+    for path in sorted((ROOT / "docs" / "api").glob("*.md")):
+        module = None
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if match := re.match(r"\.\. currentmodule:: (\S+)", line):
+                module = match[1]
+            if match := re.match(r"\.\. auto(?:function|class|data):: (\S+)", line):
+                found.append(f"{module}.{match[1]}")
+    return found
+
+
+def test_the_reference_has_every_public_name_once():
+    found = referenced()
+    assert sorted(found) == sorted(all_names())
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_public_names_are_what_the_module_exports(module):
+    names = public_names(module)
+    loaded = importlib.import_module(module)
+    assert names
+    assert all(hasattr(loaded, name) for name in names)
+    if not hasattr(loaded, "__all__"):
+        defined = {
+            name
+            for name, value in vars(loaded).items()
+            if not name.startswith("_") and not isinstance(value, ModuleType)
+        }
+        assert set(names) == defined
+
+
+def test_every_public_function_says_what_it_does():
+    for name in all_names():
+        module, _, short = name.rpartition(".")
+        value = getattr(importlib.import_module(module), short)
+        if inspect.isfunction(value) or inspect.isclass(value):
+            assert inspect.getdoc(value), name
+
+
+def test_docstrings_as_restructured_text():
+    lines = """One line with `x * 2` and a_b * c, see `lstm_scan`.
+
+        h' = o * tanh(c')    the `output`
+
+    Args:
+      xs: `(time, *batch)`, or *more*.
+
+    Returns:
+      `(state, hs)`, and one thing: another.
+
+    Raises:
+      ValueError: one thing, `x`. TypeError, OSError: another
+        of two lines.
+
+    Example:
+      >>> a_ = 2 * `3`
+    """
+    converted = to_rest(inspect.cleandoc(lines).splitlines(), "jlstm", all_names())
+    assert converted[0] == (
+        "One line with ``x * 2`` and a_b \\* c, see :py:obj:`lstm_scan <jlstm.lstm_scan>`."
+    )
+    assert converted[2:5] == ["::", "", "    h' = o * tanh(c')    the `output`"]
+    assert "  xs: ``(time, *batch)``, or \\*more\\*." in converted
+    at = converted.index(":returns:")
+    assert converted[at + 1] == "  ``(state, hs)``, and one thing: another."
+    at = converted.index("Raises:")
+    assert converted[at + 1 : at + 3] == [
+        "  ValueError: one thing, ``x``.", "  TypeError, OSError: another of two lines."
+    ]  # fmt: skip
+    assert "  >>> a_ = 2 * `3`" in converted
+
+
+def test_formulas_are_drawn():
+    small = to_svg("x_t")
+    assert 'aria-label="x_t"' in small
+    assert small.count("Z") == 2  # two letters, each of one outline
+    tall = to_svg(r"\dfrac{a < b}{\prod_k f_k}")
+    assert "a &lt; b" in tall
+
+    def height(svg):
+        return float(re.search(r"height: ([\d.]+)em", svg)[1])
+
+    assert height(tall) > 2 * height(small) > 0
+
+
+def test_faults_of_built_pages(tmp_path):
+    (tmp_path / "other.html").write_text('<h1 id="there">x</h1>')
+    (tmp_path / "page.html").write_text(
+        '<article><h1>a</h1><h3>b</h3><a href="other.html#there">1</a><a href="other.html#no">2</a>'
+        '<a href="lost.html">3</a><a href="https://example.org">4</a><img src="data:x" alt="words">'
+        '<img src="data:y"><script src="https://example.org/x.js"></script></article>'
+    )
+    assert check.faults(tmp_path) == [
+        "page.html: no anchor for the link other.html#no",
+        "page.html: no file for the link lost.html",
+        "page.html: fetched from elsewhere: https://example.org/x.js",
+        "page.html: no words for the picture data:y",
+        "page.html: a heading of level 3 after one of level 1",
+    ]
