@@ -10,7 +10,7 @@ from jax import lax
 
 from jlstm.equations import lstm_cotangents
 from jlstm.scan import select
-from jlstm.types import LSTMGates, LSTMParams, LSTMState, ProjectedParams
+from jlstm.types import LSTMGates, LSTMState
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float
@@ -32,6 +32,13 @@ class Whole(NamedTuple):
     masks: Masks
 
 
+class Back(NamedTuple):
+    """The way back, of weights laid out once and not each step; None where `h` is all there is."""
+
+    to_h: Float[Array, "gates output"]
+    to_m: Float[Array, "output hidden"] | None
+
+
 class Moved(NamedTuple):
     """What the loop back in time carries: cotangents, those of `reset_state` as a sum so far."""
 
@@ -40,7 +47,7 @@ class Moved(NamedTuple):
 
 
 def scan_back(
-    weights: LSTMParams | ProjectedParams,
+    back: Back,
     whole: Whole,
     start: Array,
     size: int,
@@ -52,10 +59,8 @@ def scan_back(
 
     With them, where `h` is projected, those of `h`.
     """
-    wide = weights.bias.dtype
-    back_to_h = weights.weight_hh.T  # laid out once, not each step
-    projected = isinstance(weights, ProjectedParams)
-    back_to_m = weights.weight_hr.T if projected else None
+    wide = back.to_h.dtype
+    projected = back.to_m is not None
 
     def one_step(moved: Moved, inputs: tuple) -> tuple[Moved, tuple]:
         d_state, d_reset_state = moved
@@ -66,11 +71,11 @@ def scan_back(
         )
         gates = fresh if kept is None else kept
         d_h = d_state.h + d_h.astype(wide)
-        d_m = d_h if back_to_m is None else jnp.matmul(d_h, back_to_m)
+        d_m = d_h if back.to_m is None else jnp.matmul(d_h, back.to_m)
         d_z, d_c = lstm_cotangents(gates, c, d_m, d_state.c)
         if valid is not None:
             d_z, d_h = select(valid, (d_z, d_h), (jnp.zeros_like(d_z), jnp.zeros_like(d_h)))
-        new = LSTMState(jnp.matmul(d_z, back_to_h), d_c)
+        new = LSTMState(jnp.matmul(d_z, back.to_h), d_c)
         if valid is not None:
             new = select(valid, new, d_state)
         if entered is not None:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jlstm.backward import Masks, Moved, Whole, scan_back
+from jlstm.backward import Back, Masks, Moved, Whole, scan_back
 from jlstm.equations import (
     along,
     lstm_equations,
@@ -113,8 +113,9 @@ def cotangents(
     d_h, d_c, d_hs = results
     wide = cell_dtype(jnp.result_type(xs, *params))
     weights = jax.tree.map(lambda p: p.astype(wide), params)
-    back_to_x = weights.weight_ih.T  # laid out once
+    back_to_x = weights.weight_ih.T
     projected = isinstance(weights, ProjectedParams)
+    back = Back(weights.weight_hh.T, weights.weight_hr.T if projected else None)
     whole = Whole(known.before.c, d_hs, known.gates, known.masks)
     time = xs.shape[0]
     size = _steps_at_once(xs, params.weight_hh.shape[1] // 4, rows)
@@ -125,7 +126,7 @@ def cotangents(
         fresh = None
         if known.gates is None:
             gates = fresh = _gates(params, xs, before)
-        moved, (d_zs, d_hs) = loop(weights, whole, start, size, fresh, moved, reverse)
+        moved, (d_zs, d_hs) = loop(back, whole, start, size, fresh, moved, reverse)
         ms = _unprojected(gates, before.c) if projected else None
         here = _weight_cotangents(weights, (xs, before.h, ms), (d_zs, d_hs))
         d_params = jax.tree.map(jnp.add, d_params, _only(wanted.params, here))

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_batching import custom_vmap
 
-from jlstm.backward import Masks, Moved, Whole, scan_back
+from jlstm.backward import Back, Masks, Moved, Whole, scan_back
 from jlstm.derivative import Inputs, cotangents
 from jlstm.equations import project
 from jlstm.fused import ROWS_ELSEWHERE, Loop, Loops, forward_hoisted
@@ -122,7 +122,7 @@ def forward(
 
 
 def loop_back(
-    weights: LSTMParams,
+    back: Back,
     whole: Whole,
     start: Array,
     size: int,
@@ -136,12 +136,12 @@ def loop_back(
     some = jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, start, size), whole)
     time, *batch, hidden = some.before_c.shape
     if 0 in batch:
-        return scan_back(weights, whole, start, size, fresh, moved, reverse)  # nothing, as above
+        return scan_back(back, whole, start, size, fresh, moved, reverse)  # nothing, as above
     masked = some.masks != Masks(None, None)
     tiling = _tile(batch, hidden, kernel.scratch)
     gates = fresh if some.gates is None else some.gates
     operands = kernel.Operands(
-        weights.weight_hh.astype(jnp.bfloat16),
+        back.to_h.T.astype(jnp.bfloat16),
         jax.tree.map(partial(batched, tiling=tiling), gates),
         batched(some.before_c, tiling),
         batched(some.d_hs, tiling),
@@ -155,7 +155,7 @@ def loop_back(
     if d_reset_state is not None:
         here = LSTMState(*of_batch(found.d_reset_state, batch, 0))
         d_reset_state = jax.tree.map(jnp.add, d_reset_state, here)
-    d_zs = of_batch(found.d_zs.astype(weights.bias.dtype), batch, 1)
+    d_zs = of_batch(found.d_zs.astype(back.to_h.dtype), batch, 1)
     return Moved(d_state, d_reset_state), (d_zs, None)
 
 
