@@ -24,7 +24,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # One fixed set of examples, so that a failure on one machine is a failure on all; the slow tests
 # draw more. A first example compiles, so there is no deadline.
 COMMON = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
-settings.register_profile("quick", max_examples=40, **COMMON)
+settings.register_profile("quick", max_examples=20, **COMMON)
 settings.register_profile("slow", max_examples=400, **COMMON)
 settings.load_profile("quick")
 
