@@ -9,6 +9,8 @@ import pytest
 from benchmarks.layer_calls import layer_functions
 from benchmarks.shapes import KINDS, TOY, make_problem
 
+for needed in ("torch", "haiku", "flax"):
+    pytest.importorskip(needed, exc_type=ImportError)
 TORCH = importlib.import_module("benchmarks.peers.torch")
 
 
