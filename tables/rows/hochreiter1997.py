@@ -131,14 +131,14 @@ ROWS = (
     ),
     _row(
         "2a-lstm", "2a. Lag of 100 without noise, `jlstm.lstm_step`, 16 units", "",
-        partial(lag_of_layer, IN_TURN, LAG_LSTM), 10, 50_000,
+        partial(lag_of_layer, IN_TURN, LAG_LSTM), 3, 15_000,
         deviations=f"chrono biases, {EIGHT}",
     ),
     _row(
         "2a-rnn", "2a. Lag of 100 without noise, the simple RNN, 16 units",
         "none of 18 solved in 1,000,000 (BPTT), of 10 in 5,000,000 (RTRL)",
         partial(lag_of_layer, IN_TURN, Layer(101, 16, 101, 0.003, batch=8, init=init_rnn)),
-        10, 50_000,
+        3, 15_000,
         deviations=EIGHT,
     ),
     _row(
@@ -148,7 +148,7 @@ ROWS = (
     ),
     _row(
         "2b-lstm", "2b. Lag of 100, random symbols on the way, `jlstm.lstm_step`, 16 units", "",
-        partial(lag_of_layer, AT_RANDOM, LAG_LSTM), 10, 50_000,
+        partial(lag_of_layer, AT_RANDOM, LAG_LSTM), 3, 15_000,
         deviations=f"chrono biases, {EIGHT}",
     ),
     _row(
@@ -158,7 +158,7 @@ ROWS = (
     ),
     _row(
         "2c-100-lstm", "2c. Lag of 100 and more, 100 random symbols, `jlstm.lstm_step`, 16 units",
-        "", layer(_lag(100), 104, 16, 2), 5, 100_000, deviations=DIFFERS,
+        "", layer(_lag(100), 104, 16, 2), 3, 60_000, deviations=DIFFERS,
     ),
     _row(
         "2c-1000", "2c. Lag of 1000 and more, 1000 random symbols, the net of 1997",
@@ -190,7 +190,7 @@ ROWS = (
     ),
     _row(
         "3c-lstm", "3c. Two sequences with noise on signal and targets, `jlstm.lstm_step`, 8 units",
-        "", layer(NOISY_TARGET, 1, 8, 1, 0.003), 5, 200_000, deviations=BY_TEST,
+        "", layer(NOISY_TARGET, 1, 8, 1, 0.003), 3, 150_000, deviations=BY_TEST,
     ),
     _row(
         "4-100", "4. Adding, T = 100, the net of 1997",
@@ -199,7 +199,7 @@ ROWS = (
     ),
     _row(
         "4-100-lstm", "4. Adding, T = 100, `jlstm.lstm_step`, 16 units", "",
-        layer(adding(100), 2, 16, 1), 5, 300_000, deviations=DIFFERS,
+        layer(adding(100), 2, 16, 1), 3, 200_000, deviations=DIFFERS,
     ),
     _row(
         "4-500", "4. Adding, T = 500, the net of 1997",
@@ -245,6 +245,6 @@ ROWS = (
     ),
     _row(
         "6b-lstm", "6b. Temporal order, 8 classes, `jlstm.lstm_step`, 24 units", "",
-        layer(THREE_LETTERS, 8, 24, 8, 0.01), 5, 200_000, deviations=DIFFERS,
+        layer(THREE_LETTERS, 8, 24, 8, 0.01), 3, 150_000, deviations=DIFFERS,
     ),
 )  # fmt: skip
