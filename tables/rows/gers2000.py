@@ -235,30 +235,30 @@ BY_ADAM = "16 units, whole gradient over 100 symbols, Adam, 8 streams that do no
 ROWS = (
     _row(
         "forget", "4 blocks of 2 cells, with forget gates", "18% of 100 nets perfect",
-        partial(of_blocks, Setting()), 10, 15_000, (2, 300),
+        partial(of_blocks, Setting()), 6, 15_000, (2, 300),
     ),
     _row(
         "decay", "with forget gates, learning rate decays", "62% of 100 nets perfect",
-        partial(of_blocks, Setting(decay=True)), 10, 15_000,
+        partial(of_blocks, Setting(decay=True)), 6, 15_000,
     ),
     _row(
         "no-forget", "without forget gates", "0% of 100 nets perfect",
-        partial(of_blocks, Setting(forget_gates=False)), 10, 15_000,
+        partial(of_blocks, Setting(forget_gates=False)), 6, 15_000,
     ),
     _row(
         "resets", "without forget gates, reset from outside", "74% of 100 nets perfect",
-        partial(of_blocks, Setting(forget_gates=False, resets=True)), 10, 15_000,
+        partial(of_blocks, Setting(forget_gates=False, resets=True)), 6, 15_000,
     ),
     _row(
         "lstm", "`jlstm.lstm_step`", "", partial(of_layer, jlstm.init_params, False),
-        5, 1_000_000, (2, 300_000), BY_ADAM,
+        4, 800_000, (2, 300_000), BY_ADAM,
     ),
     _row(
         "lstm-no-forget", "`jlstm.variants.no_forget_step`: a negative control", "",
-        partial(of_layer, init_no_forget, False), 5, 1_000_000, (2, 300_000), BY_ADAM,
+        partial(of_layer, init_no_forget, False), 4, 800_000, (2, 300_000), BY_ADAM,
     ),
     _row(
         "lstm-resets", "`jlstm.variants.no_forget_step` with `resets`", "",
-        partial(of_layer, init_no_forget, True), 5, 1_000_000, (2, 300_000), BY_ADAM,
+        partial(of_layer, init_no_forget, True), 4, 800_000, (2, 300_000), BY_ADAM,
     ),
 )  # fmt: skip

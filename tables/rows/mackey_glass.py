@@ -118,8 +118,8 @@ ROWS = (
     Row(
         "mackey-glass", "Real data and series",
         "Mackey-Glass, 15 steps ahead, 4 layers of 25 units",
-        "NRMSE at most 5.87% (Voelker et al. 2019, corrected)", measured, 3, 120,
-        deviations="gradient over 250 steps, where theirs is over 5,000; cosine decay; 120 passes "
+        "NRMSE at most 5.87% (Voelker et al. 2019, corrected)", measured, 2, 60,
+        deviations="gradient over 250 steps, where theirs is over 5,000; cosine decay; 60 passes "
         "where theirs are 500",
     ),
 )  # fmt: skip

@@ -157,7 +157,7 @@ ROWS = (
     _row(
         "shakespeare-1", "Tiny Shakespeare, 1 layer of 384 units", "", "char_lm",
         {"model.hidden": 384, "regularize.outputs": 0.2, "sample.every": 1000}, SHAKESPEARE,
-        1, 800,
+        1, 500,
     ),
     _row(
         "shakespeare-2", "Tiny Shakespeare, 2 layers of 256 units", "", "char_lm",
@@ -165,6 +165,6 @@ ROWS = (
             "model.hidden": (256, 256), "regularize.layers": 0.2, "regularize.outputs": 0.2,
             "sample.every": 1000,
         },
-        SHAKESPEARE, 1, 800,
+        SHAKESPEARE, 1, 500,
     ),
 )  # fmt: skip
