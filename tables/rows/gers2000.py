@@ -30,7 +30,7 @@ SECTION = "Gers, Schmidhuber and Cummins (2000)"
 RATE, SCALE = 0.5, 0.2
 FASTER, STREAMS = 0.99, 100  # the rate decays by this factor with every so many streams
 BIASES = (0.5, 1.0, 1.5, 2.0)  # of the forget gates; of the others with a minus
-SYMBOLS = 10_000  # between two looks at the nets
+SYMBOLS = 50_000  # between two looks at the nets
 TEST_STREAMS, PERFECT = 10, 1_000_000  # all right on so many symbols each
 SEGMENT = 1000
 CHUNK, SIDE_BY_SIDE = (
@@ -133,7 +133,7 @@ def of_layer(
     @partial(jax.jit, static_argnums=3)
     def lengths(nets: PyTree, key: PRNGKeyArray, active: Array, limit: int) -> Array:
         advance = jax.vmap(partial(layers.streams.foretell, resets=resets), (0, 0, None))
-        return until_wrong(advance, nets, state, key, active, limit)
+        return until_wrong(advance, nets, state, key, active, limit, warm=True)
 
     def look(now: Trials, key: PRNGKeyArray, done: int) -> Trials:
         now = _tested(lengths, now, now.learner.net, key)
@@ -178,6 +178,8 @@ def until_wrong(
     key: PRNGKeyArray,
     active: Bool[Array, "trials"],
     limit: int,
+    *,
+    warm: bool = False,
 ) -> Int[Array, "trials streams"]:
     """How many symbols of each test stream the nets that are `active` foretell before an error.
 
@@ -188,12 +190,18 @@ def until_wrong(
       key: of the streams.
       active: the trials that are tested.
       limit: symbols at most.
+      warm: nets that learned from streams without end read a segment before they are tested; a
+        state of zeros is nothing that they have met since their first symbol.
     """
-    first, key = jax.random.split(key)
+    first, before, key = jax.random.split(key, 3)
     shape = (len(active), TEST_STREAMS)
     places = jax.vmap(reber.start)(jax.random.split(first, TEST_STREAMS))
     states = jax.tree.map(lambda a: jnp.zeros((*shape, *a.shape), a.dtype), state)
     going = jnp.broadcast_to(active[:, None], shape)
+    if warm:
+        keys = jax.random.split(before, TEST_STREAMS)
+        places, seen = jax.vmap(partial(reber.continual, steps=SEGMENT))(places, keys)
+        states, _ = advance(nets, states, seen)
 
     def more(carry: tuple) -> Array:
         return carry[2].any() & (carry[4] < limit)
