@@ -131,14 +131,14 @@ ROWS = (
     ),
     _row(
         "2a-lstm", "2a. Lag of 100 without noise, `jlstm.lstm_step`, 16 units", "",
-        partial(lag_of_layer, IN_TURN, LAG_LSTM), 3, 15_000,
+        partial(lag_of_layer, IN_TURN, LAG_LSTM), 3, 50_000,
         deviations=f"chrono biases, {EIGHT}",
     ),
     _row(
         "2a-rnn", "2a. Lag of 100 without noise, the simple RNN, 16 units",
         "none of 18 solved in 1,000,000 (BPTT), of 10 in 5,000,000 (RTRL)",
         partial(lag_of_layer, IN_TURN, Layer(101, 16, 101, 0.003, batch=8, init=init_rnn)),
-        3, 15_000,
+        3, 50_000,
         deviations=EIGHT,
     ),
     _row(
@@ -148,7 +148,7 @@ ROWS = (
     ),
     _row(
         "2b-lstm", "2b. Lag of 100, random symbols on the way, `jlstm.lstm_step`, 16 units", "",
-        partial(lag_of_layer, AT_RANDOM, LAG_LSTM), 3, 15_000,
+        partial(lag_of_layer, AT_RANDOM, LAG_LSTM), 3, 50_000,
         deviations=f"chrono biases, {EIGHT}",
     ),
     _row(
