@@ -18,7 +18,9 @@ row anew. Rows of the nets of 1997 and 2000 are those papers' own architectures 
 with shared gates, the truncated gradient, one sequence at a time, see `tables/nets/`); rows of
 `jlstm.lstm_step` are this library's plain LSTM with Adam. Trials differ in their seeds and run
 together under one `vmap`. A ± is the standard deviation over trials; a count of sequences is over
-the trials that solved the task. Rows without a published figure are ours alone.
+the trials that solved the task. A limit is what a trial sees at most: sequences, streams or
+symbols of them, steps of the training program, or passes over a series. Rows
+without a published figure are ours alone.
 """
 
 
@@ -46,12 +48,15 @@ def write_page(
 
 
 def _table(rows: list[Row], found: Mapping[str, dict[str, Any]]) -> str:
-    lines = ["| | published | ours | row, time of one core |", "| --- | --- | --- | --- |"]
+    lines = [
+        "| | published | ours | row, limit of a trial, time of one core |",
+        "| --- | --- | --- | --- |",
+    ]
     for row in rows:
         one = found.get(row.name)
         ours = "not measured" if one is None else one["line"]
-        time = "" if one is None else f", {_time(one['core_seconds'])}"
-        lines.append(f"| {row.setting} | {row.published} | {ours} | `{row.name}`{time} |")
+        took = "" if one is None else f", {one['budget']:,}, {_time(one['core_seconds'])}"
+        lines.append(f"| {row.setting} | {row.published} | {ours} | `{row.name}`{took} |")
     return "\n".join(lines) + "\n"
 
 

@@ -28,7 +28,7 @@ def draw(folder: Path, found: Mapping[str, dict[str, Any]]) -> dict[str, tuple[s
         _write(folder / "vanishing-gradients.png", gradients(found))
         drawn["gradient-rnn"] = (
             "vanishing-gradients.png",
-            "Norm of the gradient against the lag for five layers, before and after learning",
+            "Norm of the gradient against the lag for five layers, before and after training",
         )
     if all(name in found for name in COPYING):
         _write(folder / "copying.png", copying(found))
@@ -43,7 +43,7 @@ def gradients(found: Mapping[str, dict[str, Any]]) -> Figure:
     figure = new_figure(11, 4.6, LIGHT)
     panels = figure.subplots(1, 2, sharey=True)
     for axes, when, title in zip(
-        panels, ("before", "after"), ("as drawn", "after learning to add"), strict=True
+        panels, ("before", "after"), ("as drawn", "after training to add"), strict=True
     ):
         dress(axes, LIGHT, title=title, x="lag (steps)")
         for (name, label), color in zip(GRADIENTS.items(), line_colors(LIGHT), strict=False):

@@ -1,4 +1,4 @@
-"""Vanishing gradients: how much of an early step reaches the end, before learning and after."""
+"""Vanishing gradients: how much of an early step reaches the end, before training and after."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tables.problems import arithmetic
 from tables.row import Measured, Row, Say
 from tables.trials import Criterion, until_solved
 
-SECTION = "Vanishing gradients: norms at a lag of 100, before and after learning to add"
+SECTION = "Vanishing gradients: norms at a lag of 100, before and after training to add"
 STEPS, UNITS, TESTED = 100, 32, 64
 EVERY = 3200  # sequences between two lines of progress
 CRITERION = Criterion(0.04, wrong=0, error=1.0)
@@ -47,7 +47,7 @@ def norms(models: Any, key: Any) -> dict[str, np.ndarray]:
 
 
 def learned(init: Callable[..., Any], trials: int, budget: int, say: Say) -> Measured:
-    """Norms before and after learning to add."""
+    """Norms before and after training to add."""
     first, second, key = jax.random.split(jax.random.key(0), 3)
     layer = Layer(2, UNITS, 1, rate=0.003, init=init)
     models = jax.vmap(partial(init_model, layer))(jax.random.split(first, trials))

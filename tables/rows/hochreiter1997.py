@@ -106,6 +106,9 @@ NOTES = {
     "allowed symbols as targets, are no faster. The gradient is tested against another form of it.",
     "2c-100": "the learning rate of the paper moves these nets slowly. At 0.1 none of 6 solves it "
     "in 60,000 sequences; at 1.0 two do, after 28,000.",
+    "3a": "one net of ten had not learned it, and has all 2,560 wrong.",
+    "3c": "one net of five had not learned it, and has all 2,560 wrong.",
+    "6a": "one net of twenty had not learned it.",
     "4-100": "the mean error is 0.013: what is wrong are sums near -2 and 2, where the logistic "
     "output has to reach its ends. A learning rate of 1 changes nothing (3 to 5% wrong); cross "
     "entropy in place of the squared error leaves 0.8%.",

@@ -144,10 +144,11 @@ def test_the_page_holds_every_row_once(tmp_path):
         Row("two", "Second", "setting 2", "", lambda *_: Measured(""), 3, 10, deviations="Adam"),
     ]
     machine = {"cpu": "a cpu", "python": "3", "date": "2020-01-01", "packages": {"jax": "1"}}
-    found = {"one": {"name": "one", "line": "4 solved", "core_seconds": 7, "machine": machine}}
+    one = {"name": "one", "line": "4 solved", "budget": 2000, "core_seconds": 7}
+    found = {"one": {**one, "machine": machine}}
     page.write_page(tmp_path / "page.md", rows, found)
     text = (tmp_path / "page.md").read_text()
-    assert "| setting 1 | 5 solved | 4 solved | `one`, 7 s |" in text
+    assert "| setting 1 | 5 solved | 4 solved | `one`, 2,000, 7 s |" in text
     assert "| setting 2 |  | not measured | `two` |" in text
     assert "`two`: Adam." in text
     assert "Measured 2020-01-01" in text
