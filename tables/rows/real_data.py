@@ -156,8 +156,8 @@ ROWS = (
     _row(
         "vowels-shuffled", "JapaneseVowels, labels shuffled: a negative control", "11.1% by chance",
         "japanese_vowels", {}, shuffled_vowels, 3, 400,
-        note="classes of the test part have 24 to 88 of its 370 sequences, so that one answer for all "
-        "is right for 6.5 to 24%.",
+        note="classes of the test part have 24 to 88 of its 370 sequences: one answer for all is "
+        "right for 6.5 to 24%.",
     ),
     _row(
         "shakespeare-1", "Tiny Shakespeare, 1 layer of 384 units", "", "char_lm",
