@@ -23,7 +23,7 @@ class Criterion(NamedTuple):
 
     tolerance: float  # an answer is wrong where an output is further off
     wrong: int  # at most so many of them may be
-    error: float  # and the mean squared error is below this
+    error: float  # and the mean absolute error is below this
 
 
 def until_solved(

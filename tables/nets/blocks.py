@@ -125,6 +125,11 @@ def init_net(
     )
 
 
+def with_shortcuts_of(net: Net, learned: Net) -> Net:
+    """The net, its weights from the input to the outputs those that one without cells learned."""
+    return net._replace(output=net.output.at[-len(learned.output) :].set(learned.output))
+
+
 def project(
     xs: Float[Array, "*time inputs"] | Int[Array, "*time"], weights: Float[Array, "inputs units"]
 ) -> Float[Array, "*time units"]:
@@ -142,7 +147,7 @@ def activate(
 ) -> Units:
     """The hidden units of a step, from their pre-activations and the cells before it."""
     z, gates = pre[..., : layout.memory], jax.nn.sigmoid(pre[..., layout.memory :])
-    kinds = [gates[..., k : k + layout.blocks] for k in range(0, gates.shape[-1], layout.blocks)]
+    kinds = jnp.split(gates, 1 + layout.forget_gates + layout.output_gates, axis=-1)
     i = _of_cells(layout, kinds[0])
     f = _of_cells(layout, kinds[1]) if layout.forget_gates else jnp.ones_like(i)
     g = 4 * jax.nn.sigmoid(z) - 2 if layout.squashed else jax.nn.sigmoid(z)

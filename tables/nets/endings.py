@@ -36,7 +36,7 @@ class Learner(NamedTuple):
 
     net: Net
     wrong: Bool[Array, "recent"]  # of the most recent sequences, in a ring
-    error: Float[Array, ""]  # mean squared error of late
+    error: Float[Array, ""]  # mean absolute error of late
     seen: Int[Array, ""]  # sequences
     solved: Bool[Array, ""]  # and then it learns no more
 
@@ -131,7 +131,7 @@ def _learn_one(
     recent = learner.wrong.at[learner.seen % RECENT].set(
         jnp.abs(wrongs).max() > criterion.tolerance
     )
-    mean = learner.error + ((wrongs**2).mean() - learner.error) / RECENT
+    mean = learner.error + (jnp.abs(wrongs).mean() - learner.error) / RECENT
     seen = learner.seen + ~learner.solved
     solved = (seen >= RECENT) & (recent.sum() <= criterion.wrong) & (mean < criterion.error)
     return Learner(net, recent, mean, seen, learner.solved | solved)

@@ -167,7 +167,7 @@ def _slopes(layout: Layout, memory: Memory, units: Units, u: Array) -> Slopes:
 
 
 def _by_block(layout: Layout, of_cells: Array) -> Float[Array, "sources blocks"]:
-    return of_cells.reshape(-1, layout.blocks, layout.cells).sum(-1)
+    return of_cells.reshape(len(of_cells), layout.blocks, layout.cells).sum(-1)
 
 
 def _where(condition: Array, yes: Memory, no: Memory) -> Memory:

@@ -30,15 +30,15 @@ def noisy_signal(steps: int, signal: int, key: PRNGKeyArray) -> Sequences:
 
 
 def noisy_target(steps: int, signal: int, key: PRNGKeyArray) -> Sequences:
-    """3c as it is learned: targets are 0.2 and 0.8, with Gaussian noise of deviation 0.1."""
+    """3c as it is learned: targets are 0.2 and 0.8, with Gaussian noise of variance 0.1."""
     key, noise = jax.random.split(key)
     sequence = expected_target(steps, signal, key)
-    return sequence._replace(target=sequence.target + 0.1 * jax.random.normal(noise, (1,)))
+    return sequence._replace(target=sequence.target + 0.1**0.5 * jax.random.normal(noise, (1,)))
 
 
 def expected_target(steps: int, signal: int, key: PRNGKeyArray) -> Sequences:
     """3c as it is tested: against the targets' means."""
-    return _sequence(steps, signal, SPREAD, (0.2, 0.8), key)
+    return _sequence(steps, signal, 0.0, (0.2, 0.8), key)
 
 
 def _sequence(

@@ -26,10 +26,11 @@ NEVER = Criterion(tolerance=0.0, wrong=-1, error=0.0)  # of the recent ones: a t
 
 
 class ByTest(NamedTuple):
-    """Solved when none of `number` fresh sequences is wrong; `mean` is above their mean error."""
+    """Solved by `number` fresh sequences: at most `wrong` are, and `mean` is above their error."""
 
     number: int
     mean: float
+    wrong: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,16 +97,16 @@ def _measure(
     task: Task, ways: Ways, learners: Any, key: PRNGKeyArray, budget: int, say: Say
 ) -> Measured:
     """Learn until all have solved the task or seen `budget` sequences; then test."""
-    steps, without_wrong = max(1, EVERY // ways.batch), {}
+    steps, first_right = max(1, EVERY // ways.batch), {}
     drawn = task.test or task.draw
 
     def look(learners: Any, key: PRNGKeyArray, done: int) -> Any:
         if not isinstance(task.criterion, ByTest):
             return learners
         errors = np.asarray(ways.examine(drawn, learners.net, key, task.criterion.number))
-        right = (errors <= task.wrong).all(1)
+        right = (errors > task.wrong).sum(1) <= task.criterion.wrong
         for trial in np.flatnonzero(right):
-            without_wrong.setdefault(int(trial), done)
+            first_right.setdefault(int(trial), done)
         solved = right & (errors.mean(1) < task.criterion.mean)
         return learners._replace(solved=learners.solved | solved)
 
@@ -117,13 +118,14 @@ def _measure(
     solved, seen = (np.asarray(a).tolist() for a in (learners.solved, learners.seen))
     wrong = (errors > task.wrong).sum(1).tolist()
     line = solved_line(solved, seen)
-    if isinstance(task.criterion, ByTest) and without_wrong:
-        line += f"; first none wrong of {task.criterion.number} after "
-        line += spread(list(without_wrong.values()))
+    if isinstance(task.criterion, ByTest) and first_right:
+        few = f"at most {task.criterion.wrong}" if task.criterion.wrong else "none"
+        line += f"; first {few} wrong of {task.criterion.number} after "
+        line += spread(list(first_right.values()))
     line += f"; {spread(wrong)} of {TEST} wrong"
     figures = {
         "weights": ways.weights, "solved": solved, "sequences": seen, "wrong": wrong,
         "tested": TEST, "mean_error": errors.mean(1).round(6).tolist(),
-        "without_wrong": without_wrong,
+        "first_right": first_right,
     }  # fmt: skip
     return Measured(line, figures)

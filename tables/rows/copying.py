@@ -84,6 +84,6 @@ ROWS = (
     Row(
         "copy-1000-constant", SECTION,
         "T = 1000, LSTM, 128 units, forget bias 1: a negative control",
-        "at the memoryless answer", partial(copied, 1000, jlstm.init_params, 128), 1, 8_000,
+        "at the memoryless answer", partial(copied, 1000, jlstm.init_params, 128), 1, 32_000,
     ),
 )  # fmt: skip

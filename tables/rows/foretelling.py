@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +14,7 @@ import numpy as np
 from tables import layers, nets
 from tables.layers.model import Layer, init_model
 from tables.layers.streams import Source, end_error
-from tables.nets.blocks import count
+from tables.nets.blocks import count, with_shortcuts_of
 from tables.problems import Stream, foretold, lags, reber
 from tables.row import Measured, Say, solved_line
 from tables.rows.at_the_end import Blocks
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 STRINGS = 256  # to learn from, and as many others to be tested on
 EVERY = 100  # strings between two tests
+ALONE = 1000  # sequences of 2a and 2b before the cell and its gate are added
 TOLERANCE, IN_A_ROW = 0.25, 10_000  # of 2a and 2b: the last symbol of so many sequences is foretold
 
 
@@ -102,8 +104,25 @@ def reber_of_layer(layer: Layer, trials: int, budget: int, say: Say) -> Measured
 def lag_of_blocks(
     draw: Callable[[PRNGKeyArray], Array], blocks: Blocks, trials: int, budget: int, say: Say
 ) -> Measured:
-    """Experiments 2a and 2b with nets of 1997."""
-    first, key = jax.random.split(jax.random.key(0))
+    """Experiments 2a and 2b with nets of 1997, whose hidden units are added after a while."""
+    first, second, key = jax.random.split(jax.random.key(0), 3)
+    small = replace(blocks, layout=replace(blocks.layout, blocks=0))
+    learners = _until_right(draw, small, _trials(small, second, trials), key, ALONE, say)
+    net = jax.vmap(with_shortcuts_of)(_trials(blocks, first, trials).net, learners.net)
+    learners = _until_right(draw, blocks, learners._replace(net=net), key, budget + IN_A_ROW, say)
+    seen = learners.seen - jnp.where(learners.solved, IN_A_ROW, 0)
+    return _measured(learners.solved, seen, count(blocks.layout))
+
+
+def _until_right(
+    draw: Callable[[PRNGKeyArray], Array],
+    blocks: Blocks,
+    trials: Trial,
+    key: PRNGKeyArray,
+    budget: int,
+    say: Say,
+) -> Trial:
+    """Learn until the ends of `IN_A_ROW` sequences are foretold, or so many were seen."""
     layout = blocks.layout
 
     def one(trial: Trial, key: PRNGKeyArray) -> Trial:
@@ -120,11 +139,7 @@ def lag_of_blocks(
         keys = jax.random.split(key, (EVERY, len(trials.seen)))
         return jax.lax.scan(lambda t, keys: (jax.vmap(one)(t, keys), None), trials, keys)[0]
 
-    learners = until_solved(
-        _trials(blocks, first, trials), learn, key, every=EVERY, budget=budget + IN_A_ROW, say=say
-    )
-    seen = learners.seen - jnp.where(learners.solved, IN_A_ROW, 0)
-    return _measured(learners.solved, seen, count(layout))
+    return until_solved(trials, learn, key, every=EVERY, budget=budget, say=say)
 
 
 def lag_of_layer(

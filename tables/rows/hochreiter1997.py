@@ -54,11 +54,11 @@ def multiplication(wrong: int) -> Task:
 
 
 def _lag(symbols: int) -> Task:
-    return Task(partial(lags.very_long, symbols, symbols), 0.25, Criterion(0.25, 0, 1.0))
+    return Task(partial(lags.very_long, symbols, symbols), 0.2, Criterion(0.2, 0, 1.0))
 
 
 TWO_SEQUENCE = Task(partial(two_sequence.two_sequence, 100, 3), 0.2, ByTest(256, 0.01))
-NOISY_SIGNAL = Task(partial(two_sequence.noisy_signal, 100, 3), 0.2, ByTest(256, 0.01))
+NOISY_SIGNAL = Task(partial(two_sequence.noisy_signal, 100, 3), 0.2, ByTest(256, 0.04, wrong=5))
 NOISY_TARGET = Task(
     partial(two_sequence.noisy_target, 100, 3), 0.1, ByTest(256, 0.015),
     test=partial(two_sequence.expected_target, 100, 3),
@@ -71,7 +71,7 @@ CHRONO = partial(jlstm.init_params, bias_init=jlstm.initializers.chrono(100))
 LAG_LSTM = Layer(101, 16, 101, 0.01, batch=8, init=CHRONO)
 NOISY_BIASES = {"input_bias": (-1.0, -3.0, -5.0), "output_bias": (-2.0, -4.0, -6.0)}
 ADDING_NET = Blocks(MARKED, 0.5, input_bias=(-3.0, -6.0))
-MULTIPLICATION_NET = Blocks(MARKED, 0.1, input_bias=(-3.0, -6.0))
+MULTIPLICATION_NET = Blocks(MARKED, 0.1)
 
 
 def blocks(task: Task, net: Blocks) -> Measure:
@@ -130,7 +130,7 @@ ROWS = (
     _row(
         "2a", "2a. Lag of 100 without noise, the net of 1997",
         "all of 18 solved, 5,040 sequences",
-        partial(lag_of_blocks, IN_TURN, Blocks(store(100), 1.0, scale=0.2)), 4, 12_000,
+        partial(lag_of_blocks, IN_TURN, Blocks(store(100), 1.0, scale=0.2)), 6, 20_000,
     ),
     _row(
         "2a-lstm", "2a. Lag of 100 without noise, `jlstm.lstm_step`, 16 units", "",
@@ -147,7 +147,7 @@ ROWS = (
     _row(
         "2b", "2b. Lag of 100, random symbols on the way, the net of 1997",
         "all of 18 solved, 5,680 sequences",
-        partial(lag_of_blocks, AT_RANDOM, Blocks(store(100), 1.0, scale=0.2)), 4, 12_000,
+        partial(lag_of_blocks, AT_RANDOM, Blocks(store(100), 1.0, scale=0.2)), 6, 20_000,
     ),
     _row(
         "2b-lstm", "2b. Lag of 100, random symbols on the way, `jlstm.lstm_step`, 16 units", "",
@@ -166,11 +166,11 @@ ROWS = (
     _row(
         "2c-1000", "2c. Lag of 1000 and more, 1000 random symbols, the net of 1997",
         "all of 20 solved, 49,000 sequences",
-        blocks(_lag(1000), Blocks(very_long(1000), 0.01, scale=0.2)), 2, 40_000,
+        blocks(_lag(1000), Blocks(very_long(1000), 0.01, scale=0.2)), 4, 60_000,
     ),
     _row(
         "3a", "3a. Two sequences, T = 100, N = 3, the net of 1997",
-        "27,380 sequences until none of 256 is wrong; 0.000195 wrong of 2560",
+        "39,850 sequences; first none wrong of 256 after 27,380; a share of 0.000195 wrong",
         blocks(TWO_SEQUENCE, Blocks(NOISY, 1.0, **NOISY_BIASES)), 10, 200_000, (5, 100_000),
     ),
     _row(
@@ -179,7 +179,7 @@ ROWS = (
     ),
     _row(
         "3b", "3b. Two sequences with noise on the signal, the net of 1997",
-        "41,740 sequences until none of 256 is wrong; 0.00828 wrong of 2560",
+        "43,250 sequences; first at most 5 wrong of 256 after 41,740; a share of 0.00828 wrong",
         blocks(NOISY_SIGNAL, Blocks(NOISY, 1.0, **NOISY_BIASES)), 10, 400_000,
     ),
     _row(
@@ -187,12 +187,12 @@ ROWS = (
         layer(NOISY_SIGNAL, 1, 8, 1, 0.01), 5, 200_000, deviations=BY_TEST,
     ),
     _row(
-        "3c", "3c. Two sequences with noise on signal and targets, the net of 1997",
-        "269,650 sequences; mean error 0.00558",
+        "3c", "3c. Two sequences with noise on the targets, the net of 1997",
+        "269,650 sequences; a share of 0.00558 wrong",
         blocks(NOISY_TARGET, Blocks(NOISY, 0.1, **NOISY_BIASES)), 5, 600_000,
     ),
     _row(
-        "3c-lstm", "3c. Two sequences with noise on signal and targets, `jlstm.lstm_step`, 8 units",
+        "3c-lstm", "3c. Two sequences with noise on the targets, `jlstm.lstm_step`, 8 units",
         "", layer(NOISY_TARGET, 1, 8, 1, 0.003), 3, 150_000, deviations=BY_TEST,
     ),
     _row(
@@ -206,25 +206,25 @@ ROWS = (
     ),
     _row(
         "4-500", "4. Adding, T = 500, the net of 1997",
-        "209,000 sequences; 0 of 2560 wrong", blocks(adding(500), ADDING_NET), 2, 150_000,
+        "209,000 sequences; 0 of 2560 wrong", blocks(adding(500), ADDING_NET), 3, 300_000,
     ),
     _row(
         "4-500-lstm", "4. Adding, T = 500, `jlstm.lstm_step`, 16 units", "",
-        layer(adding(500), 2, 16, 1, steps=500), 2, 80_000, deviations=DIFFERS,
+        layer(adding(500), 2, 16, 1, steps=500), 2, 150_000, deviations=DIFFERS,
     ),
     _row(
         "4-1000", "4. Adding, T = 1000, the net of 1997",
-        "853,000 sequences; 1 of 2560 wrong", blocks(adding(1000), ADDING_NET), 2, 100_000,
+        "853,000 sequences; 1 of 2560 wrong", blocks(adding(1000), ADDING_NET), 2, 300_000,
     ),
     _row(
         "5-140", "5. Multiplication, T = 100, the net of 1997, at most 140 of 2000 wrong",
         "482,000 sequences; 139 of 2560 wrong",
-        blocks(multiplication(140), MULTIPLICATION_NET), 3, 600_000,
+        blocks(multiplication(140), MULTIPLICATION_NET), 5, 1_000_000,
     ),
     _row(
         "5-13", "5. Multiplication, T = 100, the net of 1997, at most 13 of 2000 wrong",
         "1,273,000 sequences; 14 of 2560 wrong",
-        blocks(multiplication(13), MULTIPLICATION_NET), 2, 900_000,
+        blocks(multiplication(13), MULTIPLICATION_NET), 5, 1_500_000,
     ),
     _row(
         "5-lstm", "5. Multiplication, T = 100, `jlstm.lstm_step`, 16 units", "",
@@ -244,7 +244,7 @@ ROWS = (
         "6b", "6b. Temporal order, 8 classes, the net of 1997",
         "571,100 sequences; 2 of 2560 wrong",
         blocks(THREE_LETTERS, Blocks(THREE_RELEVANT, 0.1, input_bias=(-2.0, -4.0, -6.0))),
-        3, 600_000,
+        5, 1_000_000,
     ),
     _row(
         "6b-lstm", "6b. Temporal order, 8 classes, `jlstm.lstm_step`, 24 units", "",

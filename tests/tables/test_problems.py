@@ -74,11 +74,17 @@ def test_two_sequence():
     xs = np.concatenate([xs[3:, 0] for xs, _ in each(drawn(partial(two.noisy_signal, 100, 3)))])
     assert abs(xs.mean()) < 0.02
     assert abs(xs.var() - 0.2) < 0.01
-    targets = drawn(partial(two.noisy_target, 100, 3)).target.ravel()
     expected = drawn(partial(two.expected_target, 100, 3)).target.ravel()
     assert set(np.unique(expected.round(6))) == {np.float32(0.2), np.float32(0.8)}
-    assert abs(targets[targets < 0.5].mean() - 0.2) < 0.03
-    assert abs(np.std(targets[targets > 0.5]) - 0.1) < 0.03
+    sequences = each(drawn(partial(two.noisy_target, 100, 3)))
+    targets = {1: [], -1: []}
+    for xs, target in sequences:
+        assert abs(xs[:3, 0]).min() == 1
+        assert len(set(xs[:3, 0])) == 1
+        targets[int(xs[0, 0])].append(target[0])
+    for level, mean in ((1, 0.2), (-1, 0.8)):
+        assert abs(np.mean(targets[level]) - mean) < 0.1
+        assert abs(np.var(targets[level]) - 0.1) < 0.05
 
 
 def test_long_lags_end_as_they_begin():
