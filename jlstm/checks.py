@@ -102,7 +102,9 @@ def check_hidden(size: Any, h: Any, batch: tuple, name: str, beside: str) -> Non
     if h is None or isinstance(h, tuple):
         raise TypeError(f"{name} must be one array, got {described(h)}{_hint(h)}")
     _check_float(name, _dtype(name, h))
-    _check_rank(name, h, len(batch) + 1, f"(*batch, hidden) as {beside}")
+    _check_rank(
+        name, h, len(batch) + 1, f"(*batch, hidden) with the batch axes {batch} of {beside}"
+    )
     *axes, units = np.shape(h)
     if units != size:
         raise ValueError(f"{name} has {units} units, the weights have {size}")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
+from jlstm.checks import check_key
+
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
     from jaxtyping import Array, PRNGKeyArray
@@ -116,6 +118,7 @@ def draw_weights(
     bias_init: Initializer,
 ) -> tuple[Array, Array, Array]:
     """`weight_ih`, `weight_hh` and `bias` in float32; each gate's matrix is drawn by itself."""
+    check_key(key)
     key_ih, key_hh, key_bias = jax.random.split(key, 3)
 
     def gate_by_gate(init: Initializer, key: PRNGKeyArray, inputs: int) -> Array:

@@ -35,7 +35,7 @@ SHARED = [
     ({"state": STATE._replace(h=np.zeros((3, 6)))}, ValueError,
      "state.h has 6 units, the weights have 5"),
     ({"state": STATE._replace(h=np.zeros(5))}, ValueError,
-     r"state.h must be \(\*batch, hidden\) as xs, got shape \(5,\)"),
+     r"state.h must be \(\*batch, hidden\) with the batch axes .* of xs, got shape \(5,\)"),
     ({"state": STATE._replace(h=np.zeros((3, 5), int))}, TypeError,
      "state.h must be floating point of 16 bits or more, got int"),
     ({"reset_state": STATE.h}, TypeError, r"reset_state must be LSTMState\(h, c\), got "),

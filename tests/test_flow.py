@@ -191,7 +191,7 @@ def test_errors_name_the_argument_and_both_values():
          lambda: jlstm.gradient_norms(params, None, xs[..., :2])),
         (TypeError, "params must be one of LSTMParams",
          lambda: jlstm.gradient_norms((params,), None, xs)),
-        (ValueError, r"state.h must be \(\*batch, hidden\) as x, got shape \(4,\)",
+        (ValueError, r"state.h must be .* with the batch axes \(2,\) of x, got shape \(4,\)",
          lambda: jlstm.gradient_norms(params, jlstm.init_state(params), xs)),
         (ValueError, r"step must lie in \[0, 5\), the steps of trace; got -1",
          lambda: jlstm.memory_kept(trace, -1)),

@@ -94,7 +94,7 @@ def test_gates_hold_the_trace(run):
     size = np.abs(np.asarray(trace.c)[:, 2])
     assert panels(figure)[1].images[0].get_clim()[1] == pytest.approx(np.quantile(size, 0.999))
     assert isinstance(figure, Figure)
-    assert "sequence 2 of 3" in [text.get_text() for text in figure.texts]
+    assert "sequence 2, one of 3" in [text.get_text() for text in figure.texts]
 
 
 def test_gates_of_a_window_of_chosen_units_with_labels(run):
@@ -200,7 +200,7 @@ def test_a_step_bears_the_numbers_of_lstm_step(run):
     assert figures(c) in equations[0]
     assert figures(o * np.tanh(c)) in equations[1]
     assert "q" in written
-    assert "One step of unit 4 of 8" in written
+    assert "One step of unit 4, one of 8" in written
     read = {tuple(np.ravel(image.get_array())) for image in figure.axes[0].images}
     assert {tuple(np.asarray(a, np.float64)) for a in (hs[6, 1], xs[7, 1])} == read
 
@@ -257,7 +257,7 @@ def test_memory_is_that_of_memory_kept(run):
     median = np.median(by_lag, axis=1)
     np.testing.assert_allclose(right.lines[0].get_ydata(), median[lags], atol=1e-6)
     half = np.flatnonzero(median <= 0.5)[0]
-    assert right.get_title(loc="left") == f"Half is left after {half} steps (median unit)"
+    assert right.get_title(loc="left") == f"Half or less is left after {half} steps (median unit)"
 
 
 def test_memory_follows_some_steps_of_many_and_knows_resets_and_direction():
@@ -444,6 +444,7 @@ def test_errors_name_the_argument_and_both_values(run):
         (ValueError, "trace has 0 steps", lambda: plot.gates(empty)),
         (ValueError, "trace has 0 steps", lambda: plot.memory(empty)),
         (ValueError, "trace has 0 steps", lambda: plot.animate(empty, "x.gif")),
+        (ValueError, "must end in .gif, .*; got 'x.mp4'", lambda: plot.animate(trace, "x.mp4")),
         (TypeError, "got a tuple: choose the one of a layer", lambda: plot.gates(traces)),
         (TypeError, "choose trace.forward or trace.backward", lambda: plot.memory(traces[0])),
         (TypeError, "trace must be LSTMTrace.* got an array", lambda: plot.gates(hs)),
@@ -458,7 +459,7 @@ def test_errors_name_the_argument_and_both_values(run):
          lambda: plot.gates(trace, units=3)),
         (ValueError, "labels has 2 entries, there are 24 steps",
          lambda: plot.gates(trace, labels="ab")),
-        (ValueError, r"window\[1\] - 1 must lie in \[0, 24\), the steps of trace; got 24",
+        (ValueError, r"window\[1\] must lie in \[0, 25\), trace having 24 steps; got 25",
          lambda: plot.gates(trace, window=(0, 25))),
         (ValueError, r"window must hold 1 step or more, got \(5, 5\)",
          lambda: plot.gates(trace, window=(5, 5))),

@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console
 
 from train.command import parse, run
-from train.config import check_config, read_config, to_toml, to_values
+from train.config import check_config, not_set, read_config, to_toml, to_values
 from train.errors import InputError
 from train.settings import Config, Distributed
 
@@ -45,6 +45,7 @@ def main(args: list[str]) -> None:
     config = check_config(to_values(command.config), "command line")
     if command.print_config:
         print(to_toml(config), end="")
+        print(f"\n# not set: {', '.join(not_set(config))}")
         return
     from train.devices import use_every_core  # after the checks: JAX takes seconds to start
     from train.loop import train

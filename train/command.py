@@ -96,7 +96,9 @@ def run(
 
 
 def _one_line(box: str) -> str:
-    """The message of an error that tyro draws as a box: its first paragraph, without the frame."""
+    """What tyro says in a box: its first paragraph, and the flag that was meant."""
     lines = [line.strip("│| \n") for line in box.splitlines()[1:]]
     end = next((k for k, line in enumerate(lines) if re.match("─|╰|-----|[+]--", line)), len(lines))
-    return " ".join(lines[:end])
+    message = " ".join(lines[:end])
+    meant = [line.split()[0] for line in lines[end:] if line.startswith("--")]
+    return f"{message}; was {meant[0]} meant?" if "Perhaps you meant:" in box and meant else message

@@ -36,14 +36,17 @@ def read_config(path: Path) -> Config:
 def check_config(values: dict[str, Any], where: str) -> Config:
     """The config of nested values; `where` they come from stands before each complaint."""
     task = values.get("task")
-    if task not in CONFIGS:
+    if not isinstance(task, str) or task not in CONFIGS:
         known = ", ".join(CONFIGS)
         raise InputError(f"{where}: task must be one of {known}; got {task!r}")
     try:
         kind = pydantic.TypeAdapter(CONFIGS[task])
         return kind.validate_json(json.dumps(values, default=str))
     except pydantic.ValidationError as error:
-        raise InputError(f"{where}: {'; '.join(map(_complaint, error.errors()))}") from None
+        found = error.errors()  # a tuple with a bad item is not too short as well
+        inside = {one["loc"][: len(one["loc"]) - 1] for one in found}
+        found = [one for one in found if one["type"] != "too_short" or one["loc"] not in inside]
+        raise InputError(f"{where}: {'; '.join(map(_complaint, found))}") from None
 
 
 def to_values(config: Config) -> dict[str, Any]:
@@ -57,6 +60,21 @@ def to_values(config: Config) -> dict[str, Any]:
         }
 
     return present(dataclasses.asdict(config))
+
+
+def not_set(config: Config) -> list[str]:
+    """The keys that are None."""
+
+    def names(values: dict[str, Any], before: str) -> list[str]:
+        found = []
+        for key, value in values.items():
+            if isinstance(value, dict):
+                found += names(value, f"{before}{key}.")
+            elif value is None:
+                found.append(before + key)
+        return found
+
+    return names(dataclasses.asdict(config), "")
 
 
 def to_toml(config: Config) -> str:

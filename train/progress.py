@@ -42,6 +42,7 @@ def say(console: Console, message: str) -> None:
 
 def _plain_lines(console: Console, steps: int, unit: str) -> Report:
     shown = time.monotonic()
+    say(console, "compiling the first step, which takes some seconds")
 
     def report(step: int, figures: dict[str, float]) -> None:
         nonlocal shown

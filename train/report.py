@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import optax
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from jlstm.interop.files import write_bytes
 from train import metrics, trials
@@ -154,6 +155,7 @@ def _curves(lines: list[dict[str, Any]], task: Task, data: Data) -> Figure:
         heights = [y for ys in drawn for y in ys[len(ys) // 10 :]]
         top = 1.1 * max(heights)  # the first steps would press the rest flat
         axis.set(xlabel="step", ylabel=name.replace("_", " "), ylim=(0, top))
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.legend(frameon=False)
         axis.spines[["top", "right"]].set_visible(False)
     return figure
@@ -195,7 +197,7 @@ def _page(
         f"<h2>Figures</h2><pre>{html.escape(facts)}</pre>",
         f"<h2>Config</h2><pre>{html.escape(to_toml(config))}</pre>",
     ]
-    title = f"{config.task.replace('_', ' ')}: {result['data']}"
+    title = f"{config.task.replace('_', ' ')}: {Path(result['data']).name}"
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}'
         f"</title><style>{STYLE}</style></head><body><h1>{html.escape(title)}</h1>"

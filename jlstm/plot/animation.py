@@ -70,9 +70,9 @@ def animate(
       The figure, as the last frame has it.
 
     Raises:
-      ValueError: no steps, an index that is not there, steps that do not follow from each other, as
-        after a reset. TypeError: no trace of an LSTM, a wrong type. OSError: the file cannot be
-        written. ModuleNotFoundError: no matplotlib.
+      ValueError: no steps, a path that does not end in `.gif`, an index that is not there, steps
+        that do not follow from each other, as after a reset. TypeError: no trace of an LSTM, a
+        wrong type. OSError: the file cannot be written. ModuleNotFoundError: no matplotlib.
 
     Example:
       >>> import jax, jlstm, os, tempfile
@@ -84,6 +84,9 @@ def animate(
       True
     """
     theme = find_theme(theme)
+    path = Path(path)
+    if path.suffix.lower() != ".gif":
+        raise ValueError(f"path must end in .gif, which is what is written; got {path.name!r}")
     chosen = select(trace, None, sequence, None, None, labels)
     batch, (time, hidden) = np.shape(trace.f)[1:-1], chosen.c.shape
     check_index("unit", unit, hidden, "those of the layer")
@@ -99,7 +102,7 @@ def animate(
     figure = new_figure(width, width * HEIGHT / PAGE[0], theme)
     figure.set_layout_engine("none")
     draw = _prepare(figure, steps, unit, start, labels, chosen.note, theme)
-    _write_gif(figure, Path(path), draw, len(steps), 1 / seconds, progress)
+    _write_gif(figure, path, draw, len(steps), 1 / seconds, progress)
     return figure
 
 

@@ -139,11 +139,11 @@ def write_label(axes: Axes, label: str, theme: Theme, unit: float, y: float) -> 
 
 def _title(units: np.ndarray, hidden: int) -> str:
     if len(units) == 1:
-        return f"One step of unit {units[0]} of {hidden}"
+        return f"One step of unit {units[0]}, one of {hidden}"
     if (np.diff(units) == 1).all():
-        return f"One step of units {units[0]} to {units[-1]} of {hidden}"
+        return f"One step of units {units[0]} to {units[-1]}, of {hidden} in all"
     named = ", ".join(map(str, units[:12])) + (", …" if len(units) > 12 else "")
-    return f"One step of units {named} of {hidden}"
+    return f"One step of units {named}, of {hidden} in all"
 
 
 def _count(number: int, of: str) -> str:

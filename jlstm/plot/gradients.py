@@ -10,6 +10,7 @@ import numpy as np
 from jlstm.flow import log_gradient_norms
 from jlstm.layers import check_layer, output_size
 from jlstm.plot.style import WIDE, Theme, dress, find_theme, key, line_colors, new_figure
+from jlstm.plot.ticks import whole_numbers
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, PyTree
@@ -123,3 +124,4 @@ def _draw(axes: Axes, curves: dict[str, np.ndarray], names: list[str], theme: Th
         axes.set_yscale("log")
         axes.set_ylim(min(low, drawn.min() / 2), max(high, drawn.max() * 2))
     axes.set_xlim(0, max(1, *(curve.shape[1] - 1 for curve in curves.values())))
+    whole_numbers(axes.xaxis)

@@ -125,7 +125,8 @@ def describe_sequence(at: tuple[int, ...], batch: tuple[int, ...]) -> str:
     if np.prod(batch, dtype=int) <= 1:
         return ""
     place = ", ".join(map(str, at))
-    return f"sequence {place if len(at) == 1 else f'({place})'} of {np.prod(batch, dtype=int):,}"
+    place = place if len(at) == 1 else f"({place})"
+    return f"sequence {place}, one of {np.prod(batch, dtype=int):,}"
 
 
 def choose_units(units: Any, hidden: int) -> np.ndarray:
@@ -147,7 +148,7 @@ def choose_window(window: Any, time: int) -> tuple[int, int]:
         raise TypeError(f"window must be (start, stop), got {window!r:.80}")
     start, stop = window
     check_index("window[0]", start, time, "the steps of trace")
-    check_index("window[1] - 1", stop - 1, time, "the steps of trace")
+    check_index("window[1]", stop, time + 1, f"trace having {time} steps")
     if stop <= start:
         raise ValueError(f"window must hold 1 step or more, got {window}")
     return start, stop

@@ -79,7 +79,7 @@ def memory(
       >>> _, _, trace = jlstm.lstm_trace(params, None, jax.numpy.zeros((30, 3)))
       >>> figure = jlstm.plot.memory(trace)
       >>> figure.axes[1].get_title(loc="left")  # 0.881^5 is 0.53, 0.881^6 is 0.47
-      'Half is left after 6 steps (median unit)'
+      'Half or less is left after 6 steps (median unit)'
     """
     theme = find_theme(theme)
     trace = trace._replace(f=kept_in_steps(trace, resets, reverse))
@@ -153,7 +153,9 @@ def _draw_lags(axes: Axes, by_lag: np.ndarray, theme: Theme) -> None:
     shares = by_lag[lags]
     low, median, high = np.quantile(by_lag, (0.1, 0.5, 0.9), axis=1)
     half = np.flatnonzero(median <= 0.5)
-    title = f"Half is left after {half[0]:,} steps" if len(half) else "More than half is left"
+    title = (
+        f"Half or less is left after {half[0]:,} steps" if len(half) else "More than half is left"
+    )
     dress(axes, theme, title=f"{title} (median unit)", x="lag (steps)", y="share left")
     axes.set(xscale="log", xlim=(1, max(time - 1, 2)), ylim=(0, 1.02))
     paths = [np.column_stack((lags, shares[:, unit])) for unit in range(units)]

@@ -30,7 +30,7 @@ def label_steps(
     The layout of the figure must be known by then.
     """
     axis = axes.xaxis if along == "x" else axes.yaxis
-    _numbers(axis)
+    whole_numbers(axis)
     if labels is None or _inches(axes, along) < CHARACTER * len(labels):
         axis.set_label_text("time (steps)")
         return
@@ -50,14 +50,15 @@ def label_units(axes: Axes, numbers: np.ndarray, given: Sequence[int] | None) ->
         axes.tick_params(axis="y", length=0, labelsize=_size(axes, "y", count) - 0.5)
         axes.set_ylabel("unit")
     elif given is None:
-        _numbers(axes.yaxis, 5)
+        whole_numbers(axes.yaxis, 5)
         axes.set_ylabel("unit")
     else:
         axes.set_yticks([])
         axes.set_ylabel(f"{count:,} units, as ordered")
 
 
-def _numbers(axis: Any, most: int = 9) -> None:
+def whole_numbers(axis: Any, most: int = 9) -> None:
+    """No ticks between the numbers of steps, lags or units."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axis.set_major_locator(MaxNLocator(most, integer=True, steps=(1, 2, 5, 10)))

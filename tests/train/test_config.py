@@ -45,8 +45,10 @@ def test_shipped_configs(path):
     ("a = 1979-05-27", "unknown key a"),
     ("[model]\nhidden = 3", "model.hidden: should be a valid array, got 3"),
     ("[model]\nhidden = []", "model.hidden: Tuple should have at least 1 item after validation"),
+    ("[model]\nhidden = [-3]", "hidden.0: should be greater than or equal to 1, got -3$"),
     ('[model]\ncell = "transformer"', "model.cell: should be 'lstm', 'projected', 'peephole'"),
     ("[regularize]\nlayers = 1.0", "regularize.layers: should be less than 1, got 1.0"),
+    ('task = ["char_lm"]', r"task must be one of char_lm.* got \['char_lm'\]"),
     ('task = "chess"', "task must be one of char_lm, classification, forecasting, piano_roll; got"),
 ])  # fmt: skip
 def test_complaints(tmp_path, toml, message):

@@ -126,6 +126,8 @@ def test_csv_of_numbers_alone(write):
     assert (found.names, found.times) == (["a", "b"], None)
     timed = read_columns(write("a.csv", "a,b\n1,2\n3,4\n5,9\n11,7\n"), "a", ())
     np.testing.assert_array_equal(timed.values[:, 0], [2, 4, 9, np.nan, np.nan, 7])
+    old = read_columns(write("a.csv", "a,b\r1,2\r3,4\r"), None, ())
+    np.testing.assert_array_equal(old.values, [[1, 2], [3, 4]])
     single = read_columns(write("a.csv", "a\n1\n2\n"), None, ())
     np.testing.assert_array_equal(single.values, [[1], [2]])
 
@@ -148,6 +150,8 @@ def test_columns_of_npz(write):
     found = read_columns(write("a.npz", {"values": np.arange(6.0).reshape(3, 2)}), None, ())
     assert found.names == ["column 1", "column 2"]
     assert read_columns(write("a.npz", {"values": [1, 2]}), None, ()).values.shape == (2, 1)
+    with pytest.raises(InputError, match=r"values\[1, 0\] is inf"):
+        read_columns(write("a.npz", {"values": [1, np.inf]}), None, ())
 
 
 @pytest.mark.parametrize(("content", "options", "message"), [
@@ -156,7 +160,14 @@ def test_columns_of_npz(write):
     ("a,a\n1,2\n", {}, "has two columns 'a'"),
     ("a,b\n1,2\n3\n", {}, "line 3: has 1 cells, the header has 2"),
     ("a,b\n1,2\n3,x\n4,5\n", {}, "line 3: 'x' in column 'b' is no number"),
-    ("a\nx\ny\n", {}, "has no column of numbers"),
+    ("a\nx\ny\n", {}, "has no column of numbers; line 2: 'x' in column 'a' is no number"),
+    ("a,b\n1,2\n3,inf\n", {}, "line 3: 'inf' in column 'b' is not finite"),
+    ("time,x\n2024-01-01,1\n,2\n2024-01-03,3\n", {}, "line 3: '' in column 'time' is no date"),
+    ("when,x\n2024-01-01,1\nn/a,2\n2024-01-03,3\n", {}, "line 3: 'n/a' in .* is no date"),
+    ("a;b\n0,5;1\n1,5;2\n", {}, "line 2: '0,5' in column 'a' has a comma; write numbers as 1234.5"),
+    ("a,b\nx," + "y" * 200_000 + "\n", {}, "line 2: field larger than field limit"),
+    ("a,b\n1,2\n", {"names": ("a", "a")}, "must name each column once"),
+    ("Start time,x\n31/01/2024 14:00,1\n", {}, "line 2: '31/01/2024 14:00' in .* is no date"),
     ("a,b\n1,2\n", {"names": ("c",)}, r"has no column 'c' of numbers; it has \['a', 'b'\]"),
     ("a,b\n1,2\n", {"time": "c"}, r"has no column 'c'; it has \['a', 'b'\]"),
     ("a,b\n2,2\n1,2\n", {"time": "a"}, "times must rise, and '1' comes after '2'"),
@@ -173,7 +184,8 @@ def test_tables_that_cannot_be_used(write, content, options, message):
 def test_times_after_the_end():
     assert times_after(["2024-02-28", "2024-02-29"], 2) == ["2024-03-01", "2024-03-02"]
     hours = times_after(["2024-01-01 22:00", "", "2024-01-01 23:00"], 2)
-    assert hours == ["2024-01-02T00:00:00", "2024-01-02T01:00:00"]
+    assert hours == ["2024-01-02 00:00:00", "2024-01-02 01:00:00"]
+    assert times_after(["2024-01-01T22:00", "2024-01-01T23:00"], 1) == ["2024-01-02T00:00:00"]
     assert times_after(["1.5", "2"], 2) == ["2.5", "3"]
     assert times_after(["19580329", "19580405"], 1) == ["1958-04-12"]
     assert list(digits(np.array([1.5, np.nan]))) == ["1.5", ""]

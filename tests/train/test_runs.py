@@ -521,6 +521,7 @@ def test_the_command_prints_a_config(finished, tmp_path):
     args = command(config, tmp_path / "run", "--print_config", "--steps", "7")
     process = subprocess.run(args, cwd=ROOT, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
+    assert "# not set: data.path," in process.stdout
     (tmp_path / "printed.toml").write_text(process.stdout)
     assert read_config(tmp_path / "printed.toml") == replace(config, steps=7)
     assert not (tmp_path / "run").exists()
@@ -547,6 +548,7 @@ def test_the_command_explains_its_flags():
 @pytest.mark.parametrize(("flags", "message"), [
     (["nowhere.toml"], "cannot read the config nowhere.toml: No such file or directory"),
     (["configs/char_lm.toml", "--foo", "3"], "Unrecognized options: --foo"),
+    (["configs/char_lm.toml", "--model.hiden", "3"], "was --model.hidden meant?"),
     (["configs/char_lm.toml", "--steps"], "Missing value for argument '--steps'"),
     (["configs/char_lm.toml", "--steps", "many"], "Error parsing --steps: invalid literal"),
     (["configs/char_lm.toml", "--steps", "0"], "command line: steps: should be greater than or"),

@@ -281,7 +281,7 @@ def test_forecasts_of_nothing_are_persistence(tmp_path):
     assert found["mae"] == pytest.approx(data.facts["persistence_mae"], rel=1e-5)
     split = task.read(config, data.about, config.data.path)
     head, *rows = task.table(config, data.about, split, partial(measure.run, config, task, params))
-    assert head == ["step", "time", "wave (m)", "load kW"]
+    assert head == ["step", "when", "wave (m)", "load kW"]
     assert len(rows) == 6
     assert rows[0][1] == "2024-01-17T16:00:00"
     with open(config.data.path) as file:
@@ -307,6 +307,29 @@ def test_a_column_that_is_empty_in_training(tmp_path):
     data = Table(path=str(path), context=8, horizon=2)
     with pytest.raises(InputError, match="column 'b' is empty where there is training"):
         forecasts.load(Forecasting(data=data))
+
+
+def test_numbers_too_large_to_normalise(tmp_path):
+    path = tmp_path / "large.csv"
+    path.write_text("a,b\n" + "\n".join(f"{k},{1e300 if k == 50 else k}" for k in range(100)))
+    data = Table(path=str(path), context=8, horizon=2)
+    with pytest.raises(InputError, match="the numbers of column 'b' are too large"):
+        forecasts.load(Forecasting(data=data))
+
+
+def test_another_table_needs_the_times_that_were_learned_from(tmp_path):
+    config = make("forecasting", tmp_path)
+    data = forecasts.load(config)
+    lines = Path(config.data.path).read_text().splitlines()
+    path = tmp_path / "other.csv"
+    path.write_text(
+        "\n".join([lines[0], *lines[1:100], "n/a," + lines[100].partition(",")[2], *lines[101:]])
+    )
+    with pytest.raises(InputError, match="the time 'n/a' is no number and no date"):
+        forecasts.read(config, data.about, str(path))
+    path.write_text("\n".join(line.partition(",")[2] for line in lines))
+    with pytest.raises(InputError, match="has no column 'when'"):
+        forecasts.read(config, data.about, str(path))
 
 
 # Piano rolls.
@@ -447,7 +470,7 @@ def test_a_strangers_table(tmp_path):
                str(target)]  # fmt: skip
     subprocess.run(predict, cwd=ROOT, check=True, capture_output=True)
     rows = list(csv.reader(target.read_text().splitlines()))
-    assert rows[0] == ["step", "time", "Temp. (\u00b0C)", "Wind/Speed"]
+    assert rows[0] == ["step", "Zeit [UTC]", "Temp. (\u00b0C)", "Wind/Speed"]
     assert rows[1][1] == "2020-07-27T08:00:00"
     assert len(rows) == 13
     assert isinstance(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ class Columns(NamedTuple):
 
     values: np.ndarray  # (time, columns), float64
     names: list[str]
+    time: str | None  # the column of times
     times: list[str] | None  # one a row, as they are written; "" in a gap
     left_out: list[str]  # columns that hold no numbers
     source: str
@@ -44,11 +46,16 @@ def read_columns(path: str | None, time: str | None, names: tuple[str, ...]) -> 
     if Path(path).suffix.lower() == ".npz":
         values = array_of(path, arrays_of(path, data), "values", (1, 2)).astype(np.float64)
         values = values[:, None] if values.ndim == 1 else values
+        if np.isinf(values).any():
+            row, column = np.argwhere(np.isinf(values))[0]
+            raise InputError(f"{path}: values[{row}, {column}] is {values[row, column]}")
         columns = [f"column {k + 1}" for k in range(values.shape[1])]
-        table = Columns(values, columns, None, [], source or path, digest)
+        table = Columns(values, columns, None, None, [], source or path, digest)
     else:
         table = _from_csv(path, data, time)._replace(source=source or path, sha256=digest)
     if names:
+        if len(set(names)) < len(names):
+            raise InputError(f"data.columns must name each column once, got {list(names)}")
         unknown = [name for name in names if name not in table.names]
         if unknown:
             raise InputError(
@@ -66,7 +73,11 @@ def _from_csv(path: str, data: bytes, time: str | None) -> Columns:
         dialect = csv.Sniffer().sniff(text[:4096], delimiters=",;\t")
     except csv.Error:
         dialect = csv.excel  # a single column
-    rows = [(n, row) for n, row in enumerate(csv.reader(io.StringIO(text), dialect), 1) if any(row)]
+    reader = csv.reader(io.StringIO(text, newline=None), dialect)  # any kind of line end
+    try:
+        rows = [(number, row) for number, row in enumerate(reader, 1) if any(row)]
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: {error}") from None
     if len(rows) < 2:
         raise InputError(f"{path} must hold a header and rows of numbers")
     header = [name.strip() for name in rows[0][1]]
@@ -81,29 +92,37 @@ def _from_csv(path: str, data: bytes, time: str | None) -> Columns:
                 f"{path}, line {number}: has {len(row)} cells, the header has {len(header)}"
             )
     cells = {name: [row[k].strip() for _, row in rows[1:]] for k, name in enumerate(header)}
+    lines = [number for number, _ in rows[1:]]
     if time is None:
         time = next((name for name, column in cells.items() if _is_time(name, column)), None)
     elif time not in cells:
         raise InputError(f"{path} has no column {time!r}; it has {header}")
+    if time is None:
+        _refuse_odd_times(path, lines, cells)
     names, values, left_out = [], [], []
     for name, column in cells.items():
         if name == time:
             continue
         numbers = [_number(cell) for cell in column]
-        bad = next((k for k, value in enumerate(numbers) if value is None), None)
+        bad = next((k for k, n in enumerate(numbers) if n is None or np.isinf(n)), None)
         if bad is None:
             names.append(name)
             values.append(numbers)
-        elif numbers.count(None) < len(numbers) / 2:  # numbers, and one that is none
-            raise InputError(
-                f"{path}, line {rows[1 + bad][0]}: {column[bad]!r} in column {name!r} is no number"
-            )
-        else:
-            left_out.append(name)
+            continue
+        wrong = f"line {lines[bad]}: {column[bad]!r} in column {name!r}"
+        if numbers[bad] is not None:
+            raise InputError(f"{path}, {wrong} is not finite; leave it empty where it is missing")
+        if numbers.count(None) < len(numbers) / 2:  # numbers, and one that is none
+            raise InputError(f"{path}, {wrong} is no number")
+        if re.fullmatch(r"[-+]?[\d.]*,\d+", column[bad]):
+            raise InputError(f"{path}, {wrong} has a comma; write numbers as 1234.5")
+        left_out.append((name, wrong))
     if not names:
-        raise InputError(f"{path} has no column of numbers")
+        why = "".join(f"; {wrong} is no number" for _, wrong in left_out[:1])
+        raise InputError(f"{path} has no column of numbers{why}")
     times = None if time is None else cells[time]
-    found = Columns(np.array(values).T, names, times, left_out, path, "")
+    left_out = [name for name, _ in left_out]
+    found = Columns(np.array(values).T, names, time, times, left_out, path, "")
     return on_a_grid(path, found)
 
 
@@ -142,6 +161,21 @@ def _is_time(name: str, column: list[str]) -> bool:
         return False
     named = any(word in name.lower() for word in ("date", "time", "day"))
     return named or all(_number(cell) is None for cell in column)
+
+
+def _refuse_odd_times(path: str, lines: list[int], cells: dict[str, list[str]]) -> None:
+    """A column of dates with a cell that is none is not left out in silence."""
+    for name, column in cells.items():
+        words = set(re.split("[^a-z]+", name.lower()))
+        texts, half = [cell for cell in column if _number(cell) is None], len(column) / 2
+        dates = sum(_date(cell) is not None for cell in texts)
+        named = words & {"date", "datetime", "time", "timestamp"}
+        if dates > half or (named and len(texts) > half):
+            bad = next(k for k, cell in enumerate(column) if _date(cell) is None)
+            raise InputError(
+                f"{path}, line {lines[bad]}: {column[bad]!r} in column {name!r} is no date of ISO "
+                "8601, such as 2024-01-31 14:00; if the column is no time, give it another name"
+            )
 
 
 def _stamps(path: str, cells: list[str]) -> np.ndarray:
@@ -184,7 +218,8 @@ def times_after(times: list[str], count: int) -> list[str]:
     found = [datetime.fromtimestamp(stamp, UTC).replace(tzinfo=None) for stamp in after]
     days = step % 86400 == 0 and all(when.time() == found[0].time() for when in found)
     plain = days and not any(found[0].timetuple()[3:6])
-    return [when.date().isoformat() if plain else when.isoformat() for when in found]
+    between = "T" if "T" in written[-1] else " "
+    return [when.date().isoformat() if plain else when.isoformat(between) for when in found]
 
 
 def digits(values: np.ndarray) -> Iterator[str]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+DRAWN = 500  # steps of the picture, where forecasts are short
+
+
 class Windows(NamedTuple):
     """Windows of one table: each sees `context` steps and forecasts the `horizon` steps after."""
 
@@ -62,9 +65,13 @@ def load(config: Forecasting) -> Data:
     ]
     if empty:
         raise InputError(f"{table.source}: column {empty[0]!r} is empty where there is training")
-    spread = np.nanstd(part, axis=0)
+    with np.errstate(over="ignore"):
+        spread = np.nanstd(part, axis=0)
+    for name, value in zip(table.names, spread, strict=True):
+        if not np.isfinite(value):
+            raise InputError(f"{table.source}: the numbers of column {name!r} are too large")
     about = {
-        "columns": table.names, "time": settings.time,
+        "columns": table.names, "time": table.time,
         "mean": np.nanmean(part, axis=0).tolist(),
         "spread": np.where(spread > 0, spread, 1.0).tolist(),
     }  # fmt: skip
@@ -79,7 +86,8 @@ def load(config: Forecasting) -> Data:
         if not len(split.starts):
             raise InputError(f"{table.source}: all values of the {name} part are missing")
     facts = {
-        "persistence_mae": persistence(tested), "columns": table.names, "steps_of_time": steps,
+        "persistence_mae": persistence(tested), "columns": table.names,
+        "rows": sum(map(bool, table.times)) if table.times else steps, "steps_of_time": steps,
         "missing": int(np.isnan(table.values).sum()), "left_out": table.left_out,
         "train_windows": len(train.starts), "test_windows": len(tested.starts),
     }  # fmt: skip
@@ -222,18 +230,28 @@ def draw(figure: Figure, config: Forecasting, data: Data, run: Run) -> None:
     found = forecasts(config, data.about, behind, run)
     values = split.values * data.about["spread"] + data.about["mean"]
     rows = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
-    first = behind.starts[0]
+    drawn = max(DRAWN, 4 * split.horizon)
+    first = max(behind.starts[0], len(values) - drawn)
     for k, (axes, name) in enumerate(zip(rows, names, strict=True)):
         axes.plot(
             range(first, len(values)), values[first:, k], color="gray", lw=1, label="measured"
         )
         for n, (start, forecast) in enumerate(zip(behind.starts, found, strict=True)):
             at = start + split.context + np.arange(split.horizon)
-            axes.plot(at, forecast[:, k], color="#c2410c", lw=1, label="" if n else "forecast")
+            if at[0] < first:
+                continue
+            axes.plot(
+                at,
+                forecast[:, k],
+                color="#c2410c",
+                lw=1,
+                label="forecast" if n == len(found) - 1 else "",
+            )
         axes.set_ylabel(name)
-    rows[0].set_title(f"The test split, {split.horizon} steps ahead each time")
-    rows[0].legend(frameon=False)
-    rows[-1].set_xlabel("step of time")
+    part = "The test split" if first == behind.starts[0] else f"The last {drawn} steps"
+    rows[0].set_title(f"{part}, {split.horizon} steps ahead each time", loc="left")
+    rows[0].legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
+    rows[-1].set_xlabel("step of the table")
 
 
 TASK = Task(
