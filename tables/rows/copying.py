@@ -74,16 +74,16 @@ ROWS = (
     Row(
         "copy-500-chrono", SECTION, "T = 500, LSTM, 128 units, chrono biases",
         "below the memoryless answer within the first steps",
-        partial(copied, 500, partial(jlstm.init_params, bias_init=chrono(750)), 128), 1, 96_000,
+        partial(copied, 500, partial(jlstm.init_params, bias_init=chrono(750)), 128), 1, 64_000,
     ),
     Row(
         "copy-500-constant", SECTION, "T = 500, LSTM, 128 units, forget bias 1",
         "at the memoryless answer for long", partial(copied, 500, jlstm.init_params, 128),
-        1, 96_000,
+        1, 64_000,
     ),
     Row(
         "copy-1000-constant", SECTION,
         "T = 1000, LSTM, 128 units, forget bias 1: a negative control",
-        "at the memoryless answer", partial(copied, 1000, jlstm.init_params, 128), 1, 32_000,
+        "at the memoryless answer", partial(copied, 1000, jlstm.init_params, 128), 1, 16_000,
     ),
 )  # fmt: skip

@@ -1,5 +1,8 @@
 """The nets of the papers: their numbers of weights, and the truncated gradient in both forms."""
 
+from dataclasses import replace
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,14 +17,16 @@ from tables.nets.blocks import (
     hidden_weights,
     init_net,
     outputs,
+    with_shortcuts_of,
 )
-from tables.problems import reber
+from tables.problems import lags, reber
 from tables.rows.hochreiter1997 import (
     MARKED,
     NOISY,
     THREE_RELEVANT,
     TWO_RELEVANT,
     adding,
+    store,
     very_long,
 )
 
@@ -111,3 +116,20 @@ def test_outputs_of_a_symbol_are_those_of_its_vector():
         outputs(CONTINUAL, net, h, jax.nn.one_hot(3, 7)),
         rtol=1e-6,
     )
+
+
+def test_a_cell_added_later_keeps_what_the_shortcuts_have_learned():
+    layout = store(5)
+    small = replace(layout, blocks=0)
+    stream = lags.as_stream(partial(lags.at_random, 5), jax.random.key(0))
+    alone = init_net(jax.random.key(1), small, 0.2)
+    assert count(small) == 6 * 6
+    learner, _, _ = streams.learn(small, streams.init_learner(small, alone), stream, jnp.ones(()))
+    assert not np.allclose(learner.net.output, alone.output)
+    grown = with_shortcuts_of(init_net(jax.random.key(2), layout, 0.2), learner.net)
+    both = [streams.foretell(layout, grown, None, stream)[1]]
+    silent = grown._replace(output=grown.output.at[0].set(0.0))
+    both.append(streams.foretell(layout, silent, None, stream)[1])
+    expected = streams.foretell(small, learner.net, None, stream)[1]
+    np.testing.assert_allclose(both[1], expected, rtol=1e-6)
+    assert not np.allclose(both[0], expected, rtol=1e-3)

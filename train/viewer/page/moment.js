@@ -99,7 +99,7 @@ function showForecast(list, step) {
   list.replaceChildren(...forecastsAt(step).map(({ name, numbers }) => {
     const item = make("li");
     item.className = "forecast";
-    item.append(isolated(name, "what"), document.createTextNode(numbers.join("   ")));
+    item.append(isolated(name, "what"), isolated(numbers.join("   "), "numbers"));
     return item;
   }));
 }
