@@ -143,7 +143,7 @@ ROWS = (
             "model.hidden": 36, "regularize.weights": 0.2, "regularize.outputs": 0,
             "optimizer.learning_rate": 0.03,
         },
-        JSB, 3, 3000,
+        JSB, 3, 6000,
     ),
     _row(
         "jsb-200", "JSB chorales, 200 units", "8.45 nats a step (Bai et al. 2018, 300,000 weights)",
