@@ -75,8 +75,8 @@ ROWS = (
         "copy-500-chrono", SECTION, "T = 500, LSTM, 128 units, chrono biases",
         "below the memoryless answer within the first steps",
         partial(copied, 500, partial(jlstm.init_params, bias_init=chrono(750)), 128), 1, 64_000,
-        note="2,000 steps do not reach below the memoryless answer; nor do 1,300 at a learning rate "
-        "of 0.005, which end at 0.0401.",
+        note="2,000 steps do not reach below the memoryless answer; nor do 1,300 at a learning "
+        "rate of 0.005, which end at 0.0401.",
     ),
     Row(
         "copy-500-constant", SECTION, "T = 500, LSTM, 128 units, forget bias 1",
