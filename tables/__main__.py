@@ -10,7 +10,7 @@ import tyro
 from tables.page import write_page
 from tables.run import measure_all, results
 from train.command import parse, run
-from train.errors import InputError
+from train.errors import InputError, RunError
 
 HERE = Path(__file__).parent
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -58,11 +58,16 @@ def main(args: list[str]) -> None:
         return
     missing = [row for row in chosen if command.again or row.name not in found]
     print(f"{len(missing)} of {len(chosen)} rows to measure, into {folder}", flush=True)
+    failed = []
     for name, line in measure_all(missing, folder, command.jobs, quick=command.quick):
-        print(f"{name}: {line}", flush=True)
+        if isinstance(line, BaseException):
+            failed.append(name)
+        print(f"{name}: {'not measured: ' if name in failed else ''}{line}", flush=True)
         write_page(page, ROWS.values(), results(folder), quick=command.quick)
     write_page(page, ROWS.values(), results(folder), quick=command.quick)
     print(f"written: {page}")
+    if failed:
+        raise RunError(f"not measured: {', '.join(failed)}; what they lack is above")
 
 
 if __name__ == "__main__":

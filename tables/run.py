@@ -19,8 +19,8 @@ ONE_CORE = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 def measure_all(
     rows: Iterable[Row], folder: Path, jobs: int, *, quick: bool = False
-) -> Iterator[tuple[str, str]]:
-    """Measure the rows, `jobs` at once; the name and the line of each when it is done.
+) -> Iterator[tuple[str, str | BaseException]]:
+    """Measure the rows, `jobs` at once; each one's name and line when it is done, or its error.
 
     Args:
       rows: what to measure; each row's module holds it by name.
@@ -35,7 +35,7 @@ def measure_all(
         waiting = {pool.submit(measure, row.name, folder, quick): row for row in rows}
         try:
             for done in as_completed(waiting):
-                yield waiting[done].name, done.result()
+                yield waiting[done].name, done.exception() or done.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

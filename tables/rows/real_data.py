@@ -161,15 +161,18 @@ ROWS = (
     ),
     _row(
         "shakespeare-1", "Tiny Shakespeare, 1 layer of 384 units", "", "char_lm",
-        {"model.hidden": 384, "regularize.outputs": 0.2, "sample.every": 1000}, SHAKESPEARE,
-        1, 500,
+        {
+            "model.hidden": 384, "regularize.outputs": 0.1, "optimizer.learning_rate": 0.006,
+            "sample.every": 1000,
+        },
+        SHAKESPEARE, 1, 1200,
     ),
     _row(
         "shakespeare-2", "Tiny Shakespeare, 2 layers of 256 units", "", "char_lm",
         {
-            "model.hidden": (256, 256), "regularize.layers": 0.2, "regularize.outputs": 0.2,
-            "sample.every": 1000,
+            "model.hidden": (256, 256), "regularize.layers": 0.1, "regularize.outputs": 0.1,
+            "optimizer.learning_rate": 0.006, "sample.every": 1000,
         },
-        SHAKESPEARE, 1, 500,
+        SHAKESPEARE, 1, 1200,
     ),
 )  # fmt: skip

@@ -33,6 +33,15 @@ def test_names_are_file_names_and_each_row_is_measured_by_somebody():
     assert all(row.trials >= 1 and row.budget >= 1 for row in ROWS.values())
 
 
+def test_a_row_without_its_data_costs_no_other(tmp_path, monkeypatch):
+    monkeypatch.delenv("JLSTM_DATA", raising=False)
+    rows = [ROWS["jsb-36"], ROWS["shakespeare-1"]]
+    found = dict(run.measure_all(rows, tmp_path, 1))
+    assert found.keys() == {"jsb-36", "shakespeare-1"}
+    assert "needs JSB_Chorales.mat in the folder" in str(found["jsb-36"])
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_a_layer_learns_to_add():
     task = hochreiter1997.adding(20)
