@@ -165,7 +165,7 @@ ROWS = (
             "model.hidden": 384, "regularize.outputs": 0.1, "optimizer.learning_rate": 0.006,
             "sample.every": 1000,
         },
-        SHAKESPEARE, 1, 1200,
+        SHAKESPEARE, 1, 700,
     ),
     _row(
         "shakespeare-2", "Tiny Shakespeare, 2 layers of 256 units", "", "char_lm",
@@ -173,6 +173,6 @@ ROWS = (
             "model.hidden": (256, 256), "regularize.layers": 0.1, "regularize.outputs": 0.1,
             "optimizer.learning_rate": 0.006, "sample.every": 1000,
         },
-        SHAKESPEARE, 1, 1200,
+        SHAKESPEARE, 1, 700,
     ),
 )  # fmt: skip
