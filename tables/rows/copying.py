@@ -87,5 +87,6 @@ ROWS = (
         "copy-1000-constant", SECTION,
         "T = 1000, LSTM, 128 units, forget bias 1: a negative control",
         "at the memoryless answer", partial(copied, 1000, jlstm.init_params, 128), 1, 16_000,
+        note="on its way down to the memoryless answer after 500 steps.",
     ),
 )  # fmt: skip
