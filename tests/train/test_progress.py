@@ -22,6 +22,7 @@ def test_plain_lines_without_a_terminal(monkeypatch):
         report(20, figures(2.5, 12345.6))
         report(30, figures(2.25, 23456.7))
     assert screen.getvalue().splitlines() == [
+        "compiling the first step, which takes some seconds",
         "step 20/30  bits_per_char 2.5  12,346 inputs/s  50% of the limit",
         "step 30/30  bits_per_char 2.25  23,457 inputs/s  50% of the limit",
     ]

@@ -521,7 +521,7 @@ def test_the_command_prints_a_config(finished, tmp_path):
     args = command(config, tmp_path / "run", "--print_config", "--steps", "7")
     process = subprocess.run(args, cwd=ROOT, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
-    assert "# not set: data.path," in process.stdout
+    assert "# not set: model.projection, model.implementation" in process.stdout
     (tmp_path / "printed.toml").write_text(process.stdout)
     assert read_config(tmp_path / "printed.toml") == replace(config, steps=7)
     assert not (tmp_path / "run").exists()

@@ -141,8 +141,9 @@ def test_the_bracket_unit_is_found():
     assert (best.block, best.quantity, best.unit, best.rises) == (1, "h", 42, False)
     assert best.score > 0.95
     assert found[0].chance < 0.7
-    for one in found[1:]:  # noise follows nothing much beyond chance
-        assert one.best[0].score < one.chance + 0.05
+    for one in found[1:]:  # noise follows nothing much beyond chance; brackets lean on the rest
+        noise = [unit.score for unit in one.best if (unit.block, unit.unit) != (1, 42)]
+        assert max(noise, default=0) < one.chance + 0.05
     assert len({(u.block, u.unit) for u in found[0].best}) == scores.BEST
 
 
