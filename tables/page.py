@@ -13,7 +13,7 @@ from train.files import write_text
 HEAD = """# Results: the tables of the papers, measured again
 
 What the papers of the LSTM claim, run here. `make tables` measures what is missing and writes this
-page, `make tables-quick` a smaller set in four minutes on two cores; `python -m tables ROW --again` measures one
+page, `make tables-quick` a smaller set in four minutes; `python -m tables ROW --again` measures one
 row anew. Rows of the nets of 1997 and 2000 are those papers' own architectures (blocks of cells
 with shared gates, the truncated gradient, one sequence at a time, see `tables/nets/`); rows of
 `jlstm.lstm_step` are this library's plain LSTM with Adam. Trials differ in their seeds and run
