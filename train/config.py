@@ -64,17 +64,12 @@ def to_values(config: Config) -> dict[str, Any]:
 
 def not_set(config: Config) -> list[str]:
     """The keys that are None."""
-
-    def names(values: dict[str, Any], before: str) -> list[str]:
-        found = []
-        for key, value in values.items():
-            if isinstance(value, dict):
-                found += names(value, f"{before}{key}.")
-            elif value is None:
-                found.append(before + key)
-        return found
-
-    return names(dataclasses.asdict(config), "")
+    parts = dataclasses.asdict(config)
+    keys = [name for name, value in parts.items() if value is None]
+    for part, values in parts.items():
+        if isinstance(values, dict):
+            keys += [f"{part}.{name}" for name, value in values.items() if value is None]
+    return keys
 
 
 def to_toml(config: Config) -> str:

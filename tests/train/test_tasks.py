@@ -301,19 +301,15 @@ def test_tables_that_are_too_short(tmp_path, change, message):
         forecasts.load(replace(config, data=replace(config.data, **change)))
 
 
-def test_a_column_that_is_empty_in_training(tmp_path):
-    path = tmp_path / "empty.csv"
-    path.write_text("a,b\n" + "\n".join(f"{k},{k if k > 90 else ''}" for k in range(100)))
+@pytest.mark.parametrize(("cell", "message"), [
+    (lambda k: k if k > 90 else "", "column 'b' is empty where there is training"),
+    (lambda k: 1e300 if k == 50 else k, "the numbers of column 'b' are too large"),
+])  # fmt: skip
+def test_columns_that_cannot_be_learned_from(tmp_path, cell, message):
+    path = tmp_path / "odd.csv"
+    path.write_text("a,b\n" + "\n".join(f"{k},{cell(k)}" for k in range(100)))
     data = Table(path=str(path), context=8, horizon=2)
-    with pytest.raises(InputError, match="column 'b' is empty where there is training"):
-        forecasts.load(Forecasting(data=data))
-
-
-def test_numbers_too_large_to_normalise(tmp_path):
-    path = tmp_path / "large.csv"
-    path.write_text("a,b\n" + "\n".join(f"{k},{1e300 if k == 50 else k}" for k in range(100)))
-    data = Table(path=str(path), context=8, horizon=2)
-    with pytest.raises(InputError, match="the numbers of column 'b' are too large"):
+    with pytest.raises(InputError, match=message):
         forecasts.load(Forecasting(data=data))
 
 

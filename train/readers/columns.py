@@ -99,7 +99,7 @@ def _from_csv(path: str, data: bytes, time: str | None) -> Columns:
         raise InputError(f"{path} has no column {time!r}; it has {header}")
     if time is None:
         _refuse_odd_times(path, lines, cells)
-    names, values, left_out = [], [], []
+    names, values, left_out = [], [], {}
     for name, column in cells.items():
         if name == time:
             continue
@@ -116,13 +116,12 @@ def _from_csv(path: str, data: bytes, time: str | None) -> Columns:
             raise InputError(f"{path}, {wrong} is no number")
         if re.fullmatch(r"[-+]?[\d.]*,\d+", column[bad]):
             raise InputError(f"{path}, {wrong} has a comma; write numbers as 1234.5")
-        left_out.append((name, wrong))
+        left_out[name] = wrong
     if not names:
-        why = "".join(f"; {wrong} is no number" for _, wrong in left_out[:1])
-        raise InputError(f"{path} has no column of numbers{why}")
+        why = [f"; {wrong} is no number" for wrong in left_out.values()]
+        raise InputError(f"{path} has no column of numbers{''.join(why[:1])}")
     times = None if time is None else cells[time]
-    left_out = [name for name, _ in left_out]
-    found = Columns(np.array(values).T, names, time, times, left_out, path, "")
+    found = Columns(np.array(values).T, names, time, times, list(left_out), path, "")
     return on_a_grid(path, found)
 
 
