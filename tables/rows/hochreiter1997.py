@@ -54,7 +54,8 @@ def multiplication(wrong: int) -> Task:
     return Task(partial(arithmetic.multiplication, 100), 0.04, Criterion(0.04, wrong, 1.0))
 
 
-def _lag(symbols: int) -> Task:
+def very_long_lag(symbols: int) -> Task:
+    """Experiment 2c with so many symbols, and at least so many steps."""
     return Task(partial(lags.very_long, symbols, symbols), 0.2, Criterion(0.2, 0, 1.0))
 
 
@@ -149,17 +150,17 @@ ROWS = (
     _row(
         "2c-100", "2c. Lag of 100 and more, 100 random symbols, the net of 1997",
         "all of 20 solved, 31,000 sequences",
-        blocks(_lag(100), Blocks(very_long(100), 0.01, scale=0.2)), 20, 200_000,
+        blocks(very_long_lag(100), Blocks(very_long(100), 0.01, scale=0.2)), 20, 200_000,
         deviations=TEST_2C,
     ),
     _row(
         "2c-100-lstm", "2c. Lag of 100 and more, 100 random symbols, `jlstm.lstm_step`, 16 units",
-        "", layer(_lag(100), 104, 16, 2), 3, 60_000, deviations=DIFFERS,
+        "", layer(very_long_lag(100), 104, 16, 2), 3, 60_000, deviations=DIFFERS,
     ),
     _row(
         "2c-1000", "2c. Lag of 1000 and more, 1000 random symbols, the net of 1997",
         "all of 20 solved, 49,000 sequences",
-        blocks(_lag(1000), Blocks(very_long(1000), 0.01, scale=0.2)), 4, 60_000,
+        blocks(very_long_lag(1000), Blocks(very_long(1000), 0.01, scale=0.2)), 4, 60_000,
         deviations=TEST_2C,
     ),
     _row(
