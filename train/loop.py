@@ -1,9 +1,6 @@
 """A run from its first step, or its newest checkpoint, to its report."""
 
-import contextlib
-import signal
 import textwrap
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +19,7 @@ from train.files import write_text
 from train.folder import finished_step, open_folder
 from train.measure import evaluate
 from train.model import Params, check_fits, flops_per_step
-from train.processes import first_does, is_first
+from train.processes import asked_to_end, first_does, is_first
 from train.progress import say, show_progress
 from train.report import write_report
 from train.settings import Config
@@ -280,25 +277,3 @@ def save(run: Run, step: int, state: TrainState, progress: Progress) -> None:
             f"cannot write checkpoint {step} to {folder}: {checkpoint.reason(error)}; "
             "earlier checkpoints are untouched"
         ) from error
-
-
-@contextlib.contextmanager
-def asked_to_end() -> Iterator[Callable[[int], bool]]:
-    """Whether to end after a step, because SIGTERM has come: it does not end the process at once.
-
-    Several processes end after the same step, whichever of them was asked.
-    """
-    if jax.process_count() > 1:
-        from jax.experimental.multihost_utils import reached_preemption_sync_point
-
-        yield reached_preemption_sync_point
-        return
-    asked: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda step: False
-        return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
-    try:
-        yield lambda step: bool(asked)
-    finally:
-        signal.signal(signal.SIGTERM, before)

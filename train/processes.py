@@ -1,16 +1,19 @@
-"""The processes of a run: how they find each other, and what one of them does for all.
+"""The processes of a run: how they find each other, what one does for all, how they are ended.
 
-On one host a run is one process, and nothing here does anything. On several, the same command is
-started on each. They see the run's folder on a disk that they share; the first one alone writes
-figures and pictures there, while all of them write their parts of a checkpoint.
+On one host a run is one process, and there is nobody to find or to tell. On several, the same
+command is started on each. They see the run's folder on a disk that they share; the first one alone
+writes figures and pictures there, while all of them write their parts of a checkpoint.
 """
 
+import contextlib
 import os
 import pickle
+import signal
 import socket
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import jax
@@ -120,3 +123,25 @@ def first_does(function: Callable[[], Value]) -> Value:
     if error is not None:
         raise error
     return value
+
+
+@contextlib.contextmanager
+def asked_to_end() -> Iterator[Callable[[int], bool]]:
+    """Whether to end after a step, because SIGTERM has come: it does not end the process at once.
+
+    Several processes end after the same step, whichever of them was asked.
+    """
+    if jax.process_count() > 1:
+        from jax.experimental.multihost_utils import reached_preemption_sync_point
+
+        yield reached_preemption_sync_point
+        return
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda step: False
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+    try:
+        yield lambda step: bool(asked)
+    finally:
+        signal.signal(signal.SIGTERM, before)
