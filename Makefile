@@ -13,12 +13,13 @@ DOCS_READY := $(VENV)/docs-$(INTERPRETER)
 BENCH_READY := $(VENV)/bench-$(INTERPRETER)
 WORKERS ?= auto
 
-.PHONY: help train test test-slow test-peers tables tables-quick browser bench docs docs-links check \
+.PHONY: help train test test-portable test-slow test-peers tables tables-quick browser bench docs docs-links check \
   format clean
 
 help:
 	@echo "make train      train the character language model, into runs/char_lm"
 	@echo "make test       all quick tests (minutes)"
+	@echo "make test-portable  quick tests as on another machine: processor, locale, time zone, folder"
 	@echo "make test-slow  the longer proofs"
 	@echo "make test-peers the tests against PyTorch and Keras, which it installs"
 	@echo "make tables     the tables of the LSTM papers, those rows that are missing; ARGS=\"ROW --again\""
@@ -37,6 +38,9 @@ train: $(TRAIN_READY)
 
 test: $(TEST_READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
+
+test-portable: $(TEST_READY)
+	$(BIN)/python -m tests.portable -n $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
 
 test-slow: $(TEST_READY) browser
 	XLA_FLAGS="$(XLA_FLAGS)" $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow

@@ -18,7 +18,7 @@ CALLS = {"train": "Training step", "forward": "Forward"}
 
 def write_report(path: Path) -> str:
     """Tables and picture beside the results; in the docs where the results are those we commit."""
-    results = json.loads(path.read_text())
+    results = json.loads(path.read_text(encoding="utf-8"))
     tables = [heading(results), *times_tables(results), device_table(results),
               checks_table(results), left_out(results)]  # fmt: skip
     text = "\n\n".join(table for table in tables if table)

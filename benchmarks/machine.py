@@ -11,10 +11,9 @@ from pathlib import Path
 
 def machine(cores: int, packages: Sequence[str]) -> dict:
     """What the figures belong to."""
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-         if line.startswith("model name")), platform.processor(),
-    )  # fmt: skip
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    models = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    model = next(models, platform.processor())
     return {
         "cpu": model,
         "cores": cores,

@@ -24,7 +24,7 @@ INK, GRID, COLOURS = "#3b4252", "#c9ced8", ("#0072b2", "#e69f00", "#009e73", "#c
 
 def write_report(path: Path) -> None:
     """Tables beside the results, the short ones in the README, and the picture."""
-    results = json.loads(path.read_text())
+    results = json.loads(path.read_text(encoding="utf-8"))
     short = "\n\n".join(_short_tables(results))
     whole = "\n\n".join([_heading(results), short, *_other_tables(results)])
     path.with_suffix(".md").write_text(whole + "\n")
@@ -41,8 +41,8 @@ def write_report(path: Path) -> None:
 
 def write_between(page: Path, text: str) -> None:
     """Put a text where a page has its figures."""
-    before, _, rest = page.read_text().partition(BEGIN)
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 def _kinds_table(results: dict) -> str:

@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, settings
 # Most of the time goes into compiling small programs, the same ones in many tests and processes:
 # they are kept in a folder, and not optimised, which takes longer than they run. The slow tests
 # run them as users do: `make test-slow` sets XLA_FLAGS to nothing.
+CACHE = Path(os.environ.get("JLSTM_TEST_CACHE", Path(__file__).parents[1] / ".pytest_cache"))
 SETTINGS = {
     "jax_num_cpu_devices": 4,
-    "jax_compilation_cache_dir": str(Path(__file__).parents[1] / ".pytest_cache" / "programs"),
+    "jax_compilation_cache_dir": str(CACHE / "programs"),
     "jax_persistent_cache_min_compile_time_secs": 0.0,
     "jax_persistent_cache_min_entry_size_bytes": -1,
 }
@@ -23,6 +24,7 @@ FLAGS = "--xla_backend_optimization_level=0"
 if jax.__version_info__ < (0, 11):
     # XLA's older emitters compile in half the time; of a later XLA this flag would be an error.
     FLAGS += " --xla_cpu_use_fusion_emitters=false"
+FLAGS += " " + os.environ.get("JLSTM_TEST_XLA_FLAGS", "")  # of tests/portable.py
 os.environ.setdefault("XLA_FLAGS", FLAGS)
 
 # One fixed set of examples, so that a failure on one machine is a failure on all; the slow tests

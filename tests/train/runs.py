@@ -95,8 +95,8 @@ def start(
             }  # fmt: skip
         args = command(config, out, *(own if processes > 1 and not slurm else []))
         with (
-            open(out.with_suffix(f".{k}.out"), "w") as shown,
-            open(out.with_suffix(f".{k}.err"), "w") as errors,
+            open(out.with_suffix(f".{k}.out"), "w", encoding="utf-8") as shown,
+            open(out.with_suffix(f".{k}.err"), "w", encoding="utf-8") as errors,
         ):
             started.append(
                 subprocess.Popen(args, cwd=ROOT, stdout=shown, stderr=errors, env=environment)

@@ -284,7 +284,7 @@ def test_forecasts_of_nothing_are_persistence(tmp_path):
     assert head == ["step", "when", "wave (m)", "load kW"]
     assert len(rows) == 6
     assert rows[0][1] == "2024-01-17T16:00:00"
-    with open(config.data.path) as file:
+    with open(config.data.path, encoding="utf-8") as file:
         last = list(csv.reader(file))[-1]
     for row in rows:
         assert float(row[2]) == pytest.approx(float(last[1]), rel=1e-4)
@@ -316,7 +316,7 @@ def test_columns_that_cannot_be_learned_from(tmp_path, cell, message):
 def test_another_table_needs_the_times_that_were_learned_from(tmp_path):
     config = make("forecasting", tmp_path)
     data = forecasts.load(config)
-    lines = Path(config.data.path).read_text().splitlines()
+    lines = Path(config.data.path).read_text(encoding="utf-8").splitlines()
     path = tmp_path / "other.csv"
     path.write_text(
         "\n".join([lines[0], *lines[1:100], "n/a," + lines[100].partition(",")[2], *lines[101:]])

@@ -14,6 +14,7 @@ SHIFTS = 20  # times that a feature is moved against the units, to see what chan
 BEST = 6  # units that are kept of each feature
 MOST = 24  # features that are kept
 FEWEST = 3  # steps that say yes, and that say no
+DIGITS = 5  # of a score: the rest is rounding, which differs from one processor to the next
 
 
 class Follower(NamedTuple):
@@ -67,7 +68,7 @@ def rank(blocks: Sequence[dict[str, Quantised]], features: Sequence[Feature]) ->
     for block, quantities in enumerate(blocks):
         for name, units in quantities.items():
             products = _products(units, weights, offsets == 0)
-            scores = np.minimum(np.abs(products) + offsets[:, None], 1.0)  # it is, to rounding
+            scores = np.round(np.abs(products) + offsets[:, None], DIGITS)
             chance = np.maximum(chance, scores[:, :, 1:].max((0, 2)))
             for k in range(len(features)):
                 for unit in np.argsort(-scores[:, k, 0], kind="stable")[:BEST]:
