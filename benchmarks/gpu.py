@@ -1,5 +1,6 @@
 """`python -m benchmarks.gpu`: jlstm on a GPU, checked and timed against its peers, under 8 minutes.
 
+`--part` runs a part: "first" (two minutes), "pallas", "rest", each worth its results by itself.
 Every entrant runs in a process of its own. A case is compiled by all of them at once, then they
 take turns, several rounds. What one of them cannot do is recorded, and the others go on. Results
 are written after every measurement.
@@ -19,17 +20,14 @@ from typing import Any
 
 from benchmarks.gpu_checks import CHECKS
 from benchmarks.gpu_entrants import ENTRANTS, Case, cases, implementations, missing
+from benchmarks.gpu_parts import ALL_CHECKS, AS_TIMED, EVERYTHING, PARTS
 from benchmarks.gpu_report import failed, write_report
 from benchmarks.gpu_team import Team
 from benchmarks.machine import driver, machine
-from benchmarks.shapes import KINDS, TOY, Shape
+from benchmarks.shapes import KINDS, TOY
 
 ROOT = Path(__file__).parents[1]
-SMALL = Shape(8, 12, 64, 128)  # of the checks of what is timed
 DEVICE_CALLS = 3  # under the profiler
-CHECKS_SHARE = 0.35  # of all minutes, at most
-AS_TIMED = {f"as timed: {kind}": kind for kind in KINDS}
-ALL_CHECKS = [*AS_TIMED, *CHECKS]  # those first without which a time means nothing
 
 
 def check(
@@ -38,7 +36,6 @@ def check(
     """The calls that are timed, of everybody, and the implementations of jlstm, against float64."""
     everybody = [(n, d) for n in names for d in ENTRANTS[n].dtypes[: 1 if options.toy else None]]
     ours = [key for key in everybody if key[0] in implementations(names)]
-    shape = TOY if options.toy else SMALL
     for name in options.checks:
         if time.monotonic() > end:
             answers = {key: {"left out": "no time"} for key in ours}
@@ -46,8 +43,9 @@ def check(
             job = {"what": "check", "name": name}
             answers = team.all({key: job | {"dtype": key[1]} for key in ours})
         else:
-            job = {"what": "agrees", "shape": shape, "kind": AS_TIMED[name]}
-            able = [key for key in everybody if AS_TIMED[name] in ENTRANTS[key[0]].kinds]
+            shape, kind = AS_TIMED[name]
+            job = {"what": "agrees", "shape": TOY if options.toy else shape, "kind": kind}
+            able = [key for key in everybody if kind in ENTRANTS[key[0]].kinds]
             answers = team.all({key: job | {"dtype": key[1]} for key in able})
         for key, answer in answers.items():
             found.setdefault(", ".join(key), {})[name] = answer
@@ -116,7 +114,7 @@ def write(results: dict, path: Path) -> None:
     """Whole, or as it was."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(results, indent=1) + "\n")
+    part.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     part.replace(path)
 
 
@@ -124,7 +122,7 @@ def run(options: argparse.Namespace, names: list[str]) -> tuple[dict, Path]:
     """Check and time, until all is done or the minutes are over."""
     start = time.monotonic()
     end = start + 60 * options.minutes
-    team = Team()
+    team = Team(options.patience)
     try:
         results = where(team, names[0], options.toy)
     except SystemExit:
@@ -133,12 +131,15 @@ def run(options: argparse.Namespace, names: list[str]) -> tuple[dict, Path]:
     slug = re.sub(r"[^a-z0-9]+", "-", results["machine"]["device"].lower()).strip("-")
     folder = ROOT / "runs" if options.toy else ROOT / "benchmarks" / "results"
     out = options.out or folder / f"gpu-{slug}{'-toy' * options.toy}.json"
-    if options.more and out.exists():
-        earlier = json.loads(out.read_text())
+    wanted = [case for case in cases(options.toy) if any(o in case.label for o in options.only)]
+    if (options.more or options.part) and out.exists():
+        earlier = json.loads(out.read_text(encoding="utf-8"))
+        again = set() if options.more else {case.label for case in wanted}
         results["checks"] = earlier["checks"]
-        results["times"] = [case for case in earlier["times"] if case.get("complete")]
-    done = {Case(*(found[name] for name in Case._fields)).label for found in results["times"]}
-    wanted = [case for case in cases(options.toy) if options.only in case.label]
+        results["times"] = [
+            case for case in earlier["times"] if case.get("complete") and _label(case) not in again
+        ]
+    done = {_label(found) for found in results["times"]}
 
     def save() -> None:
         results["seconds"] = round(time.monotonic() - start)
@@ -146,7 +147,7 @@ def run(options: argparse.Namespace, names: list[str]) -> tuple[dict, Path]:
 
     try:
         if options.checks:
-            latest = start + 60 * options.minutes * CHECKS_SHARE
+            latest = start + 60 * options.minutes * options.checks_share
             check(team, names, results["checks"], save, latest, options)
             print(
                 f"{results['seconds']} s: checked, failed: {failed(results) or 'none'}", flush=True
@@ -167,16 +168,24 @@ def run(options: argparse.Namespace, names: list[str]) -> tuple[dict, Path]:
     return results, out
 
 
+def _label(found: dict) -> str:
+    return Case(*(found[name] for name in Case._fields)).label
+
+
 def main() -> None:
     """Run what is asked for, and report."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=7.0, help="no case is begun after them")
+    parser.add_argument("--part", choices=PARTS, help="a part; it sets what other flags do not")
+    parser.add_argument("--minutes", type=float, help="no case is begun after them; 7")
+    parser.add_argument("--patience", type=float, help="seconds that one answer may take; 60")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each entrant")
     parser.add_argument("--seconds", type=float, default=0.05, help="of one turn")
-    parser.add_argument("--entrants", nargs="+", choices=ENTRANTS, default=list(ENTRANTS))
-    parser.add_argument("--checks", nargs="*", choices=ALL_CHECKS, default=ALL_CHECKS)
-    parser.add_argument("--only", default="", help="cases with this in their name: 'ragged'")
-    parser.add_argument("--more", action="store_true", help="time what earlier results lack")
+    parser.add_argument("--entrants", nargs="+", choices=ENTRANTS)
+    parser.add_argument("--checks", nargs="*", choices=ALL_CHECKS)
+    parser.add_argument("--only", nargs="+", help="cases with one of these in their name: 'ragged'")
+    parser.add_argument(
+        "--more", action="store_const", const=True, help="time what earlier results lack"
+    )
     parser.add_argument("--toy", action="store_true", help="small sizes, on any device, into runs/")
     parser.add_argument("--out", type=Path, help="results; else results/gpu-DEVICE.json")
     parser.add_argument("--render", type=Path, help="results to draw again, without a run")
@@ -184,6 +193,9 @@ def main() -> None:
     if options.render:
         write_report(options.render)
         return
+    for name, value in PARTS.get(options.part, EVERYTHING)._asdict().items():
+        if getattr(options, name, None) is None:
+            setattr(options, name, value)
     names = []
     for name in options.entrants:
         if missing(name):

@@ -16,13 +16,15 @@ STRIKES = 2  # processes that an entrant may lose before it is out; one, where i
 class Team:
     """One process an entrant, started again where it has ended, but not for ever."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = PATIENCE) -> None:
         """Start none yet."""
+        self.patience = patience
         self.running: dict[str, Worker] = {}
         self.strikes: Counter[tuple[str, str]] = Counter()
 
-    def all(self, jobs: dict[tuple[str, str], dict], patience: float = PATIENCE) -> dict:
+    def all(self, jobs: dict[tuple[str, str], dict], patience: float | None = None) -> dict:
         """The answers to jobs that are done side by side, by entrant and a word of the caller's."""
+        patience = self.patience if patience is None else patience
         able = [key for key in jobs if self.strikes[key] < STRIKES]
         for key in able:
             self._worker(key).tell(**jobs[key])

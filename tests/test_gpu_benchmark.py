@@ -49,6 +49,30 @@ def test_a_part_of_it_runs_where_there_is_no_gpu(tmp_path):
     assert out.with_suffix(".png").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("part", gpu.PARTS)
+def test_parts_are_of_what_there_is(part):
+    chosen = gpu.PARTS[part]
+    assert set(chosen.entrants) <= set(ENTRANTS)
+    assert set(chosen.checks) <= set(gpu.ALL_CHECKS)
+    for toy in (False, True):
+        assert any(only in case.label for only in chosen.only for case in cases(toy))
+    assert set(gpu.ALL_CHECKS) == {c for part in gpu.PARTS.values() for c in part.checks}
+
+
+@pytest.mark.slow
+def test_parts_go_into_one_file(tmp_path):
+    out = tmp_path / "toy.json"
+    assert run(out, "--part", "first", "--minutes", "30").returncode == 0
+    first = json.loads(out.read_text(encoding="utf-8"))
+    assert {case["dtype"] for case in first["times"]} == {"float32", "bfloat16"}
+    assert "jlstm, scan" not in first["times"][0]["train"]
+    assert run(out, "--part", "rest", "--minutes", "30", "--checks", "jvp").returncode == 0
+    both = json.loads(out.read_text(encoding="utf-8"))
+    assert both["times"][: len(first["times"])] == first["times"]
+    assert {case["kind"] for case in both["times"]} == set(KINDS)
+    assert set(first["checks"]["jlstm, float32"]) < set(both["checks"]["jlstm, float32"])
+
+
 @pytest.mark.slow
 def test_more_keeps_what_is_complete(tmp_path):
     out = tmp_path / "toy.json"
