@@ -167,12 +167,28 @@ class Table:
     __pydantic_config__ = STRICT
 
     path: str | None = None
-    """A CSV file with a header, or an .npz file with `values`. Without one: weekly carbon dioxide
-    at Mauna Loa, which the package statsmodels holds."""
+    """A table with a header (.csv or other text, .xlsx, .parquet), or an .npz file with `values`.
+    Without one: weekly carbon dioxide at Mauna Loa, which the package statsmodels holds."""
     time: str | None = None
-    """The column of times, numbers or ISO 8601; found by itself where its cells are no numbers."""
+    """The column of times; found by itself where its cells are dates."""
     columns: tuple[str, ...] = ()
     """The columns to read and to forecast; without any, all that hold numbers."""
+    missing: tuple[str, ...] = ()
+    """Further spellings of a missing value, such as -999; empty cells, NA, NULL, - are known."""
+    decimal: Literal["point", "comma"] = "point"
+    """What splits off the decimals of a number."""
+    thousands: Literal["comma", "point", "space", "apostrophe"] | None = None
+    """What groups the digits of large numbers."""
+    date_order: Literal["dmy", "mdy", "ymd"] | None = None
+    """Day, month and year of dates such as 01/02/2024; needed where the cells leave it open."""
+    delimiter: Literal["comma", "semicolon", "tab", "pipe", "space"] | None = None
+    """What stands between the cells of a text file; found by itself where all lines agree."""
+    encoding: str = "utf-8"
+    """Of a text file, such as latin-1; UTF-16 is found by itself."""
+    skip: Whole = 0
+    """Lines or rows above the header; empty ones and comments (#) are passed over anyway."""
+    sheet: str | None = None
+    """The sheet of an .xlsx file that has several."""
     context: Count = 96
     """Steps that the model sees."""
     horizon: Count = 12

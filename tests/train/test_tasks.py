@@ -21,6 +21,7 @@ import jlstm
 from tests.train.runs import ROOT, command, run_command, run_here
 from tests.train.small import RNG, make
 from train import measure, step
+from train.config import check_config, to_values
 from train.errors import InputError
 from train.evaluate import main as evaluate_main
 from train.model import apply, init_model
@@ -254,7 +255,9 @@ def test_windows_and_persistence(tmp_path):
     config = make("forecasting", tmp_path)
     data = forecasts.load(config)
     assert data.about["columns"] == ["wave (m)", "load kW"]
-    assert data.facts["left_out"] == ["who"]
+    assert data.facts["left_out"] == {"who": "holds text, such as 'x'"}
+    assert (data.facts["gaps"], data.facts["step_of_time"]) == (5, "1 hour")
+    assert data.facts["missing_spellings"] == {"": 11}
     table = data.test.values * np.array(data.about["spread"]) + data.about["mean"]
     assert np.isnan(table[150:155]).all()  # the gap
     errors = []
@@ -283,7 +286,7 @@ def test_forecasts_of_nothing_are_persistence(tmp_path):
     head, *rows = task.table(config, data.about, split, partial(measure.run, config, task, params))
     assert head == ["step", "when", "wave (m)", "load kW"]
     assert len(rows) == 6
-    assert rows[0][1] == "2024-01-17T16:00:00"
+    assert rows[0][1] == "2024-01-17T16:00"
     with open(config.data.path, encoding="utf-8") as file:
         last = list(csv.reader(file))[-1]
     for row in rows:
@@ -326,6 +329,59 @@ def test_another_table_needs_the_times_that_were_learned_from(tmp_path):
     path.write_text("\n".join(line.partition(",")[2] for line in lines))
     with pytest.raises(InputError, match="has no column 'when'"):
         forecasts.read(config, data.about, str(path))
+
+
+def in_german(path, first, rows):
+    """A monthly table of a spreadsheet in German: commas for decimals, days first, a sentinel."""
+    lines = ["Datum;Preis $;Menge $;Ort"]
+    for k in range(rows):
+        year, month = divmod(first + k, 12)
+        price = "-999" if k % 9 == 5 else f"{np.sin(k):.3f}".replace(".", ",")
+        lines.append(f"28.{month + 1:02}.{year};{price};1.234,{k % 10};hier")
+    path.write_text("\n".join(lines), encoding="latin-1")
+    return str(path)
+
+
+def test_another_table_is_read_as_that_of_the_run(tmp_path):
+    """By the flags of the run; day and month are known from it where a short table has no 28."""
+    path = in_german(tmp_path / "a.csv", 2000 * 12, 200)
+    data = Table(
+        path=path, context=12, horizon=3, rows=8, decimal="comma", thousands="point",
+        missing=("-999",), encoding="latin-1",
+    )  # fmt: skip
+    config = Forecasting(data=data, model=Model(hidden=(8,)))
+    task = find_task("forecasting")
+    loaded = task.load(config)
+    assert loaded.about["date_order"] == "dmy"
+    assert loaded.facts["missing_spellings"] == {"-999": 22}
+    assert loaded.facts["step_of_time"] == "1 month, on day 28"
+    assert loaded.facts["left_out"] == {"Ort": "holds text, such as 'hier'"}
+    params = init_model(jax.random.key(0), config.model, loaded.shape)
+    apply_to = partial(measure.run, config, task, params)
+    other = Path(in_german(tmp_path / "b.csv", 2020 * 12, 13))
+    other.write_bytes(other.read_bytes().replace(b"\n28.", b"\n02."))
+    saved = json.loads(json.dumps(loaded.about))
+    split = task.read(config, saved, str(other))
+    head, *rows = task.table(config, saved, split, apply_to)
+    assert head == ["step", "Datum", "Preis $", "Menge $"]
+    assert [row[1] for row in rows] == ["02.02.2021", "02.03.2021", "02.04.2021"]
+    figure = Figure()
+    task.draw(figure, config, loaded, apply_to)
+    figure.savefig(io.BytesIO(), format="png")
+    labels = [text.get_text() for text in figure.axes[-1].get_xticklabels()]
+    assert set(filter(None, labels)) < set(loaded.test.times)
+
+
+def test_runs_of_before_are_read(tmp_path):
+    """Their configs lack the flags, and what they kept of the table lacks the order of dates."""
+    config = make("forecasting", tmp_path)
+    about = forecasts.load(config).about
+    del about["date_order"]
+    values = to_values(config)
+    values["data"] = {key: values["data"][key] for key in ("path", "context", "horizon", "rows")}
+    old = check_config(values, "old")
+    split = forecasts.read(old, about, config.data.path)
+    assert split.times[-1] == "2024-01-17T15:00"
 
 
 # Piano rolls.
@@ -467,7 +523,7 @@ def test_a_strangers_table(tmp_path):
     subprocess.run(predict, cwd=ROOT, check=True, capture_output=True)
     rows = list(csv.reader(target.read_text().splitlines()))
     assert rows[0] == ["step", "Zeit [UTC]", "Temp. (\u00b0C)", "Wind/Speed"]
-    assert rows[1][1] == "2020-07-27T08:00:00"
+    assert rows[1][1] == "2020-07-27T08:00"
     assert len(rows) == 13
     assert isinstance(
         find_task("forecasting").load(replace(config, data=Table(path=str(path)))), Data

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from train import batches as by_length
 from train.batches import drawn_by_length, every_step
@@ -31,7 +33,7 @@ class Windows(NamedTuple):
     starts: np.ndarray  # the first step that each window sees
     context: int
     horizon: int
-    times: list[str] | None = None
+    times: list[str] | None = None  # one a step, as the table writes them
 
 
 class Targets(NamedTuple):
@@ -48,7 +50,7 @@ def load(config: Forecasting) -> Data:
       InputError: a file that cannot be read, or is too short.
     """
     settings = config.data
-    table = read_columns(settings.path, settings.time, settings.columns)
+    table = read_columns(settings.path, settings.time, settings.columns, settings)
     steps = len(table.values)
     test, validation = int(steps * settings.test), int(steps * settings.validation)
     ends = np.array([steps - test - validation, steps - test, steps])
@@ -71,14 +73,15 @@ def load(config: Forecasting) -> Data:
         if not np.isfinite(value):
             raise InputError(f"{table.source}: the numbers of column {name!r} are too large")
     about = {
-        "columns": table.names, "time": table.time,
+        "columns": table.names, "time": table.time, "date_order": table.date_order,
         "mean": np.nanmean(part, axis=0).tolist(),
         "spread": np.where(spread > 0, spread, 1.0).tolist(),
     }  # fmt: skip
     values = normalised(table.values, about)
     firsts = np.array([0, ends[0] - settings.context, ends[1] - settings.context])
+    sizes = (settings.context, settings.horizon, table.times)
     splits = [
-        Windows(values, np.arange(first, end - needed + 1), settings.context, settings.horizon)
+        Windows(values, np.arange(first, end - needed + 1), *sizes)
         for first, end in zip(firsts, ends, strict=True)
     ]
     train, valid, tested = there = [_with_something(split) for split in splits]
@@ -87,8 +90,10 @@ def load(config: Forecasting) -> Data:
             raise InputError(f"{table.source}: all values of the {name} part are missing")
     facts = {
         "persistence_mae": persistence(tested), "columns": table.names,
-        "rows": sum(map(bool, table.times)) if table.times else steps, "steps_of_time": steps,
-        "missing": int(np.isnan(table.values).sum()), "left_out": table.left_out,
+        "rows": steps - table.gaps, "gaps": table.gaps, "steps_of_time": steps,
+        "time": table.time, "step_of_time": table.step,
+        "missing": int(np.isnan(table.values).sum()), "missing_spellings": table.missing,
+        "left_out": table.left_out,
         "train_windows": len(train.starts), "test_windows": len(tested.starts),
     }  # fmt: skip
     count = len(table.names)
@@ -102,8 +107,10 @@ def read(config: Forecasting, about: dict[str, Any], path: str) -> Windows:
     Raises:
       InputError: as `load`, or columns that are missing.
     """
-    table = read_columns(path, about["time"], tuple(about["columns"]))
     settings = config.data
+    order = settings.date_order or about.get("date_order")  # a short table may leave it open
+    how = replace(settings, date_order=order)
+    table = read_columns(path, about["time"], tuple(about["columns"]), how)
     if len(table.values) < settings.context:
         raise InputError(
             f"{path} is too short: {len(table.values)} steps, data.context = {settings.context} "
@@ -217,7 +224,8 @@ def table(config: Forecasting, about: dict, split: Windows, run: Run) -> Iterato
         values=np.concatenate([split.values, after]), starts=np.array([end - split.context])
     )
     (found,) = forecasts(config, about, last, run)
-    times = None if split.times is None else times_after(split.times, horizon)
+    order = config.data.date_order or about.get("date_order")
+    times = None if split.times is None else times_after(split.times, horizon, order)
     yield ["step", *([about["time"] or "time"] if times else []), *about["columns"]]
     for k, row in enumerate(found):
         yield [k + 1, *([times[k]] if times else []), *digits(row)]
@@ -247,11 +255,19 @@ def draw(figure: Figure, config: Forecasting, data: Data, run: Run) -> None:
                 lw=1,
                 label="forecast" if n == len(found) - 1 else "",
             )
-        axes.set_ylabel(name)
+        axes.set_ylabel(name.replace("$", r"\$"))  # no formula
     part = "The test split" if first == behind.starts[0] else f"The last {drawn} steps"
     rows[0].set_title(f"{part}, {split.horizon} steps ahead each time", loc="left")
     rows[0].legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
-    rows[-1].set_xlabel("step of the table")
+    rows[-1].set_xlabel((data.about["time"] or "step of the table").replace("$", r"\$"))
+    rows[-1].xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    if split.times is not None:
+        rows[-1].xaxis.set_major_formatter(lambda x, _: _written(split.times, x))
+
+
+def _written(times: list[str], step: float) -> str:
+    """The time of a step of the table, for an axis that may reach beyond it."""
+    return times[int(step)] if step in range(len(times)) else ""
 
 
 TASK = Task(

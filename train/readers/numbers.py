@@ -1,0 +1,125 @@
+"""Cells as numbers: missing values, decimals and thousands as people write them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from typing import NamedTuple
+
+from train.readers.dates import is_date
+from train.settings import Table
+
+MISSING = {
+    "", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "nat", "null", "none", "nil",
+    "missing", "?", "-", "--", "---", "\u2013", "\u2014", ".", "..", "...", ":", "*",
+}  # fmt: skip
+PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+SPACES = r" \u00a0\u2009\u202f"
+GROUPS = {"comma": ",", "point": r"\.", "space": f"[{SPACES}]", "apostrophe": "['\u2019]"}
+INFINITE = re.compile(r"[-+]?inf(inity)?|[-+]?\u221e", re.IGNORECASE)
+# A number with a currency, a percent sign, a unit, or digits in groups.
+DRESSED = re.compile(
+    rf"[-+\u2212(]?\s*(?:[$€£¥₹₩₽]|USD|EUR|GBP|CHF|JPY|R\$|kr)?\s*[-+\u2212]?[.,]?\d[\d.,'\u2019_{SPACES}]*"
+    r"(?:\s*[%‰$€£¥₹₩₽KkMB]|\s[A-Za-z°µ/²³%·]{1,8}|\s?(?:USD|EUR|GBP|CHF|JPY|°[CFK]?))?\)?"
+)
+
+
+class Numbers(NamedTuple):
+    """A column as numbers."""
+
+    values: list[float]  # NaN where one is missing
+    bad: list[int]  # rows of cells that are no finite number
+    missing: Counter[str]  # how often each spelling of a missing value was found
+
+
+def read_numbers(cells: list[str], how: Table) -> Numbers:
+    """The numbers of cells by the settings `missing`, `decimal` and `thousands`.
+
+    A column of `true` and `false` alone is 1 and 0.
+    """
+    usual = (how.missing, how.decimal, how.thousands) == ((), "point", None)
+    quick = _plain(cells) if usual else []
+    if quick:
+        return Numbers(quick, [], Counter())
+    kept = {text.strip().lower() for text in how.missing}
+    sentinels = {float(text) for text in kept if PLAIN.fullmatch(text)}
+    known = MISSING | kept
+    truths = {"true": 1.0, "false": 0.0}
+    logical = {cell.lower() for cell in cells} - known <= truths.keys()
+    mark = GROUPS.get(how.thousands or "")
+    group = (
+        None
+        if mark is None
+        else re.compile(rf"[-+]?\d{{1,3}}({mark}\d{{2,3}})*{mark}\d{{3}}(?!\d)")
+    )
+    values, bad, missing = [], [], Counter()
+    for row, cell in enumerate(cells):
+        low = cell.lower()
+        number = math.nan
+        if low not in known:
+            number = truths[low] if logical else _number(cell, how, group)
+        if low in known or number in sentinels:
+            missing[cell] += 1
+            number = math.nan
+        elif number is None or math.isinf(number):
+            bad.append(row)
+            number = math.nan
+        values.append(number)
+    return Numbers(values, bad, missing)
+
+
+def _plain(cells: list[str]) -> list[float]:
+    """Numbers of digits alone, as most are; none where one is not."""
+    if not set("".join(cells)) <= set("0123456789.+-eE"):
+        return []
+    try:
+        numbers = list(map(float, cells))
+    except ValueError:
+        return []
+    return [] if any(map(math.isinf, numbers)) else numbers
+
+
+def _number(cell: str, how: Table, group: re.Pattern[str] | None) -> float | None:
+    text = cell.replace("\u2212", "-")
+    start = group and group.match(text)
+    if start:
+        text = re.sub(GROUPS[how.thousands or ""], "", start[0]) + text[start.end() :]
+    if how.decimal == "comma":
+        text = text.replace(".", "?").replace(",", ".")
+    return float(text) if PLAIN.fullmatch(text) else None
+
+
+def looks_like_a_number(cell: str) -> bool:
+    """Whether the cell is meant as a number, which people would read and `read_numbers` may not."""
+    return bool(DRESSED.fullmatch(cell) or INFINITE.fullmatch(cell) or PLAIN.fullmatch(cell))
+
+
+def holds_a_value(cell: str) -> bool:
+    """Whether the cell is a number, a date or a missing value, and so no name."""
+    return looks_like_a_number(cell) or is_date(cell) or cell.lower() in MISSING
+
+
+def complaint(cell: str, how: Table) -> str:
+    """Why the cell is no number, and the flag that may change this."""
+    other = "point" if how.decimal == "comma" else "comma"
+    if INFINITE.fullmatch(cell) or (PLAIN.fullmatch(cell) and how.decimal == "point"):
+        return "is not finite; leave it empty where it is missing, or name it: --data.missing"
+    if re.search(r"[$€£¥₹₩₽%‰()]|\d\s?[A-Za-z°]", cell):
+        return (
+            "has more than a number; write numbers alone, or leave the column out: --data.columns"
+        )
+    if re.fullmatch(rf"[-+\u2212]?[\d.,'\u2019{SPACES}]*\d[\d.,]*", cell):
+        marks = (other, "space", "apostrophe")
+        sort = next((mark for mark in marks if re.search(GROUPS[mark], cell)), None)
+        if sort == "comma" and how.thousands != sort:
+            return (
+                "has a comma: --data.decimal comma if it splits off decimals, --data.thousands "
+                "comma if it groups digits"
+            )
+        if sort is not None and how.thousands is None:
+            return f"is no number, unless digits are grouped: --data.thousands {sort}"
+    return (
+        f"is no number; where it stands for a missing value: --data.missing {cell!r}; to leave the "
+        "column out: --data.columns"
+    )

@@ -1,0 +1,230 @@
+"""The column of times in a table: which it is, or which columns make it together."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import NamedTuple
+
+from train.errors import InputError
+from train.readers.dates import MONTHS, Format, Times, is_date, read_dates
+from train.readers.grid import NUMBER, alike, grid_of
+from train.readers.numbers import MISSING, holds_a_value
+from train.readers.tables import Rows
+
+# Words in the name of a column whose numbers, such as 20240131 or 1949, are dates; after some more
+# words they are, if they rise or fall.
+DATE_WORDS = {
+    "date", "datetime", "timestamp", "month", "quarter", "year", "yr", "datum", "jahr", "monat",
+    "fecha", "ano", "a\u00f1o", "mes", "annee", "ann\u00e9e", "dato", "jaar", "yyyymmdd", "yyyymm",
+}  # fmt: skip
+MAYBE_WORDS = DATE_WORDS | {
+    "week", "period", "zeit", "data", "ds", "dt", "t", "epoch", "unix",
+}  # fmt: skip
+CLOCK = re.compile(r"\d?\d:\d\d(:\d\d([.,]\d{1,9})?)?( ?[AaPp][Mm])?( ?(Z|UTC|[-+]\d\d:?\d\d))?")
+PARTS = {
+    "year": ("year", "yr", "yyyy", "y", "jahr"),
+    "month": ("month", "mo", "mon", "mm", "m", "monat"),
+    "day": ("day", "dy", "dd", "d", "dom", "tag"),
+    "hour": ("hour", "hr", "hh", "h", "stunde"),
+    "minute": ("minute", "min", "mn", "mi"),
+}  # fmt: skip
+
+
+class TimeColumn(NamedTuple):
+    """The times of a table."""
+
+    name: str
+    cells: list[str]  # one a row; none where the table has no times
+    parts: list[str]  # the columns that they are made of
+    dates: tuple[Times, Format] | None = None  # the cells, where they are read already
+    left_out: dict[str, str] = {}  # noqa: RUF012  # further columns of times
+
+
+def check_header(path: str, rows: Rows, names: tuple[str, ...]) -> None:
+    """Refuse a header of numbers, of times, or with a name twice; tell unnamed columns apart."""
+    header = rows.header
+    named = [name for name in header if name]
+    repeated = [name for k, name in enumerate(header) if name and name in header[:k]]
+    dates = [name for name in named if is_date(name)]
+    months = [name for name in named if _month_number(name) != name]
+    for found, least in ((dates, max(3, len(named) / 2)), (months, 4)):
+        if len(found) >= least and not names:
+            raise InputError(
+                f"{path} has times such as {found[0]!r} in its header: a wide table must be "
+                "turned, to a row for each step of time and a column for each series (melt in "
+                "pandas)"
+            )
+    if all(map(holds_a_value, named)):
+        raise InputError(f"{path} has no header: its first line holds numbers alone")
+    if repeated:
+        raise InputError(f"{path} has two columns {repeated[0]!r}; give one another name")
+    unnamed = [k for k, name in enumerate(header) if not name]
+    full = [k for k in unnamed if any(row[k] for row in rows.rows)]
+    if len(full) > 1:
+        raise InputError(f"{path}: columns {full[0] + 1} and {full[1] + 1} have no name; name them")
+    for k in full:
+        if k > 0 and not holds_a_value(rows.rows[0][k]):
+            raise InputError(
+                f"{path}: column {k + 1} has no name, but {rows.rows[0][k]!r} in {rows.where(0)}; "
+                "--data.skip passes over lines above the header"
+            )
+    for k in unnamed[len(full) == 0 :]:
+        if k not in full:
+            header[k] = f"Unnamed: {k}"
+
+
+def find_time(
+    path: str, rows: Rows, cells: dict[str, list[str]], name: str | None, order: str | None
+) -> TimeColumn:
+    """The time of a table: the named column, or the first of `cells` that holds dates.
+
+    Raises:
+      InputError: there is no such column, or one of dates has a cell that is none.
+    """
+    if name in cells:
+        return TimeColumn(name or "", cells[name], [name or ""])
+    joined = [*_date_and_clock(cells, order), *_year_and_month(cells)]
+    if name is not None:
+        made = [column for column in joined if column.name == name]
+        if not made:
+            raise InputError(f"{path} has no column {name!r}; it has {rows.header}")
+        return made[0]
+    found = []
+    for key, column in cells.items():
+        dates = _dates_of(path, key, column, order)
+        if dates is not None or _counts_time(key, column):
+            found.append(TimeColumn(key, column, [key], dates))
+    if not found and not joined:
+        _refuse_odd_times(path, rows, cells)
+        return TimeColumn("", [], [])
+    # Days repeat where the time stands beside them; those beside a sunrise do not.
+    both = [*found, *joined]
+    first = next((one for one in both if len(set(one.cells)) == len(one.cells)), both[0])
+    others = [one.name for one in found if one.name not in first.parts]
+    why = f"holds times, too; {first.name!r} is the one that counts"
+    return first._replace(parts=[*first.parts, *others], left_out=dict.fromkeys(others, why))
+
+
+def _dates_of(
+    path: str, name: str, column: list[str], order: str | None
+) -> tuple[Times, Format] | None:
+    """The dates of a column; numbers, such as 1949, need a name that says so."""
+    if NUMBER.fullmatch(column[0]):
+        named = _words(name) & DATE_WORDS and len(column[0]) > 3
+        return read_dates(column) if named else None
+    try:
+        return read_dates(column, order)
+    except ValueError as error:
+        raise InputError(f"{path}: column {name!r} {error}") from None
+
+
+def _counts_time(name: str, column: list[str]) -> bool:
+    """Whether these are numbers that rise or fall by equal steps, under the name of a time."""
+    if not name:
+        named = len(column[0]) > 3 and read_dates(column) is not None
+    else:
+        named = _may_be_time(name)
+    if not named or not all(map(NUMBER.fullmatch, column)):
+        return False
+    try:
+        grid = grid_of(column)
+    except ValueError:
+        return False
+    return "about" not in grid.step and 2 * len(column) >= max(grid.places) and len(column) > 1
+
+
+def _date_and_clock(cells: dict[str, list[str]], order: str | None) -> list[TimeColumn]:
+    """A column of days beside one of times of day, as one."""
+    names = list(cells)
+    clocks = [k for k, name in enumerate(names) if all(map(CLOCK.fullmatch, cells[name]))]
+    found = []
+    for k in clocks:
+        for day in (k - 1, k + 1):
+            if not 0 <= day < len(names) or not is_date(cells[names[day]][0]):
+                continue
+            first, second = names[day], names[k]
+            both = [f"{a} {b}" for a, b in zip(cells[first], cells[second], strict=True)]
+            try:
+                fits = ":" not in cells[first][0] and read_dates(both, order) is not None
+            except ValueError:
+                fits = True  # the error is told when the column is read
+            if fits:
+                found.append(TimeColumn(f"{first} {second}".strip(), both, [first, second]))
+                break
+    return found
+
+
+def _year_and_month(cells: dict[str, list[str]]) -> list[TimeColumn]:
+    """Columns of the year, the month and so on, as one of dates."""
+    parts: list[str] = []
+    for known in PARTS.values():
+        match = next((name for name in cells if name.lower() in known), None)
+        if match is None:
+            break
+        parts.append(match)
+    if len(parts) < 2:
+        return []
+    dates = []
+    for row in zip(*(cells[name] for name in parts), strict=True):
+        numbers = [_month_number(cell) for cell in row]
+        if not all(number.isdecimal() for number in numbers) or len(numbers[0]) != 4:
+            return []
+        year, *rest = numbers
+        text = "-".join([year, *(number.zfill(2) for number in rest[:2])])
+        clock = [number.zfill(2) for number in rest[2:]]
+        dates.append(text if not clock else f"{text} {clock[0]}:{(clock[1:] or ['00'])[0]}")
+    try:
+        fits = read_dates(dates) is not None
+    except ValueError:
+        fits = False
+    return [TimeColumn(" ".join(parts), dates, parts)] if fits else []
+
+
+def _month_number(cell: str) -> str:
+    low = cell.lower()
+    names = [k for k, name in enumerate(MONTHS, 1) if low in (name.lower(), name[:3].lower())]
+    return str(names[0]) if names else cell.removesuffix(".0")
+
+
+def _refuse_odd_times(path: str, rows: Rows, cells: dict[str, list[str]]) -> None:
+    """A column of dates with a cell that is none is not left out, or learned, in silence."""
+    for name, column in cells.items():
+        named = _may_be_time(name)
+        present = [cell for cell in column if cell.lower() not in MISSING]
+        texts = [cell for cell in present if not NUMBER.fullmatch(cell)]
+        dates = sum(is_date(cell) or is_date(cell[:10]) for cell in texts)
+        if dates > len(column) / 2 or (named and len(texts) > len(column) / 2):
+            bad = next((k for k, cell in enumerate(column) if not is_date(cell)), None)
+            if bad is None:
+                bad = next(k for k in range(len(column)) if not alike(column[0], column[k]))
+            raise InputError(
+                f"{path}, {rows.where(bad)}: {column[bad][:40]!r} in column {name!r} is no date "
+                f"{_cure(column[bad])}; if the column is no time, choose the others: --data.columns"
+            )
+        rises = named and not texts and len(present) == len(column) > 2
+        if rises and all(float(a) < float(b) for a, b in itertools.pairwise(column)):
+            raise InputError(
+                f"{path}: the numbers of column {name!r} are no dates and not at equal steps; if "
+                f"it is the time anyway: --data.time {name!r}; if not, choose the others: "
+                "--data.columns"
+            )
+
+
+def _cure(cell: str) -> str:
+    if not cell:
+        return "such as 2024-01-31 14:00; give the row its time, or delete it"
+    if re.search(r"\b24:00", cell):
+        return "of 00:00 to 23:59; write 24:00 as 00:00 of the next day"
+    if re.search(r"\d ?[A-Z]{3,4}$", cell):
+        return "that is known by its zone; write the offset, such as +01:00"
+    return "such as 2024-01-31 14:00, or not written as those above it"
+
+
+def _may_be_time(name: str) -> bool:
+    parts = ("date", "time", "year", "month", "day")  # as in YearMonth
+    return bool(_words(name) & MAYBE_WORDS) or any(part in name.lower() for part in parts)
+
+
+def _words(name: str) -> set[str]:
+    return set(re.findall(r"[^\W\d_]+", name.lower()))
