@@ -217,7 +217,7 @@ def test_the_newest_row_may_come_first():
     (["24.01.31", "24.02.28"], "may be dmy or ymd"),
     (["2024-01-01T00:00", "2024-01-01T01:00+01:00"], "an offset from UTC and times without"),
     (["2024-01-02", "2024-01-01", "2024-01-03"], "'2024-01-01' comes after '2024-01-02': sort the"),
-    (["2024-01-01", "2024-01-01", "2024-01-02"], "a long table, .* must be pivoted"),
+    (["2024-01-01", "2024-01-01", "2024-01-02"], "pivot a long table, .*; join a date and an hour"),
     (["2024-01-01 01:00", "2024-01-01 02:00", "2024-01-01 01:00"], "where clocks go back"),
     (["2024-01-01", "soon"], "the time 'soon' is no number and no date"),
     (["1", "2", "2024-01-01"], "the times '1' and '2024-01-01' are written differently"),

@@ -326,7 +326,7 @@ def test_numbers_that_programs_write():
     ("a,b\n1,2\nsoon,2\n", {"time": "a"}, "column 'a': the time 'soon' is no number and no date"),
     ("a,b\n1,2\n2,2\n3,2\n99,2\n", {"time": "a"}, "4 rows would leave 95 gaps at steps of 1"),
     ("date,id,x\n" + "".join(f"2024-01-0{d},{i},1\n" for i in "ab" for d in (1, 2, 3)), {},
-     "column 'date': .* must be pivoted"),
+     "column 'date': .* pivot a long table"),
     ("country,1960,1961,1962\nA,1,2,3\n", {}, "times such as '1960' in its header: a wide"),
     ("Year,Jan,Feb,Mar,Apr\n2000,1,2,3,4\n", {}, "times such as 'Jan' in its header: a wide"),
     ("time,a\n2024-01-01 23:00,1\n2024-01-01 24:00,2\n", {}, "write 24:00 as 00:00 of the next"),

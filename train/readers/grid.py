@@ -144,7 +144,7 @@ def _falls(ticks: np.ndarray, cells: list[str]) -> bool:
     if len(np.unique(ticks)) == len(ticks):
         raise ValueError(f"{order}: sort the rows by time")
     raise ValueError(
-        f"{order}, and some rows have the same time: a long table, of several series below each "
-        "other, must be pivoted to a column for each; an hour that comes twice, where clocks go "
-        "back, needs offsets from UTC"
+        f"{order}, and some rows have the same time: pivot a long table, of several series below "
+        "each other, to a column for each; join a date and an hour to one column, as 2024-01-31 "
+        "14:00; add offsets from UTC where clocks go back"
     )
