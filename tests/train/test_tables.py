@@ -199,6 +199,18 @@ def test_date_and_clock_in_two_columns(write):
     assert again.left_out == {}
 
 
+def test_dates_and_hours(write):
+    """Some hours are missing, and the hour is not beside the date."""
+    lines = [f"{k},2011-01-0{1 + k // 24},1,{k % 24},{k}" for k in range(72) if k != 30]
+    found = read(write("instant,dteday,season,hr,cnt\n" + "\n".join(lines)))
+    assert (found.time, found.step, found.gaps) == ("dteday hr", "1 hour", 1)
+    assert found.names == ["instant", "season", "cnt"]
+    assert found.times[30] == "2011-01-02 06:00"
+    path = write("Date,Hour,a\n" + "".join(f"2011-01-01,{k},{k}\n" for k in range(1, 25)))
+    with pytest.raises(InputError, match="join a date and an hour to one column"):
+        read(path)
+
+
 def test_times_of_one_day_make_no_date(write):
     path = write("Time,a\n" + "".join(f"{hour:02}:00,{hour}\n" for hour in range(20)))
     with pytest.raises(InputError, match="line 2: '00:00' in column 'Time' is no date"):

@@ -29,6 +29,7 @@ PARTS = {
     "hour": ("hour", "hr", "hh", "h", "stunde"),
     "minute": ("minute", "min", "mn", "mi"),
 }  # fmt: skip
+HOURS = {text for hour in range(24) for text in (str(hour), f"{hour:02}")}
 
 
 class TimeColumn(NamedTuple):
@@ -135,24 +136,30 @@ def _counts_time(name: str, column: list[str]) -> bool:
 
 
 def _date_and_clock(cells: dict[str, list[str]], order: str | None) -> list[TimeColumn]:
-    """A column of days beside one of times of day, as one."""
+    """A column of days, and one of times of day beside it or of hours anywhere, as one."""
     names = list(cells)
-    clocks = [k for k, name in enumerate(names) if all(map(CLOCK.fullmatch, cells[name]))]
+    days = [k for k, name in enumerate(names) if _starts_with_a_day(cells[name])]
+    pairs = []
+    for k, name in enumerate(names):
+        if all(map(CLOCK.fullmatch, cells[name])):
+            pairs += [(names[day], name, cells[name]) for day in (k - 1, k + 1) if day in days]
+        elif name.lower() in PARTS["hour"] and set(cells[name]) <= HOURS:
+            clock = [f"{cell.zfill(2)}:00" for cell in cells[name]]
+            pairs += [(names[day], name, clock) for day in days]
     found = []
-    for k in clocks:
-        for day in (k - 1, k + 1):
-            if not 0 <= day < len(names) or not is_date(cells[names[day]][0]):
-                continue
-            first, second = names[day], names[k]
-            both = [f"{a} {b}" for a, b in zip(cells[first], cells[second], strict=True)]
-            try:
-                fits = ":" not in cells[first][0] and read_dates(both, order) is not None
-            except ValueError:
-                fits = True  # the error is told when the column is read
-            if fits:
-                found.append(TimeColumn(f"{first} {second}".strip(), both, [first, second]))
-                break
+    for first, second, clock in pairs:
+        both = [f"{a} {b}" for a, b in zip(cells[first], clock, strict=True)]
+        try:
+            fits = read_dates(both, order) is not None
+        except ValueError:
+            fits = True  # the error is told when the column is read
+        if fits:
+            found.append(TimeColumn(f"{first} {second}".strip(), both, [first, second]))
     return found
+
+
+def _starts_with_a_day(column: list[str]) -> bool:
+    return ":" not in column[0] and is_date(column[0]) and not CLOCK.fullmatch(column[0])
 
 
 def _year_and_month(cells: dict[str, list[str]]) -> list[TimeColumn]:
