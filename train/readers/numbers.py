@@ -21,7 +21,7 @@ INFINITE = re.compile(r"[-+]?inf(inity)?|[-+]?\u221e", re.IGNORECASE)
 # A number with a currency, a percent sign, a unit, or digits in groups.
 DRESSED = re.compile(
     rf"[-+\u2212(]?\s*(?:[$€£¥₹₩₽]|USD|EUR|GBP|CHF|JPY|R\$|kr)?\s*[-+\u2212]?[.,]?\d[\d.,'\u2019_{SPACES}]*"
-    r"(?:\s*[%‰$€£¥₹₩₽KkMB]|\s[A-Za-z°µ/²³%·]{1,8}|\s?(?:USD|EUR|GBP|CHF|JPY|°[CFK]?))?\)?"
+    r"(?:\s*[%‰$€£¥₹₩₽KkMB]|\s[A-Za-z°\u00b5/²³%·]{1,8}|\s?(?:USD|EUR|GBP|CHF|JPY|°[CFK]?))?\)?"
 )
 
 
