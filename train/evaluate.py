@@ -1,9 +1,11 @@
 """`python -m train.evaluate RUN_DIR [--data.path FILE]`."""
 
 import json
+import math
 from dataclasses import dataclass
 
 from train.command import OfRun, parse, run
+from train.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,10 @@ def main(args: list[str]) -> None:
         split = data.test
     else:
         split = task.read(config, about, command.data.path)
-    print(json.dumps(evaluate(config, task, params, split), indent=2))
+    figures = evaluate(config, task, params, split)
+    if any(map(math.isnan, figures.values())):  # a mean of nothing
+        raise InputError(f"{command.data.path} has nothing to measure the run by, such as classes")
+    print(json.dumps(figures, indent=2))
 
 
 if __name__ == "__main__":

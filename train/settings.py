@@ -147,9 +147,18 @@ class Series:
     __pydantic_config__ = STRICT
 
     path: str | None = None
-    """A .ts file or an .npz file. Without one: JapaneseVowels, which the package sktime holds."""
+    """A .ts or .npz file, a .csv file of all sequences, or a folder with a .csv file for each in
+    the sub-folder of its class. Without one: JapaneseVowels, which the package sktime holds."""
     test_path: str | None = None
-    """A file with the test split; without one it is drawn from the first."""
+    """A file or folder with the test split; without one it is drawn from the first."""
+    id: str = "id"
+    """The column of a .csv file that says which sequence a row belongs to."""
+    label: str = "label"
+    """The column of a .csv file that has the class of the sequence."""
+    time: str | None = None
+    """A column of times in .csv files: they must rise, and are not read as a feature."""
+    columns: tuple[str, ...] = ()
+    """The columns of .csv files to read as features; without any, all the others."""
     rows: Rows = 32
     """Sequences side by side: the batch."""
     bucket: Bucket = 8

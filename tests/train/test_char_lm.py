@@ -1,5 +1,7 @@
 """Text, its splits, batches and losses, and the text that a model writes."""
 
+import gzip
+import os
 from dataclasses import replace
 
 import jax
@@ -25,6 +27,7 @@ from train.tasks.char_lm import (
     generate,
     in_order,
     load,
+    read,
     read_text,
     steps_per_epoch,
     unigram_bits,
@@ -69,6 +72,18 @@ def test_a_byte_order_mark_is_no_character(tmp_path):
     (None, "cannot read data.path .*: No such file"),
     (b"", "data.path .* is empty"),
     (b"abc\xff\xfe", "data.path .* is not UTF-8 text: byte 3 is 0xff"),
+    (b"\xef\xbb\xbf", "data.path .* is empty"),
+    (b"a", "holds no character but 'a': nothing can be learned"),
+    (b"a" * 500, "holds no character but 'a': nothing can be learned"),
+    ("Bären\n".encode("latin-1") * 50, "byte 1 is 0xe4; convert it, .*: iconv -f LATIN1 -t UTF-8"),
+    ("tiger\n".encode("utf-16") * 50, "not UTF-8 text but UTF-16: iconv -f UTF-16 -t UTF-8"),
+    (b"\xfe\xff" + "tiger\n".encode("utf-16-be") * 50, "not UTF-8 text but UTF-16"),
+    ("tiger\n".encode("utf-16-le") * 50, "byte 1 is 0x00, as in UTF-16 or a binary file; convert"),
+    ("tiger\n".encode("utf-32") * 50, "not UTF-8 text but UTF-32"),
+    (b"one tiger\0" * 50, "byte 9 is 0x00, as in UTF-16 or a binary file"),
+    (gzip.compress(b"one tiger"), "compressed by gzip: unpack it first, by gunzip"),
+    (b"PK\x03\x04" + b"a" * 500, "a zip archive, as .docx and .xlsx are: save it as plain text"),
+    (b"%PDF-1.7\n" + b"a" * 500, "a PDF: save its text as plain text"),
     (b"abc" * 20, r"is too short: 54 characters to train on, .* 4 \* 16 \+ 1 = 65 are needed"),
     (b"ab" * 36, "its validation and test splits have 3 and 1 characters, 2 are needed"),
 ])  # fmt: skip
@@ -79,6 +94,54 @@ def test_files_that_cannot_be_used(tmp_path, content, message):
     test = 0.02 if b"ab" * 36 == content else 0.05
     with pytest.raises(InputError, match=message):
         load(replace(TINY, data=replace(TINY.data, path=str(path), test=test)))
+
+
+def test_line_ends_of_any_system_are_the_same_text(tmp_path):
+    texts = []
+    for k, end in enumerate(("\n", "\r\n", "\r")):
+        path = tmp_path / f"{k}.txt"
+        path.write_bytes(f"one tiger,{end}zwei Bären{end}{end}".encode() * 100)
+        texts.append(load(replace(TINY, data=replace(TINY.data, path=str(path)))))
+    assert "\r" not in texts[0].about["vocabulary"]
+    for text in texts[1:]:
+        assert (text.sha256, text.about) == (texts[0].sha256, texts[0].about)
+        np.testing.assert_array_equal(text.train, texts[0].train)
+
+
+def test_one_long_line_is_a_text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"ab" * 1_000_000)
+    text = load(replace(TINY, data=replace(TINY.data, path=str(path))))
+    assert sum(map(len, text[:3])) == 2_000_000
+
+
+def test_paths_that_are_no_text(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, message in (
+        (tmp_path, "Is a directory"),
+        (tmp_path / "pipe", "it is a pipe or a device; write its content to a file"),
+        ("/dev/null", "it is a pipe or a device"),
+        ("a\0b", "embedded null byte"),
+        ("x" * 300, "File name too long"),
+    ):
+        with pytest.raises(InputError, match=f"cannot read data.path .*{message}"):
+            read_text(str(path))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_that_must_not_be_read(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("one tiger")
+    path.chmod(0)
+    with pytest.raises(InputError, match=r"cannot read data.path .*: Permission denied"):
+        read_text(str(path))
+
+
+def test_one_character_is_nothing_to_measure(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("o")
+    with pytest.raises(InputError, match="is too short: it has one character, 2 are needed"):
+        read(TINY, {"vocabulary": "no"}, str(path))
 
 
 def test_an_epoch_reads_the_text_once_and_rows_go_on():

@@ -19,8 +19,8 @@ from train.weights import of_run
 
 NAMES = ["char_lm", "classification", "forecasting", "piano_roll"]
 NASTY = (
-    "</script><img src=x onerror=alert(1)>\t\x00 e\u0301 \u05e9\u05dc\u05d5\u05dd \u202e \u4f60 "
-    "\U0001f422\u200d <!-- &amp; @CONTENT@ \u2028\r\n" + "long" * 99 + "\n"
+    "</script><img src=x onerror=alert(1)>\t\x01 e\u0301 \u05e9\u05dc\u05d5\u05dd \u202e \u4f60 "
+    "\U0001f422\u200d <!-- &amp; @CONTENT@ \u2028\x0b\n" + "long" * 99 + "\n"
 )
 
 

@@ -2,7 +2,8 @@
 
 import importlib.util
 import io
-import zipfile
+import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,26 @@ import numpy as np
 
 from train.errors import InputError
 
+# How files begin that are often taken for text.
+NO_TEXT = {
+    b"\x1f\x8b": "compressed by gzip: unpack it first, by gunzip",
+    b"PK\x03\x04": "a zip archive, as .docx and .xlsx are: save it as plain text, in UTF-8",
+    b"%PDF-": "a PDF: save its text as plain text, in UTF-8",
+    b"\xff\xfe\0\0": "not UTF-8 text but UTF-32: iconv -f UTF-32 -t UTF-8 FILE > NEW",
+    b"\xff\xfe": "not UTF-8 text but UTF-16: iconv -f UTF-16 -t UTF-8 FILE > NEW",
+    b"\xfe\xff": "not UTF-8 text but UTF-16: iconv -f UTF-16 -t UTF-8 FILE > NEW",
+}
+PLAIN = "save it as plain numbers or text: .astype(float) or .astype(str)"
+
 
 def read_bytes(key: str, path: str) -> bytes:
     """The content of a file that the setting `key` names."""
     try:
+        kind = Path(path).stat().st_mode
+        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # a pipe may never say anything
+            raise InputError(
+                f"cannot read {key} {path}: it is a pipe or a device; write its content to a file"
+            )
         return Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {key} {path}: {error.strerror}") from None
@@ -23,21 +40,64 @@ def read_bytes(key: str, path: str) -> bytes:
 
 def text_of(path: str, data: bytes) -> str:
     """The content of a text file."""
+    for start, what in NO_TEXT.items():
+        if data.startswith(start):
+            raise InputError(f"{path} is {what}")
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path} is not UTF-8 text: byte {error.start} is {data[error.start]:#04x}"
+            f"{path} is not UTF-8 text: byte {error.start} is {data[error.start]:#04x}; convert "
+            "it, for instance from Latin-1: iconv -f LATIN1 -t UTF-8 FILE > NEW"
         ) from None
+    if "\0" in text:
+        raise InputError(
+            f"{path} is not UTF-8 text: byte {data.index(0)} is 0x00, as in UTF-16 or a binary "
+            "file; convert UTF-16: iconv -f UTF-16LE -t UTF-8 FILE > NEW"
+        )
+    return text
 
 
-def arrays_of(path: str, data: bytes) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file; pickled ones, which can run code, are refused."""
+def arrays_of(path: str, data: bytes, cure: str = PLAIN) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file; pickled ones, which can run code, are refused.
+
+    Args:
+      path: of the file, for errors.
+      data: its content.
+      cure: how an array of Python objects is to be saved instead.
+    """
+    found = {}
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            return dict(file)
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is no .npz file of plain arrays: {error}") from None
+            for name in file.files:
+                found[name] = _plain_array(path, file, name, cure)
+    except InputError:
+        raise
+    except Exception as error:  # numpy, zipfile and zlib raise what they meet
+        raise InputError(
+            f"{path} is no .npz file of plain arrays: {first_line(error)}; np.savez writes one"
+        ) from None
+    return found
+
+
+def _plain_array(path: str, file: Any, name: str, cure: str) -> np.ndarray:
+    try:
+        array = file[name]
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        raise InputError(
+            f"{path}: {name} is an array of Python objects, which are not read because they can "
+            f"run code; {cure}"
+        ) from None
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{path} is no .npz file of plain arrays: {name} is no array")
+    return array
+
+
+def first_line(error: Exception) -> str:
+    """What an error of another library says, as part of one line."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def array_of(
@@ -58,6 +118,13 @@ def array_of(
 def names_of(arrays: Any) -> str:
     """Their names, for an error."""
     return ", ".join(sorted(name for name in arrays if not name.startswith("__"))) or "none"
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts names by their numbers: `test_2` comes before `test_10`."""
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)
+    ]
 
 
 def inside_package(package: str, place: str, task: str) -> Path:

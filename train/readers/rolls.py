@@ -5,53 +5,153 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from train.errors import InputError
-from train.readers.files import arrays_of, names_of, read_bytes
+from train.readers.files import arrays_of, first_line, names_of, natural, read_bytes
+
+KEYS = 88
+PARTS = ("train", "valid", "test")
+Pieces = list[tuple[str, Any]]  # what the file calls each array, and the array
+
+UNPICKLE = (
+    "is a pickle, which can run code and is not read; if you trust it, make an .npz file of its "
+    "notes: import pathlib, pickle, numpy as np; parts = pickle.loads(pathlib.Path({path!r})"
+    ".read_bytes(), encoding='latin1'); np.savez('rolls.npz', **{{f'{{part}}_{{k}}': "
+    "np.stack([np.isin(np.arange(21, 109), notes) for notes in map(list, piece)]) "
+    "for part in parts for k, piece in enumerate(parts[part])}})"
+)
+BY_NAME = (
+    "save each piece under a name of its own: np.savez(FILE, **{f'train_{k}': piece for k, piece "
+    "in enumerate(pieces)}), and likewise valid_ and test_"
+)
 
 
-def read_rolls(path: str | None) -> tuple[dict[str, list[np.ndarray]], str]:
+def read_rolls(
+    path: str | None, parts: tuple[str, ...] = PARTS
+) -> tuple[dict[str, list[np.ndarray]], str]:
     """Piano rolls `(time, 88)` by split, and the file's SHA-256.
 
     A .mat file of Boulanger-Lewandowski et al. (2012), with `traindata`, `validdata` and
-    `testdata`; or an .npz file of arrays called `train_...`, `valid_...` and `test_...`.
+    `testdata`; or an .npz file of arrays called `train_...`, `valid_...` and `test_...`. Rolls
+    `(88, time)` are transposed, and an array `(piece, time, 88)` holds several.
+
+    Args:
+      path: of the file.
+      parts: the splits to read, each with a piece at least.
+
+    Raises:
+      InputError: a file that cannot be read, a split without pieces, a piece that is no roll.
     """
     if path is None:
         raise InputError("name a file of piano rolls: --data.path JSB_Chorales.mat")
+    suffix = Path(path).suffix.lower()
+    if suffix in (".pickle", ".pkl"):
+        raise InputError(f"{path} {UNPICKLE.format(path=path)}")
+    if suffix not in (".mat", ".npz"):
+        raise InputError(f"data.path {path} must end in .mat or .npz")
     data = read_bytes("data.path", path)
-    if Path(path).suffix.lower() == ".npz":
-        arrays = arrays_of(path, data)
-        pieces = {
-            part: [arrays[name] for name in sorted(arrays) if name.startswith(part)]
-            for part in ("train", "valid", "test")
-        }
-    else:
-        pieces = _from_mat(path, data)
-    for part, rolls in pieces.items():
-        for k, roll in enumerate(rolls):
-            if roll.ndim != 2 or roll.shape[1] != 88 or not np.isin(roll, (0, 1)).all():
-                raise InputError(
-                    f"{path}: piece {k + 1} of {part} must be (time, 88) of 0 and 1, got an array "
-                    f"{roll.shape}"
-                )
+    found = (_from_npz if suffix == ".npz" else _from_mat)(path, data, parts)
+    rolls = {}
+    for part, pieces in found.items():
+        if not pieces:
+            raise InputError(f"{path}: the {part} split has no piece")
+        rolls[part] = [
+            _check(f"{path}: piece {k + 1} of {part}", name, array)
+            for k, (name, array) in enumerate(pieces)
+        ]
+    return _time_first(path, rolls), hashlib.sha256(data).hexdigest()
+
+
+def _check(where: str, name: str, array: Any) -> np.ndarray:
+    """The piece as 0 and 1, its two axes as they are."""
+    array = array.toarray() if hasattr(array, "toarray") else np.asarray(array)  # scipy's sparse
+    if array.ndim != 2 or KEYS not in array.shape or array.dtype.kind not in "fiub":
+        held = "another cell or a struct" if array.dtype.kind in "OV" else f"{array.dtype}"
+        raise InputError(
+            f"{where} must be (time, {KEYS}) of 0 and 1, got an array {array.shape} of {held} "
+            f"({name})"
+        )
+    odd = ~np.isin(array, (0, 1))
+    if odd.any():
+        raise InputError(
+            f"{where} must be (time, {KEYS}) of 0 and 1, got {array[odd][0]} ({name}); where a "
+            "number above 0 is a key that sounds, save roll > 0"
+        )
+    return array.astype(np.float32)
+
+
+def _time_first(path: str, rolls: dict[str, list[np.ndarray]]) -> dict[str, list[np.ndarray]]:
+    """All pieces as `(time, 88)`: all of a file lie the same way, which settles (88, 88)."""
+    flat = [(part, k, roll) for part, pieces in rolls.items() for k, roll in enumerate(pieces)]
+    upright = [(part, k) for part, k, roll in flat if roll.shape[0] != KEYS]
+    turned = [(part, k) for part, k, roll in flat if roll.shape[1] != KEYS]
+    if upright and turned:
+        (a, j), (b, k) = upright[0], turned[0]
+        raise InputError(
+            f"{path}: piece {j + 1} of {a} is (time, {KEYS}), and piece {k + 1} of {b} is "
+            f"({KEYS}, time); save all of them as (time, {KEYS})"
+        )
+    if turned:
+        rolls = {part: [roll.T for roll in pieces] for part, pieces in rolls.items()}
+    for part, pieces in rolls.items():
+        for k, roll in enumerate(pieces):
             if len(roll) < 2:
                 raise InputError(f"{path}: piece {k + 1} of {part} has {len(roll)} steps, 2 needed")
-    found = {part: [r.astype(np.float32) for r in rolls] for part, rolls in pieces.items()}
-    return found, hashlib.sha256(data).hexdigest()
+    return rolls
 
 
-def _from_mat(path: str, data: bytes) -> dict[str, list[np.ndarray]]:
+def _pieces(path: str, name: str, array: Any) -> Pieces:
+    """The pieces of one array: a single one, a stack of equally long ones, or MATLAB's cells."""
+    if hasattr(array, "toarray"):
+        return [(name, array)]
+    if array.dtype == object:
+        return [(f"{name}{{{k + 1}}}", cell) for k, cell in enumerate(array.ravel(order="F"))]
+    if array.ndim != 3:
+        return [(name, array)]
+    if array.shape[2] != KEYS:
+        raise InputError(
+            f"{path}: {name} is an array {array.shape}; several pieces in one array must be "
+            f"(piece, time, {KEYS})"
+        )
+    return [(f"{name}[{k}]", piece) for k, piece in enumerate(array)]
+
+
+def _from_npz(path: str, data: bytes, parts: tuple[str, ...]) -> dict[str, Pieces]:
+    arrays = arrays_of(path, data, BY_NAME)
+    odd = [name for name in arrays if not name.startswith(PARTS)]
+    if odd:
+        raise InputError(
+            f"{path} has an array {odd[0]!r}, and names must begin with {', '.join(PARTS)}"
+        )
+    found: dict[str, Pieces] = {part: [] for part in parts}
+    for part in parts:
+        for name in sorted((n for n in arrays if n.startswith(part)), key=natural):
+            found[part] += _pieces(path, name, arrays[name])
+    return found
+
+
+def _from_mat(path: str, data: bytes, parts: tuple[str, ...]) -> dict[str, Pieces]:
     try:
         from scipy.io import loadmat
     except ModuleNotFoundError:
         raise InputError(f"{path} needs scipy: install the extra `data`") from None
     try:
         arrays = loadmat(io.BytesIO(data))
+    except NotImplementedError:
+        raise InputError(
+            f"{path} is a .mat file of version 7.3, which is HDF5; save it in MATLAB by "
+            "save(FILE, 'traindata', 'validdata', 'testdata', '-v7')"
+        ) from None
     except Exception as error:  # scipy raises what it meets
-        raise InputError(f"{path} is no .mat file: {error}") from None
-    missing = [n for n in ("traindata", "validdata", "testdata") if n not in arrays]
+        raise InputError(f"{path} is no .mat file: {first_line(error)}") from None
+    missing = [f"{part}data" for part in parts if f"{part}data" not in arrays]
     if missing:
         raise InputError(f"{path} has no {missing[0]}; it has {names_of(arrays)}")
-    return {part: list(arrays[f"{part}data"][0]) for part in ("train", "valid", "test")}
+    found = {f"{part}data": arrays[f"{part}data"] for part in parts}
+    return {
+        name.removesuffix("data"): [] if array.shape == (0, 0) else _pieces(path, name, array)
+        for name, array in found.items()  # 0 x 0 is MATLAB's []
+    }

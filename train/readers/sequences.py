@@ -1,42 +1,84 @@
-"""Sequences with a class each, from .ts and .npz files."""
+"""Sequences with a class each, from .ts, .npz and .csv files and from folders."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from train.errors import InputError
-from train.readers.files import array_of, arrays_of, inside_package, read_bytes, text_of
+from train.readers.csvs import Read, files_of_folder, from_folder, from_long
+from train.readers.files import array_of, arrays_of, inside_package, read_bytes
+from train.readers.ts import from_ts
+from train.settings import Series
+
+PADDED = (
+    "save sequences of different lengths padded: lengths = [len(x) for x in xs]; inputs = "
+    "np.stack([np.pad(x, ((0, max(lengths) - len(x)), (0, 0))) for x in xs]); np.savez(FILE, "
+    "inputs=inputs, lengths=lengths, labels=np.array(labels, str))"
+)
+RECIPES = {
+    ".tsv": "for a file of the UCR archive, download its .ts, or table = np.loadtxt(FILE); "
+    "np.savez(NEW, inputs=table[:, 1:], labels=table[:, 0]); a table of tabs is read as .csv",
+    ".txt": "for a file of the UCR archive, download its .ts, or table = np.loadtxt(FILE); "
+    "np.savez(NEW, inputs=table[:, 1:], labels=table[:, 0]); a table is read as .csv",
+    ".arff": "download the .ts of the same data from the UEA archive",
+    ".npy": "np.savez(NEW, inputs=np.load(FILE), labels=...)",
+    ".xlsx": "save it as .csv",
+    ".parquet": "pandas.read_parquet(FILE).to_csv(NEW, index=False)",
+    ".gz": "unpack it by gunzip",
+    ".mat": "np.savez(NEW, inputs=..., labels=...) with arrays of scipy.io.loadmat(FILE)",
+    ".h5": "np.savez(NEW, inputs=..., labels=...)",
+}
 
 
 class Sequences(NamedTuple):
     """Sequences with a class each."""
 
-    sequences: list[np.ndarray]  # (time, features), float64
-    labels: list[str]  # empty where a file has no classes
+    sequences: list[np.ndarray]  # (time, features), float64, NaN where a value is missing
+    labels: list[str]  # empty where a file has no classes; "" is a class that is not known
     test: Sequences | None
     source: str
     sha256: str
+    names: Sequence[str] = ()  # ids or files; empty where they are numbered
+    columns: Sequence[str] = ()  # the features; empty where they have no names
+
+    def places(self) -> list[str]:
+        """Each sequence as an error calls it."""
+        numbers = range(1, len(self.sequences) + 1)
+        return [f"{self.source}: sequence {name}" for name in self.names or numbers]
 
 
-def read_labelled(path: str | None, test_path: str | None) -> Sequences:
-    """Sequences of a .ts or .npz file, and of a second one; without any, JapaneseVowels."""
-    source = path
+def read_labelled(path: str | None, test_path: str | None, how: Series | None = None) -> Sequences:
+    """Sequences of a file or folder, and of a second one; without any, JapaneseVowels.
+
+    Args:
+      path: of the file or folder.
+      test_path: of another with the test split, if there is one.
+      how: the settings that name the columns of .csv files.
+
+    Raises:
+      InputError: they cannot be read, do not fit each other, or lack classes.
+    """
+    how, source = how or Series(), path
     if path is None:
+        if test_path is not None:
+            raise InputError(f"data.test_path {test_path} needs a data.path to learn from")
         folder = inside_package("sktime", "datasets/data/JapaneseVowels", "classification")
         path, test_path = (str(folder / f"JapaneseVowels_{part}.ts") for part in ("TRAIN", "TEST"))
         source = "JapaneseVowels"
-    found = _read_sequences("data.path", path)
-    if not found.labels:
-        raise InputError(f"{path} holds no classes to learn")
+    found = _read_sequences("data.path", path, how)
+    _check_classes(found, how, "to learn")
     if test_path is None:
         return found
-    test = _read_sequences("data.test_path", test_path)
-    if not test.labels:
-        raise InputError(f"{test_path} holds no classes to test on")
+    named = tuple(found.columns)
+    test = _read_sequences("data.test_path", test_path, how, named)
+    _check_classes(test, how, "to test on")
     features, wanted = test.sequences[0].shape[1], found.sequences[0].shape[1]
     if features != wanted:
         raise InputError(f"{test_path} has {features} features, {path} has {wanted}")
@@ -44,82 +86,144 @@ def read_labelled(path: str | None, test_path: str | None) -> Sequences:
     return found._replace(test=test, source=source or path, sha256=both)
 
 
-def read_sequences(path: str) -> Sequences:
-    """Sequences of a .ts or .npz file, with classes or without."""
-    return _read_sequences("data.path", path)
+def read_sequences(
+    path: str, how: Series | None = None, columns: tuple[str, ...] = ()
+) -> Sequences:
+    """Sequences of a file or folder, with classes or without.
+
+    Args:
+      path: of the file or folder.
+      how: the settings that name the columns of .csv files.
+      columns: the features that .csv files must have, in this order; empty takes those of `how`.
+    """
+    return _read_sequences("data.path", path, how or Series(), columns)
 
 
-def _read_sequences(key: str, path: str) -> Sequences:
-    data = read_bytes(key, path)
-    digest = hashlib.sha256(data).hexdigest()
-    suffix = Path(path).suffix.lower()
-    if suffix == ".npz":
-        sequences, labels = _from_npz(path, data)
-    elif suffix == ".ts":
-        sequences, labels = _from_ts(path, data)
+def _read_sequences(key: str, path: str, how: Series, columns: tuple[str, ...] = ()) -> Sequences:
+    how = dataclasses.replace(how, columns=columns or how.columns)
+    if len(set(how.columns)) < len(how.columns):
+        raise InputError(f"data.columns must name each column once, got {list(how.columns)}")
+    if os.path.isdir(path):  # False too where there can be no such path
+        files = files_of_folder(key, path)
+        digest = hashlib.sha256()
+        for name, data in files.items():
+            digest.update(f"{name}\0{hashlib.sha256(data).hexdigest()}\n".encode())
+        read = from_folder(path, files, how)
     else:
-        raise InputError(f"{key} {path} must end in .ts or .npz")
-    if not sequences:
+        suffix = Path(path).suffix.lower()
+        if suffix not in (".ts", ".npz", ".csv"):
+            recipe = RECIPES.get(suffix)
+            raise InputError(
+                f"{key} {path} must end in .ts, .npz or .csv, or be a folder of .csv files"
+                + (f"; {recipe}" if recipe else "")
+            )
+        data = read_bytes(key, path)
+        digest = hashlib.sha256(data)
+        if suffix == ".csv":
+            read = from_long(path, data, how)
+        else:
+            read = Read(*(from_npz if suffix == ".npz" else from_ts)(path, data), [], [])
+    _check(path, read)
+    return Sequences(
+        read.sequences, read.labels, None, path, digest.hexdigest(), read.names, read.columns
+    )
+
+
+def _check(path: str, read: Read) -> None:
+    """All are of one number of features, and hold something, and nothing infinite."""
+    if not read.sequences:
         raise InputError(f"{path} holds no sequence")
-    for k, sequence in enumerate(sequences):
-        if not np.isfinite(sequence).all():
+    features = read.sequences[0].shape[1]
+    for k, sequence in enumerate(read.sequences):
+        where = f"{path}: sequence {read.names[k] if read.names else k + 1}"
+        if sequence.shape[1] != features:
+            raise InputError(f"{where} has {sequence.shape[1]} features, the first has {features}")
+        if np.isinf(sequence).any():
+            step, feature = np.argwhere(np.isinf(sequence))[0] + 1
             raise InputError(
-                f"{path}: sequence {k + 1} holds a value that is missing or not finite"
+                f"{where} is not finite at step {step}, feature {feature}; a missing value is NaN"
             )
-        if sequence.shape[1] != sequences[0].shape[1]:
-            raise InputError(
-                f"{path}: sequence {k + 1} has {sequence.shape[1]} features, the first has "
-                f"{sequences[0].shape[1]}"
-            )
-    return Sequences(sequences, labels, None, path, digest)
+        if np.isnan(sequence).all():
+            raise InputError(f"{where} has no value; leave it out")
 
 
-def _from_ts(path: str, data: bytes) -> tuple[list[np.ndarray], list[str]]:
-    """The format of sktime and of the UEA archive: features are split by `:`, the class is last."""
-    sequences: list[np.ndarray] = []
-    labels: list[str] = []
-    begun, labelled = False, True
-    for number, line in enumerate(text_of(path, data).splitlines(), 1):
-        line = line.strip()
-        if not line or line.startswith(("#", "%")):
-            continue
-        if not begun:
-            words = line.lower().split()
-            if words[0] == "@timestamps" and words[1:2] == ["true"]:
-                raise InputError(f"{path} has time stamps, which are not read here")
-            if words[0] == "@classlabel":
-                labelled = words[1:2] == ["true"]
-            if words[0] == "@targetlabel":
-                raise InputError(f"{path} has numbers to regress on, not classes")
-            begun = words[0] == "@data"
-            continue
-        *features, label = line.split(":") if labelled else [*line.split(":"), ""]
-        try:
-            rows = [
-                [float("nan" if v.strip() == "?" else v) for v in f.split(",")] for f in features
-            ]
-        except ValueError as error:
-            raise InputError(f"{path}, line {number}: {error}") from None
-        if not rows or len({len(row) for row in rows}) > 1:
-            raise InputError(f"{path}, line {number}: its features have different lengths")
-        sequences.append(np.array(rows).T)
-        labels.append(label.strip())
-    if not begun:
-        raise InputError(f"{path} is no .ts file: it has no line @data")
-    return sequences, labels if labelled else []
+def _check_classes(found: Sequences, how: Series, purpose: str) -> None:
+    """Every sequence has a class."""
+    if not found.labels:
+        csv = found.columns and f"; it needs a column {how.label!r}, or --data.label COLUMN"
+        raise InputError(f"{found.source} holds no classes {purpose}{csv or ''}")
+    if "" in found.labels:
+        raise InputError(f"{found.places()[found.labels.index('')]} has no class")
 
 
-def _from_npz(path: str, data: bytes) -> tuple[list[np.ndarray], list[str]]:
+def from_npz(path: str, data: bytes) -> tuple[list[np.ndarray], list[str]]:
     """`inputs` (example, time, features), `labels` and, if they differ, `lengths` (example,)."""
-    arrays = arrays_of(path, data)
+    arrays = arrays_of(path, data, PADDED)
     inputs = array_of(path, arrays, "inputs", (2, 3)).astype(np.float64)
     inputs = inputs[..., None] if inputs.ndim == 2 else inputs
+    if 0 in inputs.shape:
+        raise InputError(
+            f"{path}: inputs are (example, time, features) and none of them 0, got {inputs.shape}"
+        )
+    lengths = _lengths(path, arrays.get("lengths"), inputs)
+    labels = _labels(path, arrays.get("labels"), inputs)
+    return [row[:n] for row, n in zip(inputs, lengths, strict=True)], labels
+
+
+def _one_each(path: str, name: str, array: np.ndarray, inputs: np.ndarray, what: str) -> np.ndarray:
+    """The array as `(example,)`; MATLAB writes it as a row or a column."""
+    count = len(inputs)
+    if array.size != count or sum(n != 1 for n in array.shape) > 1:
+        one_hot = "; one-hot rows are labels.argmax(1)" if what == "classes" else ""
+        raise InputError(
+            f"{path}: {name} must be {count} {what}, one for each example of inputs {inputs.shape} "
+            f"(example, time, features), got an array {array.shape}{one_hot}"
+        )
+    return array.reshape(-1)
+
+
+def _lengths(path: str, lengths: np.ndarray | None, inputs: np.ndarray) -> np.ndarray:
     count, time = inputs.shape[:2]
-    lengths = np.asarray(arrays.get("lengths", np.full(count, time)))
-    if lengths.shape != (count,) or lengths.min(initial=1) < 1 or lengths.max(initial=0) > time:
-        raise InputError(f"{path}: lengths must be {count} numbers from 1 to {time}")
-    labels = arrays.get("labels")
-    if labels is not None and labels.shape != (count,):
-        raise InputError(f"{path}: labels must be {count} classes, got an array {labels.shape}")
-    sequences = [row[:n] for row, n in zip(inputs, lengths, strict=True)]
-    return sequences, [] if labels is None else [str(label) for label in labels]
+    if lengths is None:
+        ends = np.flatnonzero(np.isnan(inputs[:, -1]).all(1))
+        if len(ends):
+            raise InputError(
+                f"{path}: all values are missing at the end of sequence {ends[0] + 1}; say by "
+                "`lengths` (example,) where each ends, NaN before that is a missing value"
+            )
+        return np.full(count, time)
+    lengths = _one_each(path, "lengths", lengths, inputs, "numbers")
+    if lengths.dtype.kind not in "fiu":
+        raise InputError(f"{path}: lengths must be whole numbers, got {lengths.dtype}")
+    bad = ~((lengths >= 1) & (lengths <= time) & (lengths == np.floor(lengths)))
+    if bad.any():
+        k = bad.argmax()
+        raise InputError(
+            f"{path}: lengths must be whole numbers from 1 to {time}, the steps of inputs; "
+            f"lengths[{k}] is {lengths[k]}"
+        )
+    return lengths.astype(np.int64)
+
+
+def _labels(path: str, labels: np.ndarray | None, inputs: np.ndarray) -> list[str]:
+    if labels is None:
+        return []
+    labels = _one_each(path, "labels", labels, inputs, "classes")
+    kind = labels.dtype.kind
+    if kind not in "fiubUS":
+        raise InputError(f"{path}: labels must be text or whole numbers, got {labels.dtype}")
+    if kind == "f":
+        labels = labels.astype(np.float64)
+        bad = ~((labels == np.floor(labels)) & (abs(labels) < 2**53))
+        if bad.any():
+            k = bad.argmax()
+            raise InputError(
+                f"{path}: labels must be text or whole numbers, labels[{k}] is {labels[k]}"
+            )
+        labels = labels.astype(np.int64)
+    if kind == "S":
+        try:
+            return [label.decode().strip() for label in labels.tolist()]
+        except UnicodeDecodeError:
+            raise InputError(f"{path}: labels are bytes that are not UTF-8 text") from None
+    return [str(label).strip() for label in labels]

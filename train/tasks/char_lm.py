@@ -37,6 +37,8 @@ def load(config: CharLM) -> Data:
     data = config.data
     source, text = read_text(data.path)
     vocabulary = "".join(sorted(set(text)))
+    if len(vocabulary) < 2:
+        raise InputError(f"{source} holds no character but {vocabulary!r}: nothing can be learned")
     tokens = encode(text, vocabulary)
     valid_size, test_size = int(len(text) * data.validation), int(len(text) * data.test)
     train, validation, test = np.split(
@@ -70,6 +72,8 @@ def read(config: CharLM, about: dict[str, Any], path: str) -> np.ndarray:
       InputError: as `load`, or characters that the model does not know.
     """
     source, text = read_text(path)
+    if len(text) < 2:
+        raise InputError(f"{source} is too short: it has one character, 2 are needed")
     return known(f"{source} holds", text, about["vocabulary"])
 
 
@@ -85,7 +89,10 @@ def known(whose: str, text: str, vocabulary: str) -> np.ndarray:
 
 
 def read_text(path: str | None) -> tuple[str, str]:
-    """`(name, text)` of the file, or of the Python language reference without one."""
+    """`(name, text)` of the file, or of the Python language reference without one.
+
+    Lines end in a line feed, however the file ends them.
+    """
     if path is None:
         from pydoc_data.topics import topics
 
@@ -93,7 +100,7 @@ def read_text(path: str | None) -> tuple[str, str]:
     text = text_of(f"data.path {path}", read_bytes("data.path", path))
     if not text:
         raise InputError(f"data.path {path} is empty")
-    return path, text
+    return path, text.replace("\r\n", "\n").replace("\r", "\n")  # as Python's `open` does
 
 
 def encode(text: str, vocabulary: str) -> np.ndarray:

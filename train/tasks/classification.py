@@ -1,8 +1,8 @@
-"""The class of a sequence of vectors; sequences are of different lengths."""
+"""The class of a sequence of vectors; lengths differ, and values may be missing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -13,7 +13,7 @@ import optax
 from train import batches as by_length
 from train.batches import drawn_by_length, every_step, padded
 from train.errors import InputError
-from train.readers.sequences import read_labelled, read_sequences
+from train.readers.sequences import Sequences, read_labelled, read_sequences
 from train.settings import Classification
 from train.tasks import EVERY, Batch, Data, Run, Shape, Sums, Task
 
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 class Labelled(NamedTuple):
     """Sequences, normalised, and the place of each one's class among the classes."""
 
-    sequences: list[np.ndarray]  # (time, features)
+    sequences: list[np.ndarray]  # (time, features), or twice as many: see `normalised`
     labels: np.ndarray
+    names: Sequence[str] = ()  # ids or files; empty where they are numbered
 
 
 def load(config: Classification) -> Data:
@@ -36,73 +37,138 @@ def load(config: Classification) -> Data:
     Raises:
       InputError: files that cannot be read or do not fit each other, too few sequences.
     """
-    settings = config.data
-    found = read_labelled(settings.path, settings.test_path)
-    rng = np.random.default_rng(config.seed)
-    sequences, names = list(found.sequences), list(found.labels)
-    order = rng.permutation(len(sequences))
-    if found.test is None:
-        cut = int(len(order) * settings.test)
-        test, order = order[:cut], order[cut:]
-        test_sequences, test_names = [sequences[k] for k in test], [names[k] for k in test]
-    else:
-        test_sequences, test_names = list(found.test.sequences), list(found.test.labels)
-    cut = int(len(order) * settings.validation)
-    validation, train = order[:cut], order[cut:]
-    if min(len(train), len(validation), len(test_names)) < 1:
-        raise InputError(
-            f"{found.source} has too few sequences: {len(train)} to train on, {len(validation)} "
-            f"for validation, {len(test_names)} for the test"
-        )
-    classes = sorted({*names, *test_names})
-    unseen = sorted({*classes} - {names[k] for k in train})
+    found = read_labelled(config.data.path, config.data.test_path, config.data)
+    both = [found, found.test] if found.test else [found]
+    sequences = [sequence for part in both for sequence in part.sequences]
+    names = [name for part in both for name in part.labels]
+    places = [place for part in both for place in part.places()]
+    splits = _cut(found, config, len(sequences))
+    classes = sorted(set(names))
+    unseen = sorted({*classes} - {names[k] for k in splits[0]})
     if unseen:
         raise InputError(f"{found.source}: no sequence of class {unseen[0]} is left to train on")
     if len(classes) < 2:
         raise InputError(f"{found.source} has one class alone, {classes[0]}")
     features = sequences[0].shape[1]
-    joined = np.concatenate([sequences[k] for k in train]).astype(np.float64)
-    mean, spread = joined.mean(0), joined.std(0)
-    spread = np.where(spread > 0, spread, 1.0)
+    mean, spread = _mean_and_spread(found.source, [sequences[k] for k in splits[0]])
+    missing = sum(int(np.isnan(sequence).sum()) for sequence in found.sequences)
     about = {
-        "classes": classes, "features": features, "mean": mean.tolist(), "spread": spread.tolist(),
+        "classes": classes, "features": features, "columns": list(found.columns),
+        "missing": missing > 0, "mean": mean.tolist(), "spread": spread.tolist(),
     }  # fmt: skip
-
-    def chosen(part: np.ndarray) -> Labelled:
-        return labelled([sequences[k] for k in part], [names[k] for k in part], about)
-
-    train_split, test_split = chosen(train), labelled(test_sequences, test_names, about)
-    counts = np.bincount(train_split.labels, minlength=len(classes))
+    train, validation, test = (
+        labelled([places[k] for k in split], [sequences[k] for k in split],
+                 [names[k] for k in split], about)
+        for split in splits
+    )  # fmt: skip
+    counts = np.bincount(train.labels, minlength=len(classes))
     facts = {
-        "majority_accuracy": float((test_split.labels == counts.argmax()).mean()),
-        "classes": len(classes), "train_sequences": len(train),
-        "validation_sequences": len(validation), "test_sequences": len(test_names),
+        "majority_accuracy": float((test.labels == counts.argmax()).mean()),
+        "classes": len(classes), "train_sequences": len(train.labels),
+        "validation_sequences": len(validation.labels), "test_sequences": len(test.labels),
+        "missing": missing,
     }  # fmt: skip
-    shape = Shape(0, features, len(classes))
-    return Data(
-        train_split, chosen(validation), test_split, shape, about, facts, found.source, found.sha256
-    )
+    shape = Shape(0, features * (1 + about["missing"]), len(classes))
+    return Data(train, validation, test, shape, about, facts, found.source, found.sha256)
 
 
-def labelled(sequences: list[np.ndarray], names: list[str], about: dict) -> Labelled:
-    """Sequences as the model reads them; -1 is a class that it does not know."""
-    classes = {name: k for k, name in enumerate(about["classes"])}
-    labels = [classes.get(name, -1) for name in names or [""] * len(sequences)]
-    return Labelled([normalised(s, about) for s in sequences], np.array(labels, np.int32))
+def _cut(found: Sequences, config: Classification, count: int) -> list[np.ndarray]:
+    """The numbers of the sequences to train on, for validation and for the test.
+
+    Of `count` sequences, those of the test file come last.
+    """
+    order = np.random.default_rng(config.seed).permutation(len(found.sequences))
+    test = np.arange(len(order), count)
+    if found.test is None:
+        test, order = np.split(order, [int(len(order) * config.data.test)])
+    validation, train = np.split(order, [int(len(order) * config.data.validation)])
+    if min(len(train), len(validation), len(test)) < 1:
+        raise InputError(
+            f"{found.source} has too few sequences: {len(train)} to train on, {len(validation)} "
+            f"for validation, {len(test)} for the test"
+        )
+    return [train, validation, test]
+
+
+def _mean_and_spread(source: str, sequences: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Of each feature, where its values are known; the spread of a constant is 1."""
+    joined = np.concatenate(sequences).astype(np.float64)
+    empty = np.flatnonzero(np.isnan(joined).all(0))
+    if len(empty):
+        raise InputError(f"{source}: feature {empty[0] + 1} is missing in all training sequences")
+    with np.errstate(over="ignore"):
+        mean, spread = np.nanmean(joined, 0), np.nanstd(joined, 0)
+    large = np.flatnonzero(~np.isfinite(spread))
+    if len(large):
+        raise InputError(f"{source}: the numbers of feature {large[0] + 1} are too large")
+    constant = spread <= 1e-14 * np.abs(mean)  # what rounding leaves of it
+    return mean, np.where(constant, 1.0, spread)
+
+
+def labelled(
+    places: list[str], sequences: list[np.ndarray], classes: list[str], about: dict[str, Any]
+) -> Labelled:
+    """Sequences as the model takes them; -1 is a class that is not known.
+
+    Args:
+      places: each sequence as an error calls it.
+      sequences: as they were read.
+      classes: of each; none where they are not known, or "".
+      about: of the run.
+
+    Raises:
+      InputError: a class, or a missing value, that there was none of in training.
+    """
+    numbers = {name: k for k, name in enumerate(about["classes"])} | {"": -1}
+    classes = classes or [""] * len(sequences)
+    found = []
+    for place, sequence, name in zip(places, sequences, classes, strict=True):
+        if name not in numbers:
+            raise InputError(
+                f"{place} is of class {name}, and the run knows {', '.join(about['classes'])}; "
+                "for predictions the classes may be left out"
+            )
+        if np.isnan(sequence).any() and not about.get("missing"):
+            raise InputError(
+                f"{place} has a missing value, and the run learned from data without any; fill it "
+                "in, or train with missing values in data.path"
+            )
+        found.append(normalised(sequence, about))
+        if not np.isfinite(found[-1]).all():
+            raise InputError(f"{place} holds a number that is too large")
+    return Labelled(found, np.array([numbers[name] for name in classes], np.int32))
 
 
 def read(config: Classification, about: dict[str, Any], path: str) -> Labelled:
-    """The sequences of another file, with classes or without."""
-    found = read_sequences(path)
+    """The sequences of another file or folder, with classes or without."""
+    found = read_sequences(path, config.data, tuple(about.get("columns", ())))
     features = found.sequences[0].shape[1]
     if features != about["features"]:
         raise InputError(f"{path} has {features} features, the run's data {about['features']}")
-    return labelled(found.sequences, found.labels, about)
+    split = labelled(found.places(), found.sequences, found.labels, about)
+    return split._replace(names=found.names)
 
 
 def normalised(sequence: np.ndarray, about: dict[str, Any]) -> np.ndarray:
-    """By the mean and spread of the training split."""
-    return ((sequence - about["mean"]) / about["spread"]).astype(np.float32)
+    """By the mean and spread of the training split.
+
+    Where the run's data have missing values, these are 0, the mean, and as many features more are 1
+    where one is missing.
+    """
+    with np.errstate(over="ignore"):
+        values = ((sequence - about["mean"]) / about["spread"]).astype(np.float32)
+    if not about.get("missing"):
+        return values
+    missing = np.isnan(sequence)
+    return np.concatenate([np.where(missing, 0, values), missing], axis=1).astype(np.float32)
+
+
+def known_values(inputs: np.ndarray, about: dict[str, Any]) -> np.ndarray:
+    """What `normalised` was given, NaN where a value is missing."""
+    values = inputs[:, : about["features"]] * np.array(about["spread"]) + about["mean"]
+    if about.get("missing"):
+        values[inputs[:, about["features"] :] > 0] = np.nan
+    return values
 
 
 def _batch(split: Labelled, places: np.ndarray, own: slice = EVERY) -> Batch:
@@ -160,7 +226,9 @@ def table(config: Classification, about: dict, split: Labelled, run: Run) -> Ite
         zip(split.labels, probabilities(config, split, run), strict=True)
     ):
         predicted = classes[int(chances.argmax())]
-        yield [k, classes[label] if label >= 0 else "", predicted, *(f"{p:.4f}" for p in chances)]
+        name = split.names[k] if split.names else k
+        known = classes[label] if label >= 0 else ""
+        yield [name, known, predicted, *(f"{p:.4f}" for p in chances)]
 
 
 def draw(figure: Figure, config: Classification, data: Data, run: Run) -> None:
@@ -178,10 +246,11 @@ def draw(figure: Figure, config: Classification, data: Data, run: Run) -> None:
             axes.text(column, row, count, ha="center", va="center", color=color, fontsize=8)
     places = range(len(classes))
     axes.set(
-        xlabel="predicted class", ylabel="class", xticks=places, yticks=places,
-        xticklabels=classes, yticklabels=classes,
+        xlabel="predicted class", ylabel="class",
         title=f"{(predicted == data.test.labels).mean():.1%} of the test split are right",
     )  # fmt: skip
+    axes.set_xticks(places, classes, parse_math=False)  # a name may hold $
+    axes.set_yticks(places, classes, parse_math=False)
     figure.colorbar(image, ax=axes, label="share of the class")
 
 

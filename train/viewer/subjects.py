@@ -11,7 +11,7 @@ import numpy as np
 from train.errors import InputError
 from train.model import Params
 from train.settings import Config
-from train.tasks import char_lm
+from train.tasks import char_lm, classification
 from train.viewer import Subject, features, forecasts
 from train.viewer.traced import read
 
@@ -86,8 +86,8 @@ def of_sequence(
         f"its class is {classes[label]}, {classes[predicted]} is predicted"
         if label >= 0 else f"class {classes[predicted]} is predicted"
     )  # fmt: skip
-    names = [f"input {k + 1}" for k in range(inputs.shape[1])]
-    values = inputs * np.array(about["spread"]) + about["mean"]
+    values = classification.known_values(inputs, about)
+    names = about.get("columns") or [f"input {k + 1}" for k in range(values.shape[1])]
     judged = label if label >= 0 else predicted
     came = np.full(len(chances), label)
     shown = {
