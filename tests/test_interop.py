@@ -97,7 +97,7 @@ REFUSED = [
     (lambda: interop.from_torch({**STATE_DICT, "weight_ch_l0": np.zeros(3)}), ValueError,
      "state_dict has 'weight_ch_l0', which is no weight of an LSTM"),
     (lambda: interop.from_torch(list(STATE_DICT)), TypeError,
-     "state_dict must map names to arrays, got list"),
+     "state_dict must map names to arrays, or be a module; got list"),
     (lambda: interop.from_torch({**STATE_DICT, "bias_ih_l0": np.zeros(20, int)}), TypeError,
      "bias_ih_l0 must be floating point of 16 bits or more, got int64"),
     (lambda: interop.from_torch({**STATE_DICT, "weight_ih_l0": np.zeros((16, 3), np.float32)}),

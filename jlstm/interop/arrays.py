@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 def as_array(name: str, value: Any) -> Array:
     """The same numbers as a JAX array of the same dtype; PyTorch's tensors are read without it."""
-    if hasattr(value, "detach"):  # a tensor: off its graph, to the host
-        tensor = value.detach().cpu().contiguous()  # NumPy has no bfloat16, DLPack has
-        value = jnp.from_dlpack(tensor) if "bfloat16" in str(tensor.dtype) else tensor.numpy()
+    if hasattr(value, "detach"):
+        value = _of_tensor(name, value)
+    elif hasattr(value, "unbox"):  # a param of Flax with its partitioning
+        value = value.unbox()
     elif hasattr(value, "get_value"):  # a variable of Flax
         value = value.get_value()
     array = value if isinstance(value, jax.Array) else np.asarray(value)
@@ -31,6 +32,20 @@ def as_array(name: str, value: Any) -> Array:
             f"{name} is float64, which JAX would round: enable jax_enable_x64, or cast it first"
         )
     return jnp.asarray(array)
+
+
+def _of_tensor(name: str, value: Any) -> Any:
+    """A tensor of PyTorch off its graph and on the host."""
+    if getattr(value, "is_meta", False):
+        raise ValueError(f"{name} is on the meta device, where it has no numbers: load them first")
+    if "strided" not in str(value.layout) or getattr(value, "is_quantized", False):
+        kind = "a quantised" if getattr(value, "is_quantized", False) else f"a {value.layout}"
+        raise ValueError(f"{name} is {kind} tensor: make it a dense one of floating point first")
+    tensor = value.detach().cpu().contiguous()
+    if "float8" in str(tensor.dtype):
+        raise TypeError(f"{name} must be floating point of 16 bits or more, got {tensor.dtype}")
+    # NumPy has no bfloat16, DLPack has.
+    return jnp.from_dlpack(tensor) if "bfloat16" in str(tensor.dtype) else tensor.numpy()
 
 
 def directions(

@@ -1,4 +1,4 @@
-"""PyTorch: the `state_dict` of `torch.nn.LSTM` and `torch.nn.GRU`. Imports no torch."""
+"""PyTorch: weights of `torch.nn.LSTM`, `GRU`, `RNN` and of their cells. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,74 +10,94 @@ import jax.numpy as jnp
 import numpy as np
 
 from jlstm.interop.arrays import (
-    as_array,
     as_layer,
     check_widths,
     directions,
     refuse_bias,
     zero_bias,
 )
+from jlstm.interop.torch_modules import is_module, read_module
+from jlstm.interop.torch_names import KEY, WEIGHT, choose_module, find_modules, weights_of
 from jlstm.types import LSTMParams, ProjectedParams
 from jlstm.variants.gru import GRUParams
+from jlstm.variants.rnn import RNNParams
 
 if TYPE_CHECKING:
     from jaxtyping import Array, PyTree
 
-# Those of a cell end without `_l0`.
-NAME = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)(?:_l(\d+)(_reverse)?)?")
+UNKNOWN = re.compile(r"(?:weight|bias)_[a-z]+_l\d+(?:_reverse)?")
 
 
-def from_torch(state_dict: Mapping[str, Any], prefix: str = "") -> tuple[PyTree, ...]:
-    """The layers of a `torch.nn.LSTM` or `torch.nn.GRU`, or of a cell of these.
+def from_torch(
+    state_dict: Mapping[str, Any] | Any,
+    prefix: str | None = None,
+    *,
+    nonlinearity: str | None = None,
+) -> tuple[PyTree, ...]:
+    """The layers of a `torch.nn.LSTM`, `GRU` or `RNN`, or of a cell of these.
 
     PyTorch adds two biases where this library has one: they are added here, which rounds once. (Of
-    the GRU's candidate they stay apart, in `bias` and `bias_hn`.) Everything else is exact.
+    the GRU's candidate they stay apart, in `bias` and `bias_hn`.) Weights under weight norm, in
+    either of PyTorch's forms, or pruned, are computed. Everything else is exact.
+
+    The settings `batch_first` and `dropout` are no part of the layers: time is the first axis here,
+    and dropout between layers an argument of `jlstm.stack_scan`.
 
     Args:
       state_dict: `module.state_dict()`, or what safetensors reads of it: names with tensors, NumPy
-        or JAX arrays. Any number of layers, in one direction or both, with projection or without,
-        with bias or without.
-      prefix: what stands before the module's names in a larger model, `"encoder.lstm."` for
-        instance; names without it are left alone.
+        or JAX arrays; or the module itself. Any number of layers, in one direction or both, with
+        projection or without, with bias or without. Arrays of other modules are left alone.
+      prefix: what stands before the module's names in a larger model, `"encoder.lstm"` for
+        instance; None takes the only recurrent module there is.
+      nonlinearity: `"tanh"`, needed for the weights of a `torch.nn.RNN` or `RNNCell`, which do not
+        say it; a module does.
 
     Returns:
-      A tuple of layers: `LSTMParams`, `ProjectedParams` or `GRUParams`, or `BiLSTMParams` of two.
+      A tuple of layers: `LSTMParams`, `ProjectedParams`, `GRUParams` or `RNNParams`, or
+      `BiLSTMParams` of two.
 
     Raises:
-      ValueError: no such names (those that are there are listed), names that are missing or not
-        known, shapes that do not fit. TypeError: arrays that are not floating point, or float64
-        while JAX would round them.
+      ValueError: no such names or several modules (those that are there are listed), names that are
+        missing or not known, shapes that do not fit, weights in a form that cannot be computed,
+        a simple RNN of relu, a quantised model, a checkpoint around the `state_dict`.
+      TypeError: arrays that are not floating point, or float64 while JAX would round them.
 
     Example:
       >>> import jax, jlstm
       >>> layers = jlstm.init_stack(jax.random.key(0), 3, (8, 8), bidirectional=True)
-      >>> state_dict = jlstm.interop.to_torch(layers)  # or torch.nn.LSTM(3, 8, 2, ...).state_dict()
+      >>> state_dict = jlstm.interop.to_torch(layers)  # or torch.nn.LSTM(3, 8, 2, ...)
       >>> type(jlstm.interop.from_torch(state_dict)[1]).__name__
       'BiLSTMParams'
     """
+    if nonlinearity not in (None, "tanh", "relu"):
+        raise ValueError(f"nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}")
+    if is_module(state_dict):
+        state_dict, prefix, nonlinearity = read_module(state_dict, prefix, nonlinearity)
     if not isinstance(state_dict, Mapping):
-        raise TypeError(f"state_dict must map names to arrays, got {type(state_dict).__name__}")
-    found: dict[tuple[int, bool], dict[str, Array]] = {}
-    for full_name, value in state_dict.items():
-        if not full_name.startswith(prefix):
-            continue
-        match = NAME.fullmatch(full_name.removeprefix(prefix))
-        if match:
-            name, k, reverse = match.groups()
-            found.setdefault((int(k or 0), bool(reverse)), {})[name] = as_array(full_name, value)
-        elif "." not in full_name.removeprefix(prefix):
-            raise ValueError(f"state_dict has {full_name!r}, which is no weight of an LSTM")
-    if not found:
-        names = ", ".join(sorted(state_dict)[:6]) or "nothing"
-        raise ValueError(f"state_dict has no {prefix}weight_ih_l0; it holds {names}, ...")
-    both = any(reverse for _, reverse in found)
-    biased = any("bias_ih" in weights or "bias_hh" in weights for weights in found.values())
+        raise TypeError(
+            f"state_dict must map names to arrays, or be a module; got {type(state_dict).__name__}"
+        )
+    modules = find_modules(state_dict)
+    if not modules:
+        _refuse_checkpoint(state_dict)
+    prefix = choose_module(modules, prefix, state_dict)
+    _refuse_unknown(state_dict, prefix, cell="weight_ih" in modules[prefix])
+    grouped: dict[tuple[int, bool], dict[str, Array]] = {}
+    for name, weight in weights_of(modules[prefix], prefix).items():
+        match = re.fullmatch(WEIGHT, name)
+        short, k, reverse = match.groups() if match else (name, None, None)
+        grouped.setdefault((int(k or 0), bool(reverse)), {})[short] = weight
+    both = any(reverse for _, reverse in grouped)
+    biased = any("bias_ih" in weights or "bias_hh" in weights for weights in grouped.values())
     layers = []
-    for k in range(1 + max(k for k, _ in found)):
+    for k in range(1 + max(k for k, _ in grouped)):
         parts = [
-            _layer(found.get((k, reverse), {}), f"{prefix}{{}}_l{k}{'_reverse' * reverse}", biased)
+            _layer(
+                grouped.get((k, reverse), {}), f"{prefix}{{}}_l{k}{'_reverse' * reverse}", biased,
+                nonlinearity,
+            )
             for reverse in ((False, True) if both else (False,))
-        ]
+        ]  # fmt: skip
         layers.append(as_layer(parts))
     check_widths(layers)
     return tuple(layers)
@@ -92,7 +112,8 @@ def to_torch(layers: Sequence[PyTree], bias: bool = True) -> dict[str, np.ndarra
     lacks, by `torch.from_dlpack(jax.numpy.asarray(a))`.
 
     Args:
-      layers: a stack of `LSTMParams`, `ProjectedParams` or `GRUParams`, in one direction or both.
+      layers: a stack of `LSTMParams`, `ProjectedParams`, `GRUParams` or `RNNParams` (whose module
+        has `nonlinearity="tanh"`), in one direction or both.
       bias: whether the module has biases.
 
     Raises:
@@ -105,7 +126,7 @@ def to_torch(layers: Sequence[PyTree], bias: bool = True) -> dict[str, np.ndarra
       >>> {name: a.shape for name, a in jlstm.interop.to_torch(layers).items()}
       {'weight_ih_l0': (32, 3), 'weight_hh_l0': (32, 8), 'bias_ih_l0': (32,), 'bias_hh_l0': (32,)}
     """
-    kinds = (LSTMParams, ProjectedParams, GRUParams)
+    kinds = (LSTMParams, ProjectedParams, GRUParams, RNNParams)
     state_dict: dict[str, np.ndarray] = {}
     first = None
     for k, found in directions(layers, "PyTorch", kinds):
@@ -129,7 +150,35 @@ def to_torch(layers: Sequence[PyTree], bias: bool = True) -> dict[str, np.ndarra
     return state_dict
 
 
-def _layer(weights: dict[str, Array], name: str, biased: bool) -> PyTree:
+def _refuse_checkpoint(state_dict: Mapping[str, Any]) -> None:
+    """A training checkpoint holds the `state_dict` under a name of its own."""
+    inner = [k for k, v in state_dict.items() if isinstance(v, Mapping) and find_modules(v)]
+    inner += [k for k, v in state_dict.items() if is_module(v)]
+    if inner:
+        places = " or ".join(f"state_dict[{key!r}]" for key in inner)
+        raise ValueError(
+            f"state_dict is a checkpoint that holds {', '.join(map(str, state_dict))}: give {places}"
+        )
+
+
+def _refuse_unknown(state_dict: Mapping[str, Any], prefix: str, cell: bool) -> None:
+    """Arrays beside the weights that the module of PyTorch does not have, and that may matter."""
+    for key, value in state_dict.items():
+        name = key.removeprefix(prefix)
+        if not key.startswith(prefix) or KEY.fullmatch(key):
+            continue
+        dtype = str(getattr(value, "dtype", ""))
+        number = "float" in dtype and "float8" not in dtype
+        if UNKNOWN.fullmatch(name) or (cell and number):
+            raise ValueError(
+                f"state_dict has {key!r}, which is no weight of an LSTM, GRU or RNN of PyTorch: "
+                "leave it out if it plays no part in the layer"
+            )
+
+
+def _layer(
+    weights: dict[str, Array], name: str, biased: bool, nonlinearity: str | None
+) -> PyTree:
     """One direction of one layer; `name` says how its arrays are called."""
     needed = {"weight_ih", "weight_hh"} | ({"bias_ih", "bias_hh"} if biased else set())
     missing = sorted(needed - set(weights))
@@ -141,19 +190,37 @@ def _layer(weights: dict[str, Array], name: str, biased: bool) -> PyTree:
     bias_hh = weights.get("bias_hh", zero_bias(weight_hh))
     if weight_hh.ndim != 2 or bias_ih.shape != bias_hh.shape:
         raise ValueError(f"{name.format('weight_hh')} and its biases do not fit each other")
+    hidden, gates = weight_hh.shape
+    if projection is None and gates == hidden:
+        return _simple(weight_ih, weight_hh, bias_ih + bias_hh, name, nonlinearity)
+    if nonlinearity is not None:
+        raise ValueError(
+            f"nonlinearity={nonlinearity!r} is of torch.nn.RNN, and {name.format('weight_hh')} "
+            f"{weights['weight_hh'].shape} is not"
+        )
     if projection is not None:
         return ProjectedParams(weight_ih, weight_hh, bias_ih + bias_hh, projection.T)
-    hidden, gates = weight_hh.shape
     if gates == 3 * hidden:
         kept = jnp.arange(gates) < 2 * hidden
         folded = jnp.where(kept, bias_ih + bias_hh, bias_ih)
         return GRUParams(weight_ih, weight_hh, folded, bias_hh[2 * hidden :])
-    if gates == hidden:
-        raise ValueError(
-            f"{name.format('weight_hh')} is that of torch.nn.RNN, which may use tanh or relu; make "
-            "jlstm.variants.RNNParams of it yourself if it is tanh"
-        )
     return LSTMParams(weight_ih, weight_hh, bias_ih + bias_hh)
+
+
+def _simple(
+    weight_ih: Array, weight_hh: Array, bias: Array, name: str, nonlinearity: str | None
+) -> RNNParams:
+    if nonlinearity is None:
+        raise ValueError(
+            f"{name.format('weight_hh')} is that of torch.nn.RNN, which may use tanh or relu: say "
+            "nonlinearity='tanh', or give the module itself"
+        )
+    if nonlinearity != "tanh":
+        raise ValueError(
+            f"{name.format('weight_hh')} is of a torch.nn.RNN with nonlinearity={nonlinearity!r}; "
+            "jlstm.variants.RNNParams has tanh alone"
+        )
+    return RNNParams(weight_ih, weight_hh, bias)
 
 
 def _hidden_bias(params: PyTree) -> Array:
