@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from jlstm.cell import init_params
 from jlstm.checks import described
+from jlstm.modules import cast_inputs, cast_weights, either, time_first
 from jlstm.regularize import check_rate
 from jlstm.stack import init_stack, init_stack_state, stack_scan, stack_step
 
@@ -21,7 +22,7 @@ try:
     from flax import nnx
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        f"jlstm.nnx needs Flax, the extra `flax` of this library: {error}", name=error.name
+        f"jlstm.nnx needs Flax: pip install 'jlstm[flax]' ({error})", name=error.name
     ) from error
 
 if TYPE_CHECKING:
@@ -140,36 +141,21 @@ class Stack(nnx.Module):
         Raises:
           ValueError, TypeError: as `jlstm.stack_scan`; dropout without keys.
         """
-        time_major = _or(time_major, self.time_major)
-        deterministic = _or(deterministic, self.deterministic)
-        if jnp.ndim(inputs) < 2:
-            raise ValueError(f"inputs must have axes time and features, got {jnp.shape(inputs)}")
+        time_major = either(time_major, self.time_major)
+        deterministic = either(deterministic, self.deterministic)
+        xs, resets = time_first(inputs, resets, seq_lengths, bool(time_major))
         self._check(initial_carry, "initial_carry")
         self._check(reset_carry, "reset_carry")
-        axes = jnp.shape(inputs)[:-1]
-        for name, array, wanted in (
-            ("resets", resets, axes),
-            ("seq_lengths", seq_lengths, axes[1:] if time_major else axes[:-1]),
-        ):
-            if array is not None and jnp.shape(array) != wanted:
-                raise ValueError(
-                    f"{name} must have the shape {wanted} for inputs {jnp.shape(inputs)} with "
-                    f"time_major={time_major}, got {jnp.shape(array)}"
-                )
         key = None
         if self.dropout_rate and not deterministic:
             key = self._key(self.rngs if rngs is None else rngs)
-        layers, inputs = self._computed(), self._cast(inputs)
-        if not time_major:
-            inputs = jnp.moveaxis(inputs, -2, 0)
-            resets = None if resets is None else jnp.moveaxis(resets, -1, 0)
         carry, outputs = stack_scan(
-            layers, initial_carry, inputs, lengths=seq_lengths, resets=resets,
+            self._computed(), initial_carry, self._cast(xs), lengths=seq_lengths, resets=resets,
             reset_states=reset_carry, dropout_rate=0.0 if key is None else self.dropout_rate,
             key=key, residual=self.residual, save=self.save,
         )  # fmt: skip
         outputs = outputs if time_major else jnp.moveaxis(outputs, 0, -2)
-        return (carry, outputs) if _or(return_carry, self.return_carry) else outputs
+        return (carry, outputs) if either(return_carry, self.return_carry) else outputs
 
     def step(self, carry: Sequence[PyTree], inputs: Float[Array, "*batch input"]) -> tuple:
         """One step of time, without dropout: `(carry, outputs)`, as a cell of Flax is called.
@@ -223,17 +209,10 @@ class Stack(nnx.Module):
 
     def _computed(self) -> tuple[PyTree, ...]:
         """The weights in the dtype of the computation."""
-        if self.dtype is None:
-            return self.params
-        return jax.tree.map(lambda a: a.astype(self.dtype), self.params)
+        return cast_weights(self.params, self.dtype)
 
     def _cast(self, inputs: Array) -> Array:
-        if self.dtype is None:
-            return inputs
-        inputs = jnp.asarray(inputs)
-        if jnp.issubdtype(inputs.dtype, jnp.complexfloating):
-            raise TypeError(f"inputs are {inputs.dtype}, the computation is in {self.dtype}")
-        return inputs.astype(self.dtype)
+        return cast_inputs(inputs, self.dtype)
 
     def _key(self, rngs: Any) -> Array:
         if isinstance(rngs, nnx.Rngs):
@@ -312,7 +291,3 @@ def _arrays(layers: PyTree) -> PyTree:
 
 def _is_array(node: Any) -> bool:
     return hasattr(node, "shape")
-
-
-def _or(given: bool | None, default: bool | None) -> bool | None:
-    return default if given is None else given

@@ -1,35 +1,52 @@
-"""Flax: weights of `LSTMCell` and `OptimizedLSTMCell`, of linen and of NNX. Imports no flax."""
+"""Flax: weights of the cells of linen and of NNX. Imports no flax."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import jax.numpy as jnp
-
-from jlstm.interop.arrays import as_array, as_layer, directions
+from jlstm.interop.arrays import directions
+from jlstm.interop.flax_cells import (
+    DIRECTIONS,
+    by_gate,
+    find_layers,
+    fused,
+    read_layer,
+    refuse_weight_norm,
+)
+from jlstm.interop.flax_modules import check_linen, is_linen, is_nnx, linen_params, nnx_params
 from jlstm.types import LSTMParams
+from jlstm.variants.gru import GRUParams
+from jlstm.variants.rnn import RNNParams
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, PyTree
+    from jaxtyping import PyTree
 
-GATES = "ifgo"
+KINDS = (LSTMParams, GRUParams, RNNParams)
 
 
-def from_flax(params: Any) -> tuple[PyTree, ...]:
+def from_flax(params: Any, module: Any = None) -> tuple[PyTree, ...]:
     """The layers of cells of Flax: exact.
 
+    Params alone do not tell the settings of a cell or of the modules around it: `gate_fn`,
+    `activation_fn`, `residual`, `carry_init`, `reverse`, `merge_fn`. Of a module they are checked,
+    and one under which it computes otherwise is refused. Others, such as `time_major`, `dtype` and
+    `param_dtype`, are no part of the weights.
+
     Args:
-      params: of a linen `LSTMCell` or `OptimizedLSTMCell` the dict `variables["params"]`, or that
-        of an `RNN` or a `Bidirectional` around it; of the NNX cells `nnx.state(cell)`, or its
-        `nnx.to_pure_dict`; for several layers a list of these.
+      params: of linen `variables["params"]` of an `LSTMCell`, `OptimizedLSTMCell`, `GRUCell` or
+        `SimpleCell`, of an `RNN` or a `Bidirectional` around it, of a module of `jlstm.linen`, or
+        of a whole model with one of these in it; a bound module. Of NNX `nnx.state(module)`, or its
+        `nnx.to_pure_dict`, or the module itself, of the same kinds. For several layers a list.
+      module: the module of linen that the params are of, or a list of these, to check its settings.
 
     Returns:
-      A tuple of layers, `LSTMParams` or `BiLSTMParams` of two.
+      A tuple of layers, `LSTMParams`, `GRUParams` or `RNNParams`, or `BiLSTMParams` of two.
 
     Raises:
-      ValueError: names that are missing, shapes that do not fit. TypeError: no such mapping, or
-        arrays that are not floating point.
+      ValueError: no layer in the params, or several (which are listed); names that are missing or
+        too many, shapes that do not fit, a setting under which the module computes otherwise.
+      TypeError: no such mapping, or arrays that are not floating point.
 
     Example:
       >>> import jax, jlstm
@@ -40,17 +57,24 @@ def from_flax(params: Any) -> tuple[PyTree, ...]:
       >>> jlstm.interop.from_flax(cell)[0].weight_ih.shape
       (3, 32)
     """
-    if isinstance(params, Mapping):
-        params = [params]
-    if not isinstance(params, Sequence) or not params:
+    if isinstance(params, Mapping) or is_linen(params) or is_nnx(params):
+        named, modules = [("params", params)], [module]
+    elif isinstance(params, Sequence) and params:
+        named = [(f"params[{k}]", layer) for k, layer in enumerate(params)]
+        modules = [None] * len(named) if module is None else list(module)
+    else:
         raise TypeError(f"params must be a dict of a cell, or a list of them; got {params!r:.60}")
-    return tuple(_layer(f"params[{k}]", layer) for k, layer in enumerate(params))
+    if len(modules) != len(named):
+        raise ValueError(f"module holds {len(modules)} modules, params {len(named)} layers")
+    return tuple(_layer(*part, of) for part, of in zip(named, modules, strict=True))
 
 
 def to_flax(layers: Sequence[PyTree]) -> list[dict]:
-    """The params of linen's `LSTMCell` and `OptimizedLSTMCell`, one dict a layer: exact.
+    """The params of linen's cells, one dict a layer: exact.
 
-    A bidirectional layer gives that of `nn.Bidirectional(nn.RNN(cell), nn.RNN(cell))`.
+    `LSTMParams` give that of `LSTMCell`, `OptimizedLSTMCell` and `jlstm.linen.LSTM`, `GRUParams` of
+    `GRUCell` and `jlstm.linen.GRU`, `RNNParams` of `SimpleCell`; a bidirectional layer gives that
+    of `nn.Bidirectional(nn.RNN(cell), nn.RNN(cell))`.
 
     Raises:
       TypeError: a layer that Flax has no place for.
@@ -61,20 +85,21 @@ def to_flax(layers: Sequence[PyTree]) -> list[dict]:
       >>> sorted(jlstm.interop.to_flax(layers)[1])
       ['backward_rnn', 'forward_rnn']
     """
-    return _each_layer(layers, _by_gate)
+    return _each_layer(layers, by_gate)
 
 
 def to_nnx(layers: Sequence[PyTree], optimized: bool = True) -> list[dict]:
-    """The pure dict of an LSTM cell of NNX, one a layer, for `nnx.update(cell, ...)`: exact.
+    """The pure dict of a cell of NNX, one a layer, for `nnx.update(cell, ...)`: exact.
 
     A bidirectional layer gives that of `nnx.Bidirectional(nnx.RNN(cell), nnx.RNN(cell))`.
 
     Args:
-      layers: a stack of `LSTMParams`, in one direction or both.
-      optimized: whether the cell is `nnx.OptimizedLSTMCell`, or else `nnx.LSTMCell`.
+      layers: a stack of `LSTMParams`, `GRUParams` or `RNNParams`, in one direction or both.
+      optimized: whether the cell of an LSTM is `nnx.OptimizedLSTMCell`, or else `nnx.LSTMCell`.
 
     Raises:
-      TypeError: a layer that Flax has no place for.
+      TypeError: a layer that Flax has no place for. ValueError: a GRU whose `bias_hn` is not zero,
+        which `nnx.GRUCell` does not have.
 
     Example:
       >>> import jax, jlstm
@@ -83,68 +108,47 @@ def to_nnx(layers: Sequence[PyTree], optimized: bool = True) -> list[dict]:
       (8, 32)
     """
 
-    def cell(params: LSTMParams) -> dict:
-        if optimized:
-            return {
-                "dense_i": {"kernel": params.weight_ih},
-                "dense_h": {"kernel": params.weight_hh, "bias": params.bias},
-            }
+    def cell(params: PyTree) -> dict:
+        if isinstance(params, GRUParams) and bool((params.bias_hn != 0).any()):
+            raise ValueError(
+                "bias_hn is not zero, and nnx.GRUCell has no place for it; linen's GRUCell has: "
+                "to_flax"
+            )
+        if optimized or not isinstance(params, LSTMParams):
+            return fused(params)
         # NNX calls the forget gate's `if_`, because `if` is a word of Python.
-        return {"if_" if name == "if" else name: part for name, part in _by_gate(params).items()}
+        return {"if_" if name == "if" else name: part for name, part in by_gate(params).items()}
 
     return _each_layer(layers, cell)
 
 
-def _by_gate(params: LSTMParams) -> dict:
-    gates = {}
-    split = (jnp.split(a, 4, axis=-1) for a in params)
-    for gate, kernel_x, kernel_h, bias in zip(GATES, *split, strict=True):
-        gates["i" + gate] = {"kernel": kernel_x}
-        gates["h" + gate] = {"kernel": kernel_h, "bias": bias}
-    return gates
-
-
-def _each_layer(layers: Sequence[PyTree], cell: Callable[[LSTMParams], dict]) -> list[dict]:
+def _each_layer(layers: Sequence[PyTree], cell: Callable[[PyTree], dict]) -> list[dict]:
     return [_both({"cell": cell(p)} for p in found) if len(found) == 2 else cell(found[0])
-            for _, found in directions(layers, "Flax")]  # fmt: skip
+            for _, found in directions(layers, "Flax", KINDS)]  # fmt: skip
 
 
 def _both(found: Any) -> dict:
-    return dict(zip(("forward_rnn", "backward_rnn"), found, strict=True))
+    return dict(zip(DIRECTIONS, found, strict=True))
 
 
-def _layer(name: str, params: Any) -> PyTree:
+def _layer(name: str, params: Any, module: Any) -> PyTree:
+    if module is not None:
+        check_linen(name.replace("params", "module", 1), module)
+    if is_nnx(params):
+        params = nnx_params(name, params)
+    elif is_linen(params):
+        check_linen(name, params)
+        params = linen_params(params)
     if not isinstance(params, Mapping):
         raise TypeError(f"{name} must be a dict of a cell, got {type(params).__name__}")
-    if "forward_rnn" in params:
-        both = ("forward_rnn", "backward_rnn")
-        return as_layer([_cell(f"{name}[{part!r}]", _get(name, params, part)) for part in both])
-    return as_layer([_cell(name, params)])
-
-
-def _cell(name: str, params: Mapping) -> LSTMParams:
-    if "cell" in params:  # an RNN's
-        return _cell(f"{name}['cell']", params["cell"])
-    if "dense_h" in params:
-        return LSTMParams(
-            _get(name, params, "dense_i", "kernel"), _get(name, params, "dense_h", "kernel"),
-            _get(name, params, "dense_h", "bias"),
-        )  # fmt: skip
-
-    def join(part: str, what: str) -> Array:
-        names = ["if_" if part + g == "if" and "if_" in params else part + g for g in GATES]
-        return jnp.concatenate([_get(name, params, n, what) for n in names], axis=-1)
-
-    return LSTMParams(join("i", "kernel"), join("h", "kernel"), join("h", "bias"))
-
-
-def _get(name: str, params: Any, *path: str) -> Any:
-    for key in path:
-        if not isinstance(params, Mapping) or key not in params:
-            held = ", ".join(map(str, params)) if isinstance(params, Mapping) else "no names"
-            raise ValueError(
-                f"{name} has no {key!r}, as an LSTM cell of Flax has; it holds {held}. Give the "
-                "dict of the cell, or of the RNN around it"
-            )
-        params, name = params[key], f"{name}[{key!r}]"
-    return params if isinstance(params, Mapping) else as_array(name, params)
+    layers = list(find_layers(name, params))
+    if not layers:
+        held = ", ".join(map(str, list(params)[:6])) or "nothing"
+        raise ValueError(f"{name} holds no cell of Flax that is known, but {held}")
+    if len(layers) > 1:
+        places = ", ".join(place for place, _ in layers[:6])
+        raise ValueError(
+            f"{name} holds {len(layers)} layers: give one, or a list in their order, of {places}"
+        )
+    refuse_weight_norm(name, params, layers[0][1])
+    return read_layer(*layers[0])

@@ -1,0 +1,316 @@
+"""`LSTM` and `GRU` in the place of Flax linen's `RNN`; `ScannedLSTM` and `ScannedGRU` for agents.
+
+The carry is Flax's own: `(c, h)` of an LSTM, `h` of a GRU. The params are those of linen's
+`OptimizedLSTMCell` and `GRUCell`, so that `jlstm.interop.from_flax` and `to_flax` convert them.
+Needs the extra `flax`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from jlstm.checks import described
+from jlstm.interop import flax_cells
+from jlstm.layers import init_state
+from jlstm.modules import cast_inputs, cast_weights, either, time_first
+from jlstm.scan import turned
+from jlstm.sequence import lstm_scan, scan_any
+from jlstm.types import LSTMParams, LSTMState, cell_dtype
+from jlstm.variants.gru import gru_step
+
+try:
+    from flax import linen as nn
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"jlstm.linen needs Flax: pip install 'jlstm[flax]' ({error})", name=error.name
+    ) from error
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+
+__all__ = ["GRU", "LSTM", "ScannedGRU", "ScannedLSTM"]
+
+
+class _Dense(nn.Module):
+    """The params of one gate from `x` or from `h`, under Flax's names."""
+
+    features: int
+    kernel_init: Any
+    bias_init: Any  # None for no bias
+    param_dtype: Any
+
+    @nn.compact
+    def __call__(self, width: int) -> dict[str, Array]:
+        shapes = {"kernel": (width, self.features), "bias": (self.features,)}
+        inits = {"kernel": self.kernel_init, "bias": self.bias_init}
+        return {
+            name: self.param(name, init, shapes[name], self.param_dtype)
+            for name, init in inits.items()
+            if init is not None
+        }
+
+
+class _Recurrent(nn.Module):
+    """The attributes that all have, the params, and the scan."""
+
+    features: int
+    kernel_init: Any = nn.initializers.lecun_normal()
+    recurrent_kernel_init: Any = nn.initializers.orthogonal()
+    bias_init: Any = nn.initializers.zeros_init()
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+    save: str | int = "gates"
+
+    NAMES: ClassVar[Mapping[str, bool]]
+
+    @nn.compact
+    def _scan(
+        self, carry: Any, xs: Array, lengths: Any, resets: Any, reverse: bool
+    ) -> tuple[Any, Array]:
+        """`(carry, hs)` of inputs whose first axis is time."""
+        params = {}
+        for name, biased in self.NAMES.items():
+            of_x = name.startswith("i")
+            dense = _Dense(
+                self.features, self.kernel_init if of_x else self.recurrent_kernel_init,
+                self._bias_init(name) if biased else None, self.param_dtype, name=name,
+            )  # fmt: skip
+            params[name] = dense(jnp.shape(xs)[-1] if of_x else self.features)
+        layer = cast_weights(flax_cells.read_layer(self.name or "params", params), self.dtype)
+        xs = cast_inputs(xs, self.dtype)
+        if carry is None:
+            state = init_state(layer, jnp.shape(xs)[1:-1])
+        else:
+            state = self._state(carry)
+        if isinstance(layer, LSTMParams):
+            state, hs = lstm_scan(
+                layer, state, xs, lengths=lengths, resets=resets, reverse=reverse, save=self.save
+            )
+            return (state.c, state.h), hs
+        return scan_any(gru_step, layer, state, xs, lengths, resets, None, reverse, self.save)
+
+    def _bias_init(self, name: str) -> Any:
+        return self.bias_init
+
+    def _state(self, carry: Any) -> PyTree:
+        raise NotImplementedError
+
+
+class _LSTM(_Recurrent):
+    forget_bias: float = 1.0
+
+    NAMES = flax_cells.LSTM
+
+    def _bias_init(self, name: str) -> Any:
+        if name != "hf":
+            return self.bias_init
+
+        def init(*arguments: Any) -> PyTree:  # which a partitioned init puts into a box
+            return jax.tree.map(lambda b: b + self.forget_bias, self.bias_init(*arguments))
+
+        return init
+
+    def _state(self, carry: Any) -> LSTMState:
+        if not isinstance(carry, tuple | list) or hasattr(carry, "_fields") or len(carry) != 2:
+            raise TypeError(
+                f"the carry must be Flax's (c, h), got {described(carry)}; of an LSTMState(h, c) "
+                "it is (state.c, state.h)"
+            )
+        return LSTMState(h=carry[1], c=carry[0])
+
+    @nn.nowrap
+    def initialize_carry(
+        self, rng: PRNGKeyArray | None, input_shape: tuple[int, ...]
+    ) -> tuple[Array, Array]:
+        """The zero carry `(c, h)` for one step's input of that shape, `(*batch, input)`.
+
+        The key is not used. Each is of the dtype in which a call returns it: `c` of float32 or
+        wider, `h` of `dtype`, or else of `param_dtype`.
+        """
+        shape = (*input_shape[:-1], self.features)
+        dtype = self.dtype or self.param_dtype
+        return jnp.zeros(shape, cell_dtype(dtype)), jnp.zeros(shape, dtype)
+
+
+class _GRU(_Recurrent):
+    NAMES = flax_cells.GRU
+
+    def _state(self, carry: Any) -> Array:
+        if isinstance(carry, tuple | list):
+            raise TypeError(f"the carry of a GRU must be one array h, got {described(carry)}")
+        return carry
+
+    @nn.nowrap
+    def initialize_carry(self, rng: PRNGKeyArray | None, input_shape: tuple[int, ...]) -> Array:
+        """The zero carry `h` for one step's input of that shape; the key is not used."""
+        return jnp.zeros((*input_shape[:-1], self.features), self.dtype or self.param_dtype)
+
+
+class _InPlaceOfRNN(_Recurrent):
+    time_major: bool = False
+    return_carry: bool = False
+    reverse: bool = False
+    keep_order: bool = False
+
+    def __call__(
+        self,
+        inputs: Float[Array, "*batch time input"],
+        *,
+        initial_carry: Any = None,
+        init_key: PRNGKeyArray | None = None,
+        seq_lengths: Int[Array, "*batch"] | None = None,
+        return_carry: bool | None = None,
+        time_major: bool | None = None,
+        reverse: bool | None = None,
+        keep_order: bool | None = None,
+        resets: Bool[Array, "*batch time"] | None = None,
+    ) -> Any:
+        """Run over a batch of sequences, with the arguments of `nn.RNN`.
+
+        Two things differ: outputs past a length are zeros, and a length of 0 is allowed.
+
+        Args:
+          inputs: `(*batch, time, input)`, or with `time_major` `(time, *batch, input)`.
+          initial_carry: the carry before the first step; None is zeros.
+          init_key: not used.
+          seq_lengths: the valid steps of each sequence.
+          return_carry: whether to return the carry after the last valid step as well.
+          time_major: as for the module.
+          reverse: as for the module.
+          keep_order: as for the module.
+          resets: true where a new segment starts: `(*batch, time)`, or `(time, *batch)`. The carry
+            is zeros there.
+
+        Returns:
+          The outputs, in the axes of `inputs`, or `(carry, outputs)`.
+
+        Raises:
+          ValueError, TypeError: as `jlstm.lstm_scan`; a carry of another structure.
+        """
+        time_major = bool(either(time_major, self.time_major))
+        reverse = bool(either(reverse, self.reverse))
+        xs, resets = time_first(inputs, resets, seq_lengths, time_major)
+        carry, hs = self._scan(initial_carry, xs, seq_lengths, resets, reverse)
+        if reverse and not either(keep_order, self.keep_order):
+            hs = jnp.flip(hs, 0) if seq_lengths is None else turned(hs, jnp.asarray(seq_lengths))
+        outputs = hs if time_major else jnp.moveaxis(hs, 0, -2)
+        return (carry, outputs) if either(return_carry, self.return_carry) else outputs
+
+
+class _InPlaceOfScan(_Recurrent):
+    def __call__(
+        self,
+        carry: Any,
+        inputs: tuple[Float[Array, "time *batch input"], Bool[Array, "time *batch"]],
+    ) -> tuple[Any, Float[Array, "time *batch features"]]:
+        """Run over a rollout.
+
+        Args:
+          carry: the carry before the first step, as `initialize_carry` or a call returns it.
+          inputs: `(xs, resets)`: `(time, *batch, input)`, and `(time, *batch)`, true where an
+            episode starts. There the carry is zeros before the step.
+
+        Returns:
+          `(carry, hs)`: the carry after the last step, and the outputs `(time, *batch, features)`.
+
+        Raises:
+          ValueError, TypeError: as `jlstm.lstm_scan`; a carry of another structure.
+        """
+        if not isinstance(inputs, tuple | list) or len(inputs) != 2:
+            raise TypeError(f"inputs must be (xs, resets), got {described(inputs)}")
+        xs, resets = time_first(*inputs, None, time_major=True)
+        return self._scan(carry, xs, None, resets, reverse=False)
+
+
+class LSTM(_InPlaceOfRNN, _LSTM):
+    """An LSTM layer as a module, in the place of `nn.RNN(nn.OptimizedLSTMCell(features))`.
+
+    It goes into `nn.Bidirectional` as well. Its params are those of the cell, without `nn.RNN`'s
+    name `cell` around them.
+
+    Args:
+      features: the units.
+      kernel_init: draws the kernel of a gate from `x`.
+      recurrent_kernel_init: draws the kernel of a gate from `h`.
+      bias_init: draws the bias of a gate.
+      dtype: of the computation; None is the widest of the inputs and the params.
+      param_dtype: of the params.
+      save: what is kept for the backward pass, as for `jlstm.lstm_scan`.
+      forget_bias: added to the forget gate's bias when it is drawn; Flax has 0.
+      time_major: whether time is the first axis of inputs and outputs, and not the one before the
+        features.
+      return_carry: whether calls return `(carry, outputs)`.
+      reverse: whether to run from the last valid step to the first.
+      keep_order: whether the outputs of a reversed run stay beside their inputs; else they are in
+        the order of the run.
+
+    Example:
+      >>> import jax, jlstm.linen
+      >>> lstm = jlstm.linen.LSTM(8)  # nn.RNN(nn.OptimizedLSTMCell(8))
+      >>> xs = jax.numpy.ones((2, 20, 3))
+      >>> variables = lstm.init(jax.random.key(0), xs)
+      >>> lengths = jax.numpy.array([20, 7])
+      >>> (c, h), outputs = lstm.apply(variables, xs, seq_lengths=lengths, return_carry=True)
+      >>> outputs.shape, h.shape
+      ((2, 20, 8), (2, 8))
+    """
+
+
+class GRU(_InPlaceOfRNN, _GRU):
+    """A GRU layer as a module, in the place of `nn.RNN(nn.GRUCell(features))`.
+
+    Args: those of `LSTM`, without `forget_bias`.
+
+    Example:
+      >>> import jax, jlstm.linen
+      >>> gru = jlstm.linen.GRU(8, time_major=True)
+      >>> gru.init_with_output(jax.random.key(0), jax.numpy.ones((20, 2, 3)))[0].shape
+      (20, 2, 8)
+    """
+
+
+class ScannedLSTM(_InPlaceOfScan, _LSTM):
+    """An LSTM layer over rollouts that hold ends of episodes: `(carry, (xs, resets))`.
+
+    It takes the place of an `nn.scan` over a cell whose carry is replaced where an episode starts.
+
+    Args:
+      features: the units.
+      kernel_init: draws the kernel of a gate from `x`.
+      recurrent_kernel_init: draws the kernel of a gate from `h`.
+      bias_init: draws the bias of a gate.
+      dtype: of the computation; None is the widest of the inputs and the params.
+      param_dtype: of the params.
+      save: what is kept for the backward pass, as for `jlstm.lstm_scan`.
+      forget_bias: added to the forget gate's bias when it is drawn; Flax has 0.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jlstm.linen
+      >>> lstm = jlstm.linen.ScannedLSTM(8)
+      >>> xs, resets = jnp.ones((20, 4, 3)), jnp.zeros((20, 4), bool).at[7, 2].set(True)
+      >>> carry = lstm.initialize_carry(jax.random.key(0), (4, 3))
+      >>> variables = lstm.init(jax.random.key(1), carry, (xs, resets))
+      >>> carry, hs = lstm.apply(variables, carry, (xs, resets))
+      >>> hs.shape, bool((hs[7, 2] == hs[0, 2]).all())
+      ((20, 4, 8), True)
+    """
+
+
+class ScannedGRU(_InPlaceOfScan, _GRU):
+    """A GRU layer over rollouts that hold ends of episodes: `(carry, (xs, resets))`.
+
+    Args: those of `ScannedLSTM`, without `forget_bias`.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jlstm.linen
+      >>> gru = jlstm.linen.ScannedGRU(8)
+      >>> carry = gru.initialize_carry(jax.random.key(0), (4, 3))
+      >>> inputs = (jnp.ones((20, 4, 3)), jnp.zeros((20, 4), bool))
+      >>> (carry, hs), _ = gru.init_with_output(jax.random.key(1), carry, inputs)
+      >>> carry.shape, hs.shape
+      ((4, 8), (20, 4, 8))
+    """
