@@ -7,45 +7,18 @@ Needs the extra `interop`.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import jax
-import numpy as np
 
-from jlstm.interop.files import write_bytes
-from jlstm.interop.onnx import to_onnx
-from jlstm.interop.onnx_reader import (
-    RESHAPES,
-    adds_biases,
-    from_onnx,
-    load_model,
-    onnx_states,
-)
-from jlstm.interop.safetensors import (
-    load_safetensors,
-    read_tensors,
-    save_safetensors,
-    write_tensors,
-)
-from jlstm.interop.torch import NAME, from_torch, to_torch
-from jlstm.layers import KINDS, output_size
-from jlstm.types import BiLSTMParams
+from jlstm.formats import TITLES, Content, described, prefixes_of, read, suffix_of, write
+from jlstm.interop.onnx_reader import load_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from jaxtyping import PyTree
-
-TITLES = {
-    "torch": "safetensors of PyTorch", "jlstm": "safetensors of jlstm", "onnx": "ONNX",
-}  # fmt: skip
-TWO_BIASES = "its two biases are added, which rounds once"
-FIRST = re.compile(r"(.*?)weight_ih(_l0)?")
-PICKLES = (".pt", ".pth", ".bin", ".pkl", ".ckpt")
 EXAMPLES = """
 examples:
   python -m jlstm.convert --show model.safetensors        what is in it
@@ -53,120 +26,9 @@ examples:
   python -m jlstm.convert model.onnx model.safetensors    to jlstm.interop.load_safetensors
   python -m jlstm.convert mine.safetensors theirs.safetensors
                                                           from jlstm to PyTorch's names, or back
-  python -m jlstm.convert tagger.safetensors lstm.onnx --prefix encoder.lstm.
+  python -m jlstm.convert tagger.safetensors lstm.onnx --prefix encoder.lstm
                                                           one module of a larger model
 """
-
-
-class Content(NamedTuple):
-    """What a file holds."""
-
-    form: str  # a key of TITLES
-    layers: tuple[PyTree, ...]
-    notes: list[str]  # what is not in the layers
-
-
-def read(path: Path, prefix: str | None = None) -> Content:
-    """The layers of a file, and what else it holds.
-
-    Args:
-      path: of a file that ends in `.safetensors` or `.onnx`.
-      prefix: of the names of a module of PyTorch; None takes the only one there is.
-
-    Raises:
-      ValueError: another kind of file, no such module or several, layers that this library has no
-        place for. OSError: the file cannot be read.
-    """
-    if _form(path) == "onnx":
-        return _read_onnx(path)
-    metadata, tensors = read_tensors(path, needed=_may_be_lstm)
-    if "jlstm" in metadata:
-        layers = load_safetensors(path)
-        single = hasattr(layers, "_fields")
-        return Content("jlstm", (layers,) if single else layers, [])
-    prefixes = prefixes_of(tensors)
-    if prefix is not None and prefix not in prefixes:
-        there = _some(map(repr, prefixes)) or "none"
-        raise ValueError(f"{path} holds no LSTM or GRU under --prefix {prefix!r}, but: {there}")
-    if prefix is None:
-        if not prefixes:
-            raise ValueError(f"{path} holds no LSTM or GRU: {_some(tensors)}")
-        if len(prefixes) > 1:
-            found = _some(map(repr, prefixes))
-            raise ValueError(f"{path} holds {len(prefixes)} modules, choose by --prefix: {found}")
-        (prefix,) = prefixes
-    try:
-        layers = from_torch(tensors, prefix)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from None
-    notes = [f"prefix: {prefix}"] if prefix else []
-    rest = [name for name in tensors if not _is_of(name, prefix)]
-    if any("bias_hh" in name for name in tensors.keys() - set(rest)):
-        notes.append(TWO_BIASES)
-    if rest:
-        notes.append(f"left out, {len(rest)} arrays that are not of this module: {_some(rest)}")
-    return Content("torch", layers, notes)
-
-
-def prefixes_of(tensors: Mapping[str, np.ndarray]) -> list[str]:
-    """What stands before the names of each LSTM or GRU of PyTorch among these."""
-    found = []
-    for match in filter(None, map(FIRST.fullmatch, tensors)):
-        recurrent = tensors.get(match[0].replace("weight_ih", "weight_hh"))
-        if recurrent is None or len(set(recurrent.shape)) != 1:  # that of a simple RNN is square
-            found.append(match[1])
-    return sorted(found)
-
-
-def write(
-    path: Path,
-    form: str,
-    layers: Sequence[PyTree],
-    *,
-    prefix: str = "",
-    bias: bool = True,
-    lengths: bool = False,
-) -> None:
-    """Write the layers; the file is whole or not there.
-
-    Args:
-      path: of the file.
-      form: "torch", "jlstm" or "onnx".
-      layers: a stack.
-      prefix: what stands before PyTorch's names.
-      bias: whether the module of PyTorch has biases.
-      lengths: whether the model of ONNX takes lengths.
-
-    Raises:
-      TypeError, ValueError: layers that the format has no place for. OSError: the file cannot be
-        written.
-    """
-    if form == "jlstm":
-        save_safetensors(path, tuple(layers))
-    elif form == "onnx":
-        write_bytes(path, to_onnx(layers, lengths=lengths).SerializeToString())
-    else:
-        arrays = to_torch(layers, bias=bias)
-        tensors = {prefix + name: array for name, array in arrays.items()}
-        write_tensors(path, tensors, {"format": "pt"})
-
-
-def described(layers: Sequence[PyTree]) -> Iterator[str]:
-    """A line a layer: its kind, sizes, numbers and dtype."""
-    for k, layer in enumerate(layers):
-        parts = layer._asdict() if isinstance(layer, BiLSTMParams) else {"": layer}
-        parts = {way: params for way, params in parts.items() if params is not None}
-        first = next(iter(parts.values()))
-        units = output_size(first)
-        shown = f"{len(parts)} x {units}" if len(parts) == 2 else f"{units}"
-        gates = KINDS[type(first)].gates
-        dtypes = {a.dtype.name for a in jax.tree.leaves(layer)}
-        yield ", ".join(
-            [f"layer {k}: {type(first).__name__}", f"{first.weight_ih.shape[0]} -> {shown}"]
-            + ([" and ".join(parts)] if parts.keys() != {""} else [])
-            + ([f"gates {' '.join(gates)}"] if gates else [])
-            + [f"{sum(a.size for a in jax.tree.leaves(layer)):,} numbers", "/".join(sorted(dtypes))]
-        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -185,7 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--to", choices=TITLES,
         help="the format of OUT; else by its name; .safetensors is jlstm, or torch if IN is jlstm",
     )  # fmt: skip
-    parser.add_argument("--prefix", help="what stands before PyTorch's names: encoder.lstm.")
+    parser.add_argument("--prefix", help="what stands before PyTorch's names: encoder.lstm")
+    parser.add_argument(
+        "--nonlinearity", choices=("tanh", "relu"),
+        help="of a simple RNN of PyTorch, whose weights do not say it; relu is refused",
+    )  # fmt: skip
     parser.add_argument(
         "--dtype", choices=("float16", "bfloat16", "float32", "float64"), help="round to this one"
     )
@@ -205,23 +71,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _show(options: argparse.Namespace) -> None:
-    path, prefixes = options.source, [options.prefix]
-    if options.prefix is None and _form(path) != "onnx":
-        metadata, tensors = read_tensors(path, needed=_may_be_lstm)
-        prefixes = [None] if "jlstm" in metadata else prefixes_of(tensors) or [None]
-    for prefix in prefixes:
-        _say("", path, read(path, prefix))
+    path, prefixes = options.source, {options.prefix: False}
+    if options.prefix is None:
+        prefixes = prefixes_of(path) or prefixes
+    for prefix, simple in prefixes.items():
+        # What is shown of a simple RNN is the same with any nonlinearity.
+        assumed = "tanh" if simple and options.nonlinearity is None else options.nonlinearity
+        content = read(path, prefix, assumed)
+        if simple and options.nonlinearity is None:
+            content.notes.append("its nonlinearity is not in the file: --nonlinearity tanh")
+        _say("", path, content)
 
 
 def _convert(options: argparse.Namespace) -> None:
     source, target = options.source, options.target
     if target.exists() and source.exists() and target.samefile(source):
         raise ValueError(f"OUT is IN, {source}: it would be lost")
-    suffix = _form(target)  # which refuses others before anything is read
+    suffix = suffix_of(target)  # which refuses others before anything is read
     if target.is_dir() or not target.parent.is_dir():
         fault = "is a folder" if target.is_dir() else f"is in no folder: make {target.parent} first"
         raise ValueError(f"OUT, {target}, {fault}")
-    content = read(source, options.prefix)
+    content = read(source, options.prefix, options.nonlinearity)
     form = options.to or (suffix if suffix == "onnx" else "jlstm")
     if not options.to and form == content.form == "jlstm":
         form = "torch"
@@ -254,46 +124,6 @@ def _say(verb: str, path: Path, content: Content) -> None:
     print(f"{verb}{path}: {TITLES[content.form]}")
     for line in (*described(content.layers), *content.notes):
         print(f"  {line}")
-
-
-def _form(path: Path) -> str:
-    if path.suffix in PICKLES:
-        raise ValueError(
-            f"{path} looks like a pickle, which can run code; in PyTorch, write it as "
-            "safetensors.torch.save_file(module.state_dict(), 'model.safetensors')"
-        )
-    if path.suffix not in (".safetensors", ".onnx"):
-        raise ValueError(f"{path} must end in .safetensors or .onnx")
-    return path.suffix[1:]
-
-
-def _read_onnx(path: Path) -> Content:
-    model = load_model(path)
-    layers = from_onnx(model)
-    notes = [TWO_BIASES] if adds_biases(model) else []
-    known = ("LSTM", "Constant", *RESHAPES) + ("Gather",) * (model.producer_name == "jlstm")
-    others = Counter(node.op_type for node in model.graph.node if node.op_type not in known)
-    if others:
-        counts = [f"{count} {name}" for name, count in sorted(others.items())]
-        notes.append(f"left out, nodes that are no LSTM: {_some(counts)}")
-    if any(state is not None for state in onnx_states(model)):
-        notes.append("left out, its initial states: read them with jlstm.interop.onnx_states")
-    return Content("onnx", layers, notes)
-
-
-def _is_of(name: str, prefix: str) -> bool:
-    return name.startswith(prefix) and bool(NAME.fullmatch(name.removeprefix(prefix)))
-
-
-def _may_be_lstm(name: str) -> bool:
-    """Only these arrays are read: the rest of a model may be large, and of dtypes unknown here."""
-    return "weight_" in name or "bias_" in name
-
-
-def _some(names: Any) -> str:
-    names = sorted(names)
-    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-    return ", ".join(names[:6]) + more
 
 
 if __name__ == "__main__":

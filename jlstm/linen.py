@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 __all__ = ["GRU", "LSTM", "ScannedGRU", "ScannedLSTM"]
 
 
+def _orthogonal(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Array:
+    """Drawn in float32 or wider: no platform decomposes matrices of 16 bits."""
+    return nn.initializers.orthogonal()(key, shape, cell_dtype(dtype)).astype(dtype)
+
+
 class _Dense(nn.Module):
     """The params of one gate from `x` or from `h`, under Flax's names."""
 
@@ -59,7 +64,7 @@ class _Recurrent(nn.Module):
 
     features: int
     kernel_init: Any = nn.initializers.lecun_normal()
-    recurrent_kernel_init: Any = nn.initializers.orthogonal()
+    recurrent_kernel_init: Any = _orthogonal
     bias_init: Any = nn.initializers.zeros_init()
     dtype: Any = None
     param_dtype: Any = jnp.float32
@@ -85,7 +90,7 @@ class _Recurrent(nn.Module):
         if carry is None:
             state = init_state(layer, jnp.shape(xs)[1:-1])
         else:
-            state = self._state(carry)
+            state = self._as_state(carry)
         if isinstance(layer, LSTMParams):
             state, hs = lstm_scan(
                 layer, state, xs, lengths=lengths, resets=resets, reverse=reverse, save=self.save
@@ -96,7 +101,7 @@ class _Recurrent(nn.Module):
     def _bias_init(self, name: str) -> Any:
         return self.bias_init
 
-    def _state(self, carry: Any) -> PyTree:
+    def _as_state(self, carry: Any) -> PyTree:
         raise NotImplementedError
 
 
@@ -114,7 +119,7 @@ class _LSTM(_Recurrent):
 
         return init
 
-    def _state(self, carry: Any) -> LSTMState:
+    def _as_state(self, carry: Any) -> LSTMState:
         if not isinstance(carry, tuple | list) or hasattr(carry, "_fields") or len(carry) != 2:
             raise TypeError(
                 f"the carry must be Flax's (c, h), got {described(carry)}; of an LSTMState(h, c) "
@@ -139,7 +144,7 @@ class _LSTM(_Recurrent):
 class _GRU(_Recurrent):
     NAMES = flax_cells.GRU
 
-    def _state(self, carry: Any) -> Array:
+    def _as_state(self, carry: Any) -> Array:
         if isinstance(carry, tuple | list):
             raise TypeError(f"the carry of a GRU must be one array h, got {described(carry)}")
         return carry

@@ -146,8 +146,51 @@ def test_rounding_to_another_dtype(files):
     same_bits(interop.from_onnx(files / "b.onnx"), wide)
 
 
+def test_suffixes_in_capitals(files):
+    for name in ("model.onnx", "torch.safetensors", "jlstm.safetensors"):
+        (files / name).rename(files / name.upper())
+        same_bits(convert.read(files / name.upper()).layers, LAYERS)
+        target = files / ("OUT.SAFETENSORS" if name == "model.onnx" else "Out.Onnx")
+        assert run(files / name.upper(), target) == 0
+        same_bits(convert.read(target).layers, LAYERS)
+
+
+def test_a_prefix_without_its_dot(files):
+    assert run(files / "two.safetensors", files / "a.safetensors", "--prefix", "enc") == 0
+    same_bits(interop.load_safetensors(files / "a.safetensors"), LAYERS)
+    assert run(files / "a.safetensors", files / "b.safetensors", "--prefix", "lstm") == 0
+    names = set(safetensors.numpy.load_file(files / "b.safetensors"))
+    assert names == {"lstm." + name for name in interop.to_torch(LAYERS)}
+
+
+def test_a_simple_rnn_of_pytorch(files, capsys):
+    layers = draw(3, 5, init=variants.init_rnn)
+    source, target = files / "rnn.safetensors", files / "out.safetensors"
+    safetensors.numpy.save_file(interop.to_torch(layers), source)
+    assert run("--show", source) == 0
+    out = capsys.readouterr().out
+    assert "layer 0: RNNParams, 3 -> 5" in out
+    assert "its nonlinearity is not in the file: --nonlinearity tanh" in out
+    assert "say nonlinearity='tanh'" in refused(capsys, source, target)
+    assert "RNNParams has tanh alone" in refused(capsys, source, target, "--nonlinearity", "relu")
+    assert run(source, target, "--nonlinearity", "tanh") == 0
+    same_bits(interop.load_safetensors(target), layers)
+
+
+def test_weights_that_are_computed_are_named(files, capsys):
+    tensors = interop.to_torch(draw(3, 5))
+    raw = tensors.pop("weight_hh_l0")
+    mask = (raw > 0).astype(np.float32)
+    scale = np.array([3, 1], np.int8)  # of another module, in 8 bits
+    tensors |= {"weight_hh_l0_orig": raw, "weight_hh_l0_mask": mask, "head.scale": scale}
+    safetensors.numpy.save_file(tensors, files / "pruned.safetensors")
+    assert run("--show", files / "pruned.safetensors") == 0
+    assert "computed from weight_hh_l0_mask, weight_hh_l0_orig\n" in capsys.readouterr().out
+    (layer,) = convert.read(files / "pruned.safetensors").layers
+    np.testing.assert_array_equal(layer.weight_hh, (raw * mask).T)
+
+
 def test_other_modules_in_the_file(files, capsys):
-    """A simple RNN's weights look alike; they are no module to choose."""
     tensors = safetensors.numpy.load_file(files / "model.safetensors")
     rnn = {
         "rnn.weight_ih_l0": np.ones((5, 3), np.float32),
@@ -155,7 +198,9 @@ def test_other_modules_in_the_file(files, capsys):
     }
     safetensors.numpy.save_file({**tensors, **rnn}, files / "rnn.safetensors")
     assert run("--show", files / "rnn.safetensors") == 0
-    assert "left out, 3 arrays" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "left out, 3 arrays" in out
+    assert "RNNParams, 3 -> 5" in out
     cell = {k.replace("_l0", ""): v for k, v in interop.to_torch(draw(3, 5)).items()}
     safetensors.numpy.save_file(cell, files / "cell.safetensors")
     assert run("--show", files / "cell.safetensors") == 0
@@ -196,16 +241,20 @@ def test_what_it_refuses(files, capsys):
     torch, ours = files / "torch.safetensors", files / "jlstm.safetensors"
     for arguments, message in (
         ((files / "two.safetensors", out), "holds 2 modules, choose by --prefix: 'dec.', 'enc.'"),
-        ((torch, out, "--prefix", "x."), "holds no LSTM or GRU under --prefix 'x.', but: ''"),
-        ((files / "model.safetensors", out, "--prefix", "enc"), "--prefix 'enc', but: 'enc.'"),
+        ((torch, out, "--prefix", "x."), "state_dict has no x.weight_ih_l0; it holds bias_hh_l0,"),
+        ((files / "model.safetensors", out, "--prefix", "dec"),
+         "state_dict has no dec.weight_ih_l0; it holds modules under 'enc.'"),
         ((torch, files / "nofolder" / "out.onnx"), f"is in no folder: make {files}/nofolder first"),
         ((torch, files / "a_folder.onnx"), "a_folder.onnx, is a folder"),
-        ((files / "none.safetensors", out), "holds no LSTM or GRU: a"),
+        ((files / "none.safetensors", out), "state_dict has no weight_ih_l0; it holds a"),
         ((files / "nowhere.onnx", out), "nowhere.onnx"),
         ((half, out), "half.safetensors is no whole safetensors file"),
         ((files / "half.onnx", files / "a.safetensors"), "half.onnx is no whole model of ONNX"),
         ((gru, out), "layers[0]: ONNX has no place for GRUParams"),
-        ((files / "model.pt", out), "looks like a pickle, which can run code; in PyTorch, write"),
+        ((files / "model.pt", out), "looks like a pickle, which can run code; in PyTorch, load"),
+        ((files / "model.PTH", out), "torch.load(path, weights_only=True)"),
+        ((files / "model.keras", out), "model.keras is of Keras: use jlstm.interop.from_keras"),
+        ((files / "model.msgpack", out), "is of Flax: use jlstm.interop.from_flax"),
         ((torch, files / "out.npz"), "out.npz must end in .safetensors or .onnx"),
         ((torch, torch), "OUT is IN"),
         ((torch, out, "--to", "jlstm"), "--to jlstm does not go with OUT"),

@@ -18,6 +18,7 @@ GRID = np.linspace(-6.0, 6.0, 25, dtype=np.float32)
 
 
 def is_linen(value: Any) -> bool:
+    """A module of linen."""
     return any(base.__module__ == "flax.linen.module" for base in type(value).__mro__)
 
 

@@ -17,7 +17,13 @@ from jlstm.interop.arrays import (
     zero_bias,
 )
 from jlstm.interop.torch_modules import is_module, read_module
-from jlstm.interop.torch_names import KEY, WEIGHT, choose_module, find_modules, weights_of
+from jlstm.interop.torch_names import (
+    WEIGHT,
+    choose_module,
+    find_modules,
+    split_key,
+    weights_of,
+)
 from jlstm.types import LSTMParams, ProjectedParams
 from jlstm.variants.gru import GRUParams
 from jlstm.variants.rnn import RNNParams
@@ -157,16 +163,16 @@ def _refuse_checkpoint(state_dict: Mapping[str, Any]) -> None:
     if inner:
         places = " or ".join(f"state_dict[{key!r}]" for key in inner)
         raise ValueError(
-            f"state_dict is a checkpoint that holds {', '.join(map(str, state_dict))}: give {places}"
+            f"state_dict is a checkpoint, of {', '.join(map(str, state_dict))}: give {places}"
         )
 
 
 def _refuse_unknown(state_dict: Mapping[str, Any], prefix: str, cell: bool) -> None:
     """Arrays beside the weights that the module of PyTorch does not have, and that may matter."""
     for key, value in state_dict.items():
-        name = key.removeprefix(prefix)
-        if not key.startswith(prefix) or KEY.fullmatch(key):
+        if not isinstance(key, str) or not key.startswith(prefix) or split_key(key):
             continue
+        name = key.removeprefix(prefix)
         dtype = str(getattr(value, "dtype", ""))
         number = "float" in dtype and "float8" not in dtype
         if UNKNOWN.fullmatch(name) or (cell and number):
@@ -176,9 +182,7 @@ def _refuse_unknown(state_dict: Mapping[str, Any], prefix: str, cell: bool) -> N
             )
 
 
-def _layer(
-    weights: dict[str, Array], name: str, biased: bool, nonlinearity: str | None
-) -> PyTree:
+def _layer(weights: dict[str, Array], name: str, biased: bool, nonlinearity: str | None) -> PyTree:
     """One direction of one layer; `name` says how its arrays are called."""
     needed = {"weight_ih", "weight_hh"} | ({"bias_ih", "bias_hh"} if biased else set())
     missing = sorted(needed - set(weights))

@@ -15,6 +15,7 @@ SCRIPTED = {"LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell"}
 
 
 def is_module(value: Any) -> bool:
+    """A `torch.nn.Module`."""
     return hasattr(value, "named_modules") and hasattr(value, "state_dict")
 
 

@@ -31,11 +31,9 @@ def find_modules(state_dict: Mapping[str, Any]) -> Modules:
     """The weights of each LSTM, GRU and simple RNN, by the prefix of its names."""
     modules: Modules = {}
     for key, value in state_dict.items():
-        match = KEY.fullmatch(key)
-        if match:
-            prefix, name, form = match[1], match[2], match[6]
-            if prefix.endswith(PARAMETRIZED):
-                prefix, form = prefix.removesuffix(PARAMETRIZED), form.replace(".", "..", 1)
+        parts = split_key(key)
+        if parts:
+            prefix, name, form = parts
             modules.setdefault(prefix, {}).setdefault(name, {})[form] = value
     for prefix in list(modules):  # weight drop around a module keeps the weights of before the drop
         around = all(set(forms) == {"_raw"} for forms in modules[prefix].values())
@@ -43,6 +41,17 @@ def find_modules(state_dict: Mapping[str, Any]) -> Modules:
             for name, forms in modules.pop(prefix).items():
                 modules[f"{prefix}module."].setdefault(name, {}).update(forms)
     return {prefix: weights for prefix, weights in modules.items() if _is_module(weights)}
+
+
+def split_key(key: Any) -> tuple[str, str, str] | None:
+    """What stands before the name of a weight, the name, and the form it is held in, `""` plain."""
+    match = KEY.fullmatch(key) if isinstance(key, str) else None
+    if not match:
+        return None
+    prefix, name, form = match[1], match[2], match[6]
+    if prefix.endswith(PARAMETRIZED):
+        return prefix.removesuffix(PARAMETRIZED), name, form.replace(".", "..", 1)
+    return prefix, name, form
 
 
 def choose_module(prefixes: Iterable[str], prefix: str | None, names: Iterable[str]) -> str:
@@ -72,7 +81,7 @@ def choose_module(prefixes: Iterable[str], prefix: str | None, names: Iterable[s
             "before the quantisation"
         )
     elsewhere = f"modules under {_some(map(repr, prefixes))}"
-    there = elsewhere if any(prefixes) else _some(names) + ", ..."
+    there = elsewhere if any(prefixes) else _some(names)
     raise ValueError(f"state_dict has no {under}weight_ih_l0; it holds {there}")
 
 
