@@ -6,7 +6,7 @@ from pathlib import Path
 LIBRARY = Path(__file__).parents[2] / "jlstm"
 MODULES = (
     "jlstm", "jlstm.variants", "jlstm.regularize", "jlstm.initializers", "jlstm.plot",
-    "jlstm.interop", "jlstm.interop.export", "jlstm.nnx", "jlstm.gpu",
+    "jlstm.interop", "jlstm.interop.export", "jlstm.nnx", "jlstm.linen", "jlstm.gpu",
 )  # fmt: skip
 
 

@@ -174,6 +174,7 @@ def _dense(name: str, params: Mapping, biased: Mapping[str, bool]) -> dict[str, 
 def _get(name: str, params: Any, key: str) -> Any:
     if not isinstance(params, Mapping) or key not in params:
         held = ", ".join(map(str, params)) if isinstance(params, Mapping) else "no names"
+        held = held or "nothing"
         raise ValueError(
             f"{name} has no {key!r}, as a cell of Flax has; it holds {held}. Give the params of "
             "the cell, or of the RNN around it"

@@ -96,7 +96,7 @@ def test_every_argument(torch, kind, name):
     module = made(torch, kind, **{name: OTHER_VALUES[name]})
     simple = {"nonlinearity": "tanh"} if kind.startswith("RNN") else {}
     if name == "device":
-        with pytest.raises(ValueError, match="weight_ih.* is on the meta device, where it has no"):
+        with pytest.raises(ValueError, match=r"weight_ih.* is on the meta device, where it has no"):
             interop.from_torch(module)
         return
     layers = interop.from_torch(module)
@@ -156,6 +156,8 @@ def trained(module):
 
 
 def forms(torch):
+    from torch.nn.utils import prune
+
     utils = torch.nn.utils
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -163,7 +165,7 @@ def forms(torch):
         yield utils.parametrizations.weight_norm(made(torch, "GRU"), "weight_ih_l0", dim=None)
         yield utils.parametrizations.weight_norm(made(torch, "LSTM"), "weight_hh_l0", dim=1)
         yield utils.weight_norm(made(torch, "LSTM"), "weight_hh_l0")
-        yield utils.prune.l1_unstructured(made(torch, "LSTM"), "weight_hh_l0", amount=0.4)
+        yield prune.l1_unstructured(made(torch, "LSTM"), "weight_hh_l0", amount=0.4)
 
 
 def test_weights_in_other_forms_are_computed(torch):
@@ -302,7 +304,7 @@ def test_a_cell_with_arrays_of_its_own(torch):
     """Layer normalisation inside a cell, for instance, under the names of PyTorch's cell."""
     cell = made(torch, "LSTMCell")
     cell.add_module("norm", torch.nn.LayerNorm(UNITS))
-    with pytest.raises(ValueError, match="has 'norm.weight', which is no weight of an LSTM, GRU"):
+    with pytest.raises(ValueError, match=r"has 'norm.weight', which is no weight of an LSTM, GRU"):
         interop.from_torch(cell.state_dict())
 
 
