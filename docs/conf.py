@@ -36,7 +36,7 @@ exclude_patterns = ["_build"]
 nitpicky = True
 nitpick_ignore_regex = [
     # Annotations name types of jaxtyping, JAX and others, whose pages are not here.
-    ("py:class", r"(jax|np|nnx|numpy|collections|os|matplotlib)\..*"),
+    ("py:class", r"(jax|np|nnx|flax|numpy|collections|os|matplotlib)\..*"),
     ("py:class", r"(Array|Bool|Float|Int|PRNGKeyArray|PyTree|Shaped)"),
     ("py:class", r"(Any|Axes|Callable|DTypeLike|Figure|Initializer|Mapping|Sequence|Step)"),
 ]

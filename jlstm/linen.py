@@ -283,15 +283,7 @@ class ScannedLSTM(_InPlaceOfScan, _LSTM):
 
     It takes the place of an `nn.scan` over a cell whose carry is replaced where an episode starts.
 
-    Args:
-      features: the units.
-      kernel_init: draws the kernel of a gate from `x`.
-      recurrent_kernel_init: draws the kernel of a gate from `h`.
-      bias_init: draws the bias of a gate.
-      dtype: of the computation; None is the widest of the inputs and the params.
-      param_dtype: of the params.
-      save: what is kept for the backward pass, as for `jlstm.lstm_scan`.
-      forget_bias: added to the forget gate's bias when it is drawn; Flax has 0.
+    Args: those of `LSTM`, from `features` to `forget_bias`.
 
     Example:
       >>> import jax, jax.numpy as jnp, jlstm.linen

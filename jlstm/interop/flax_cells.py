@@ -120,11 +120,13 @@ def _cell(name: str, params: Mapping) -> PyTree:
         parts = _dense(name, params, LSTM if kind == "LSTM" else GRU)
         gates = "ifgo" if kind == "LSTM" else "rzn"
         part = "h" if kind == "LSTM" else "i"  # the one with the biases
-        kernels = [jnp.concatenate([parts[p + g][0] for g in gates], axis=-1) for p in "ih"]
+        weight_ih, weight_hh = (
+            jnp.concatenate([parts[p + g][0] for g in gates], axis=-1) for p in "ih"
+        )
         bias = jnp.concatenate([parts[part + g][1] for g in gates])
         if kind == "LSTM":
-            return LSTMParams(*kernels, bias)
-        return GRUParams(*kernels, bias, parts["hn"][1])
+            return LSTMParams(weight_ih, weight_hh, bias)
+        return GRUParams(weight_ih, weight_hh, bias, parts["hn"][1])
     raise ValueError(f"{name} is that of a {kind}, which this library does not have")
 
 
