@@ -82,7 +82,7 @@ NO_EFFECT = {
     "dtype": jnp.bfloat16, "time_major": True, "return_carry": True, "keep_order": True,
     "unroll": 3, "keep_rngs": True, "rngs": nnx.Rngs(1), "kernel_metadata": {"about": 1},
     "recurrent_kernel_metadata": {"about": 1}, "bias_metadata": {"about": 1},
-    "variable_axes": {"cache": 0}, "variable_carry": "cache", "split_rngs": {"dropout": True},
+    "variable_axes": {"cache": 0}, "variable_carry": "cache", "split_rngs": {"params": False, "dropout": True},
     "variable_broadcast": ["params"], "broadcast_rngs": "dropout", "name": "layer",
 }  # fmt: skip
 IDS = {kind: f"{kind.__module__.split('.')[1]}.{kind.__name__}" for kind in ARGUMENTS}
@@ -251,7 +251,7 @@ def test_the_only_layer_of_a_model_is_found():
     variables = Tagger().init(KEY, XS)
     cell = variables["params"]["OptimizedLSTMCell_0"]
     expected = interop.from_flax(cell)
-    for given in (variables, variables["params"], [variables], {"opt": {"model": variables}}):
+    for given in (variables, variables["params"], [variables], {"model": [variables]}):
         jax.tree.map(np.testing.assert_array_equal, interop.from_flax(given), expected)
     two = Tagger(cells=2).init(KEY, XS)
     with pytest.raises(

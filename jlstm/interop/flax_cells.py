@@ -26,6 +26,8 @@ OTHERS = {"MGUCell": {"if", "in", "hf", "hn"}, "ConvLSTMCell": {"ih", "hh"}}
 
 def find_layers(name: str, params: Any) -> Iterator[tuple[str, Any]]:
     """The params of every cell, or of every two under a `Bidirectional`, with their places."""
+    if isinstance(params, list | tuple):
+        params = dict(enumerate(params))
     if not isinstance(params, Mapping):
         return
     if _kind(params) or DIRECTIONS[0] in params:
