@@ -82,7 +82,8 @@ NO_EFFECT = {
     "dtype": jnp.bfloat16, "time_major": True, "return_carry": True, "keep_order": True,
     "unroll": 3, "keep_rngs": True, "rngs": nnx.Rngs(1), "kernel_metadata": {"about": 1},
     "recurrent_kernel_metadata": {"about": 1}, "bias_metadata": {"about": 1},
-    "variable_axes": {"cache": 0}, "variable_carry": "cache", "split_rngs": {"params": False, "dropout": True},
+    "variable_axes": {"cache": 0}, "variable_carry": "cache",
+    "split_rngs": {"params": False, "dropout": True},
     "variable_broadcast": ["params"], "broadcast_rngs": "dropout", "name": "layer",
 }  # fmt: skip
 IDS = {kind: f"{kind.__module__.split('.')[1]}.{kind.__name__}" for kind in ARGUMENTS}
@@ -260,6 +261,8 @@ def test_the_only_layer_of_a_model_is_found():
         r"params\['params'\]\['OptimizedLSTMCell_0'\], params\['params'\]\['OptimizedLSTMCell_1'\]",
     ):
         interop.from_flax(two)
+    with pytest.raises(ValueError, match=r"layers\[1\] takes 3 numbers, layers\[0\] shows 5"):
+        interop.from_flax([cell, cell])
     with pytest.raises(ValueError, match="holds no cell of Flax that is known, but Dense_0"):
         interop.from_flax({"Dense_0": variables["params"]["Dense_0"]})
 

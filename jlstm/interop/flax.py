@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jlstm.interop.arrays import directions
+from jlstm.interop.arrays import check_widths, directions
 from jlstm.interop.flax_cells import (
     DIRECTIONS,
     by_gate,
@@ -66,7 +66,9 @@ def from_flax(params: Any, module: Any = None) -> tuple[PyTree, ...]:
         raise TypeError(f"params must be a dict of a cell, or a list of them; got {params!r:.60}")
     if len(modules) != len(named):
         raise ValueError(f"module holds {len(modules)} modules, params {len(named)} layers")
-    return tuple(_layer(*part, of) for part, of in zip(named, modules, strict=True))
+    layers = tuple(_layer(*part, of) for part, of in zip(named, modules, strict=True))
+    check_widths(layers)
+    return layers
 
 
 def to_flax(layers: Sequence[PyTree]) -> list[dict]:
@@ -148,7 +150,8 @@ def _layer(name: str, params: Any, module: Any) -> PyTree:
     if len(layers) > 1:
         places = ", ".join(place for place, _ in layers[:6])
         raise ValueError(
-            f"{name} holds {len(layers)} layers: give one, or a list in their order, of {places}"
+            f"{name} holds {len(layers)} layers: give one, or a list in their order, of {places} "
+            "(the two of a Bidirectional one by one, for jlstm.BiLSTMParams)"
         )
     refuse_weight_norm(name, params, layers[0][1])
     return read_layer(*layers[0])
