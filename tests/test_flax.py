@@ -292,6 +292,12 @@ def test_partitioned_params():
         )  # fmt: skip
 
 
+def test_shapes_without_numbers():
+    shapes = jax.eval_shape(Tagger().init, KEY, XS)
+    with pytest.raises(ValueError, match=r"\['kernel'\] is a shape without numbers, as eval_shape"):
+        interop.from_flax(shapes)
+
+
 def test_scanned_and_mapped_params():
     variables = Tagger().init(KEY, XS)
     stacked = jax.tree.map(lambda a: jnp.stack([a, a]), variables)

@@ -24,6 +24,8 @@ def as_array(name: str, value: Any) -> Array:
         value = value.unbox()
     elif hasattr(value, "get_value"):  # a variable of Flax
         value = value.get_value()
+    if isinstance(value, jax.ShapeDtypeStruct):
+        raise ValueError(f"{name} is a shape without numbers, as eval_shape gives: init or load it")
     array = value if isinstance(value, jax.Array) else np.asarray(value)
     if not jnp.issubdtype(array.dtype, jnp.floating) or jnp.finfo(array.dtype).bits < 16:
         raise TypeError(f"{name} must be floating point of 16 bits or more, got {array.dtype}")
