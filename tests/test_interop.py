@@ -124,9 +124,9 @@ REFUSED = [
     (lambda: interop.to_equinox(BOTH, [None, None]), TypeError,
      r"layers\[0\]: Equinox has no place for BiLSTMParams"),
     (lambda: interop.from_equinox(np.zeros(3)), TypeError,
-     r"cells\[0\] must be an eqx.nn.LSTMCell, got ndarray"),
+     r"cells\[0\] must be an eqx.nn.LSTMCell or eqx.nn.GRUCell, got ndarray"),
     (lambda: interop.from_haiku({"linear": {}}), ValueError,
-     "params has no lstm/linear; it holds linear"),
+     "params has no lstm/linear and no gru; it holds linear"),
     (lambda: interop.from_haiku({"lstm/linear": {"w": np.zeros((8, 20), np.float32)}}), ValueError,
      r"params\['lstm/linear'\] has no 'b'"),
     (lambda: interop.from_haiku(
@@ -142,10 +142,12 @@ REFUSED = [
     (lambda: interop.from_flax({"dense_i": {"kernel": np.zeros((3, 20), np.float32)}}), ValueError,
      "params holds no cell of Flax that is known, but dense_i"),
     (lambda: interop.from_keras([[np.zeros((3, 15), np.float32)] * 5]), ValueError,
-     r"weights\[0\] holds 5 arrays; an LSTM has 3, or 2 without bias"),
-    (lambda: interop.from_keras([[np.zeros((3, 15), np.float32), np.zeros((5, 15), np.float32),
-                                  np.zeros((2, 15), np.float32)]]), ValueError,
-     r"params.weight_hh must be \(hidden, 4\*hidden\), got shape \(5, 15\)"),
+     r"weights\[0\] holds 5 arrays; a layer has 3, or 2 without bias"),
+    (lambda: interop.from_keras([[np.zeros((3, 25), np.float32), np.zeros((5, 25), np.float32),
+                                  np.zeros((2, 25), np.float32)]]), ValueError,
+     r"weights\[0\]\[1\] has shape \(5, 25\); the recurrent kernel of a layer is \(units"),
+    (lambda: interop.from_keras([[np.zeros((3, 15), np.float32), np.zeros((5, 15), np.float32)]]),
+     ValueError, r"weights\[0\]\[0\] is of a GRU without bias, .*: give the layer itself"),
 ]  # fmt: skip
 
 

@@ -86,9 +86,11 @@ def check_widths(layers: Sequence[PyTree]) -> None:
         width = sum(map(output_size, ways))
 
 
-def one_direction(layers: Any, to: str) -> Iterator[tuple[int, LSTMParams]]:
+def one_direction(
+    layers: Any, to: str, kinds: tuple[type, ...] = (LSTMParams,)
+) -> Iterator[tuple[int, PyTree]]:
     """As `directions`, for those who have no bidirectional layer."""
-    for k, found in directions(layers, to):
+    for k, found in directions(layers, to, kinds):
         if len(found) == 2:
             raise TypeError(
                 f"layers[{k}]: {to} has no place for BiLSTMParams; convert its two parts"
@@ -114,9 +116,10 @@ def zero_bias(weight_hh: Array) -> Array:
     return jnp.zeros(weight_hh.shape[-1], weight_hh.dtype)
 
 
-def refuse_bias(k: int, params: LSTMParams) -> None:
+def refuse_bias(k: int, params: PyTree) -> None:
     """The other side has no bias: only a bias of zeros can go there."""
-    if bool((params.bias != 0).any()):
-        raise ValueError(
-            f"layers[{k}] has a bias that is not zero, which would be lost without one"
-        )
+    for name in ("bias", "bias_hn"):
+        if bool((getattr(params, name, jnp.zeros(())) != 0).any()):
+            raise ValueError(
+                f"layers[{k}] has a {name} that is not zero, which would be lost without one"
+            )

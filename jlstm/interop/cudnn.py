@@ -23,6 +23,8 @@ def from_cudnn(
 ) -> tuple[PyTree, ...]:
     """The layers in a vector of weights; its two biases are added, which rounds once.
 
+    `jax.experimental.rnn` has the LSTM alone, and so has this converter.
+
     Args:
       weights: matrices of all layers and directions, then biases, as
         `jax.experimental.rnn.init_lstm_weight` gives them.

@@ -335,26 +335,3 @@ def test_keras(keras, bidirectional, bias):
         layer.set_weights(weights)
     close(run(layers), hs_of(drawn, LENGTHS))
     same_bits(interop.from_keras(interop.to_keras(drawn, bias=bias)), drawn)
-
-
-def test_keras_layers_that_compute_otherwise_are_refused(keras):
-    layers = keras.layers
-
-    def built(layer):
-        layer.build((BATCH, TIME, UNITS))
-        return layer
-
-    def lstm(**options):
-        return layers.LSTM(UNITS, return_sequences=True, **options)
-
-    for layer, message in (
-        (lstm(activation="relu"), "weights.0. has activation='relu'; a layer here has 'tanh'"),
-        (lstm(recurrent_activation="hard_sigmoid"), "has recurrent_activation='hard_sigmoid'"),
-        (lstm(go_backwards=True), "has go_backwards=True; a layer here has False"),
-        (layers.Bidirectional(lstm(), merge_mode="sum"), "has merge_mode='sum'"),
-        (layers.Bidirectional(lstm(activation="relu")), "forward_layer has activation='relu'"),
-        (layers.RNN([layers.LSTMCell(UNITS), layers.LSTMCell(UNITS)]), "is a RNN, not an LSTM"),
-        (layers.GRU(UNITS), "is a GRU, not an LSTM"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            interop.from_keras(built(layer))
