@@ -30,6 +30,7 @@ extensions = [
     "machinery.docstrings",
     "machinery.links",
     "machinery.equations",
+    "machinery.images",
 ]
 exclude_patterns = ["_build"]
 
@@ -48,6 +49,7 @@ nb_execution_show_tb = True
 nb_execution_timeout = 300
 nb_output_stderr = "remove-warn"
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # outputs too: the default, CommonMark, knows no tables
 
 autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"

@@ -165,16 +165,18 @@ def table(config: Classification, about: dict, split: Labelled, run: Run) -> Ite
 
 def draw(figure: Figure, config: Classification, data: Data, run: Run) -> None:
     """The confusion matrix of the test split."""
+    from jlstm.plot.style import text_on
+
     classes = data.about["classes"]
     predicted = probabilities(config, data.test, run).argmax(-1)
     counts = np.zeros((len(classes), len(classes)), int)
     np.add.at(counts, (data.test.labels, predicted), 1)
     axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    image = axes.imshow(shares, vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
         if count and len(classes) <= 30:
-            color = "white" if shares[row, column] > 0.5 else "black"
+            color = text_on(image.cmap(image.norm(shares[row, column])))
             axes.text(column, row, count, ha="center", va="center", color=color, fontsize=8)
     places = range(len(classes))
     axes.set(
