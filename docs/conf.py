@@ -61,6 +61,8 @@ python_maximum_signature_line_length = 88
 add_module_names = False
 
 html_theme = "sphinx_book_theme"
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system is
+html_domain_indices = False
 html_title = "jlstm"
 html_static_path = ["static"]
 html_css_files = ["style.css"]

@@ -91,13 +91,14 @@ class Page:
 
         What was complained of before is forgotten.
         """
+        self.call("Page.navigate", url="about:blank")
+        self.wait("location.href === 'about:blank'")  # what leaves late would hold up what comes
         self.resize(width, height)
         features = {"prefers-color-scheme": media.get("scheme", "light"),
                     "prefers-reduced-motion": media.get("motion", "no-preference")}  # fmt: skip
         self.call("Emulation.setEmulatedMedia", features=[
             {"name": name, "value": value} for name, value in features.items()
         ])  # fmt: skip
-        self.call("Page.navigate", url="about:blank")
         self.events.clear()
         self.call("Page.navigate", url=url)
         self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")

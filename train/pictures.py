@@ -109,7 +109,7 @@ def draw_forecasts(
     rows = -(-len(names) // columns)
     if columns > 1:
         figure.set_size_inches(figure.get_figwidth(), 0.9 + 1.5 * rows)
-    panels = figure.subplots(rows, columns, sharex=True, squeeze=False).T.ravel()
+    panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
     steps = np.arange(first, len(measured))
     # One line of all forecasts, broken between them.
     at = np.concatenate([[*range(start, start + len(some)), np.nan] for start, some in forecasts])
@@ -121,7 +121,7 @@ def draw_forecasts(
         axes.spines[["top", "right"]].set_visible(False)
     for axes in panels[len(names) :]:
         axes.set_visible(False)
-    for axes in panels[len(names) - 1 :: -rows]:  # the lowest of each column of panels
+    for axes in panels[max(len(names) - columns, 0) : len(names)]:  # the lowest of each column
         axes.set_xlabel(drawable(time), parse_math=False)
         axes.tick_params(labelbottom=True)
         _name_times(axes, times, steps, 5 // columns + 1)
@@ -139,10 +139,12 @@ def _name_times(axes: Axes, times: list[str] | None, steps: np.ndarray, most: in
     if not known:
         return
     chosen = [known[k] for k in np.unique(np.linspace(0, len(known) - 1, most).astype(int))]
-    named = [times[t] for t in chosen]
+    named = [re.sub(r"^(\d{4})(\d\d)(\d\d)$", r"\1-\2-\3", times[t]) for t in chosen]
     if all(re.search(r"[T ]00:00(:00)?$", times[t]) for t in known):
         named = [name[:10] for name in named]  # days need no hours
-    axes.set_xticks(chosen, [drawable(name) for name in named], parse_math=False)
+    days = re.compile(r"^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:00)?")
+    named = [days.sub(r"\1\n\2", drawable(name)) for name in named]
+    axes.set_xticks(chosen, named, parse_math=False)
 
 
 def drawable(text: str) -> str:

@@ -40,7 +40,7 @@ def make_page(
       samples: `(step, text)` of what the model wrote on the way.
     """
     title = f"{words.TASKS.get(config.task, words.spelled(config.task))}: {Path(data.source).name}"
-    parts = [f"<h1>{_text(title)}</h1>", _summary(task, result), "<h2>Results</h2>"]
+    parts = [f"<h1>{_text(title)}</h1>", _summary(task, data, result), "<h2>Results</h2>"]
     parts.append(_results(config, task, result))
     for name, (images, alt) in pictures.items():
         parts += [f"<h2>{_text(name)}</h2>", _picture(images, alt)]
@@ -66,28 +66,29 @@ def make_page(
     )
 
 
-def _summary(task: Task, result: dict[str, Any]) -> str:
+def _summary(task: Task, data: Data, result: dict[str, Any]) -> str:
     name, explained = words.FIGURES.get(task.headline, (words.spelled(task.headline), ""))
     found, baseline = result["test"][task.headline], result[task.baseline]
     better = found != baseline and task.best(found, baseline) == found
+    spread = data.about.get("spread", ())
+    unit = ""
+    if task.headline == "mae" and len(spread) == 1:
+        name = _text(data.about["columns"][0])
+        unit = f" Here it is {found * spread[0]:.4g} in the units of {name}."
     verdict = "better than" if better else "no better than"
     return (
         f"<p><strong>{_text(name)} {found:.4g}</strong> on the test split, which was not used in "
         f"training: {verdict} the baseline, {baseline:.4g}, which is "
-        f"{_text(words.baseline_words(task.baseline))}.</p><p>{_text(explained)}</p>"
+        f"{_text(words.baseline_words(task.baseline))}.</p><p>{_text(explained)}{unit}</p>"
     )
 
 
 def _results(config: Config, task: Task, result: dict[str, Any]) -> str:
     """A row for each figure, a column for each set of weights and for the baseline."""
     best = result["best"]
-    heads = ["Test split", f"Last weights (step {result['steps']:,})",
-             f"Best weights (step {best['step']:,})"]  # fmt: skip
     spread = result.get("spread")
-    if spread:
-        heads[1:] = ["Last weights, mean", "Best weights, mean",
-                     f"Standard deviation over {config.trials} trials, last weights"]  # fmt: skip
-    heads.append("Baseline")
+    heads = ["Figure", "Last weights", "Best weights", *(["Deviation"] if spread else []),
+             "Baseline"]  # fmt: skip
     rows = []
     for name, last in result["test"].items():
         figures = [last, best["test"][name], *([spread[name]] if spread else [])]
@@ -100,10 +101,16 @@ def _results(config: Config, task: Task, result: dict[str, Any]) -> str:
         )
     value = "" if best["validation"] is None else f" ({best['validation']:.4g})"
     note = (
-        "The best weights are those with the best "
+        f"The last weights are those of step {result['steps']:,}; the best ones, of step "
+        f"{best['step']:,}, have the best "
         f"{_text(words.figure_name(task.headline).lower())} on the validation split{value}. "
         f"The baseline is {_text(words.baseline_words(task.baseline))}."
     )
+    if spread:
+        note += (
+            f" Figures are means over {config.trials} trials, which differ in their seed; the "
+            "deviation is their standard deviation, of the last weights."
+        )
     return _table("Results on the test split", heads, rows, "numbers") + f"<p>{note}</p>"
 
 

@@ -51,7 +51,8 @@
     else if (dark) {
       const frame = behind(image);
       if (frame && luminance(frame) > 0.2) found.add(`a pale frame on the dark page: ${named(image)}`);
-      if (image.src.startsWith('data:')) {
+      const inverted = getComputedStyle(image).filter.includes('invert');
+      if (image.currentSrc.startsWith('data:') && !inverted) {
         pixel.drawImage(image, 0, 0, 1, 1, 0, 0, 1, 1);
         if (luminance(pixel.getImageData(0, 0, 1, 1).data) > 0.4)
           found.add(`a pale picture on the dark page: ${named(image)}`);

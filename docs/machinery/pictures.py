@@ -59,6 +59,16 @@ def show_gif(write: Callable[[Theme, str], Figure], alt: str) -> HTML:
     return _framed(images)
 
 
+def show_file(path: str, alt: str) -> HTML:
+    """A picture that a run wrote for light pages."""
+    data = Path(path).read_bytes()
+    source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    with Image.open(path) as image:
+        width, height = (size * SHOWN // DOTS for size in image.size)
+    size = f'width="{width}" height="{height}"'
+    return _framed([f'<img alt="{html.escape(alt)}" {size} src="{source}">'])
+
+
 def new_figure(theme: Theme, width: float, height: float) -> Figure:
     """An empty page of so many inches."""
     figure = Figure(figsize=(width, height), facecolor=theme.page, layout="constrained")
