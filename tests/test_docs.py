@@ -3,6 +3,8 @@
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -272,3 +274,38 @@ def test_the_check_without_a_browser(tmp_path, monkeypatch, capsys):
         "there is no Chromium, so no page was opened; `make browser` installs it",
         "page.html: emphasis is not rendered: '**b**'",
     ]
+
+
+def build(source, out, *options):
+    """Pages by Sphinx, where what builds them is installed."""
+    for name in ("myst_nb", "sphinx_book_theme"):
+        pytest.importorskip(name, reason="what builds the pages is in the extra docs")
+    command = [sys.executable, "-m", "sphinx", "--quiet", *options, str(source), str(out)]
+    subprocess.run(command, check=True)
+
+
+@pytest.mark.slow
+def test_all_pages_as_readers_see_them(tmp_path):
+    """Built without running them, as by `make docs-links`; `make docs` checks what they output."""
+    warnings = "suppress_warnings=mystnb.glue,myst-nb.lexer"
+    build(ROOT / "docs", tmp_path, "-D", "nb_execution_mode=off", "-D", warnings)
+    assert check.main([str(tmp_path)]) == 0
+
+
+@pytest.mark.slow
+def test_a_table_that_a_cell_displays_is_a_table(tmp_path):
+    """Under the site's own setting: with Sphinx's default it came out as text."""
+    conf = (ROOT / "docs" / "conf.py").read_text(encoding="utf-8")
+    (setting,) = re.findall(r"^nb_render_markdown_format = .*$", conf, re.MULTILINE)
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "conf.py").write_text(f'extensions = ["myst_nb"]\n{setting}\n')
+    (source / "index.md").write_text(
+        "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---\n# A page\n"
+        "```{code-cell} python\nfrom IPython.display import Markdown\n"
+        'Markdown("| a | b |\\n| --- | --- |\\n| 1 | **2** |")\n```\n'
+    )
+    build(source, tmp_path / "out")
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert markup.unrendered(page) == []
+    assert "<table" in page

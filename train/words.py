@@ -6,7 +6,8 @@ from typing import Any
 FIGURES = {
     "bits_per_char": (
         "Bits per character",
-        "How far the next character is from what the model expects; lower is better.",
+        "Mean of -log2 of the probability that the model gave to the next character; lower is "
+        "better.",
     ),
     "accuracy": ("Accuracy", "Share of sequences whose class is predicted; higher is better."),
     "cross_entropy": (

@@ -1,4 +1,4 @@
-"""The report: words for every name, dates and every column on its pictures, no fault in a browser."""
+"""The report: words for every name, dates and all columns in its pictures, no fault to see."""
 
 import io
 import re
