@@ -73,8 +73,8 @@ def _summary(task: Task, data: Data, result: dict[str, Any]) -> str:
     spread = data.about.get("spread", ())
     unit = ""
     if task.headline == "mae" and len(spread) == 1:
-        name = _text(data.about["columns"][0])
-        unit = f" Here it is {found * spread[0]:.4g} in the units of {name}."
+        column = _text(data.about["columns"][0])
+        unit = f" Here it is {found * spread[0]:.4g} in the units of {column}."
     verdict = "better than" if better else "no better than"
     return (
         f"<p><strong>{_text(name)} {found:.4g}</strong> on the test split, which was not used in "
