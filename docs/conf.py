@@ -67,6 +67,7 @@ html_title = "jlstm"
 html_static_path = ["static"]
 html_css_files = ["style.css"]
 html_show_sourcelink = False
+html_scaled_image_link = False  # pictures have a size because it is theirs
 html_copy_source = False
 html_theme_options = {
     "show_toc_level": 2,

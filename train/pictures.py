@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
+from cycler import cycler
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -53,7 +54,7 @@ def _style(name: str) -> dict[str, Any]:
         "axes.labelcolor": theme.text, "text.color": theme.text,
         "xtick.color": theme.edge, "xtick.labelcolor": theme.text,
         "ytick.color": theme.edge, "ytick.labelcolor": theme.text,
-        "axes.prop_cycle": matplotlib.cycler(color=LINES[name]), "image.cmap": colors,
+        "axes.prop_cycle": cycler(color=LINES[name]), "image.cmap": colors,
     }  # fmt: skip
 
 
@@ -135,9 +136,9 @@ def draw_forecasts(
 
 def _name_times(axes: Axes, times: list[str] | None, steps: np.ndarray, most: int) -> None:
     """Ticks at steps that have a time, with that time; without times they are step numbers."""
-    known = [t for t in steps if times and times[t]]
-    if not known:
+    if times is None or not any(times[t] for t in steps):
         return
+    known = [t for t in steps if times[t]]
     chosen = [known[k] for k in np.unique(np.linspace(0, len(known) - 1, most).astype(int))]
     named = [re.sub(r"^(\d{4})(\d\d)(\d\d)$", r"\1-\2-\3", times[t]) for t in chosen]
     if all(re.search(r"[T ]00:00(:00)?$", times[t]) for t in known):
@@ -150,7 +151,7 @@ def _name_times(axes: Axes, times: list[str] | None, steps: np.ndarray, most: in
 def drawable(text: str) -> str:
     """A name from a user's file as it can be drawn: a dot for what matplotlib's font lacks."""
     glyphs = _glyphs()
-    return "".join(c if c.isprintable() and ord(c) in glyphs else "·" for c in str(text))
+    return "".join(c if c.isprintable() and ord(c) in glyphs else "·" for c in text)
 
 
 @cache

@@ -14,7 +14,8 @@ from tests.browser import open_browser
 from tests.train.runs import run_here
 from tests.train.small import make
 from train import pictures, report_page, words
-from train.tasks import TASKS, find_task
+from train.settings import Classification, Series
+from train.tasks import TASKS, Data, classification, find_task
 
 RNG = np.random.default_rng(0)
 
@@ -153,6 +154,32 @@ def test_of_more_columns_the_picture_says_which_it_shows():
     *_, figure, panels = drawn(pictures.PANELS + 3, None)
     assert len(panels) == pictures.PANELS
     assert "The first 24 of 27 columns; --data.columns chooses others" in figure.get_suptitle()
+
+
+def test_names_of_classes_are_drawn_as_they_are():
+    """No mathematics, a dot for what the font lacks, and long ones upright."""
+    task = find_task("classification")
+    classes = [
+        "a $x_1$ sign",
+        "b \N{CJK UNIFIED IDEOGRAPH-6E29}",
+        *("c" * 9 + str(k) for k in range(6)),
+    ]
+    labels = np.arange(8)
+    split = classification.Labelled([np.ones((2, 1), np.float32)] * 8, labels)
+    config = Classification(data=Series(rows=8))
+    data = Data(None, None, split, None, {"classes": classes}, {}, "", "")
+    figure = Figure(figsize=(9, 6), layout="constrained")
+
+    def run(batches):
+        for batch in batches:
+            yield batch, np.eye(8)[batch.targets]
+
+    task.draw(figure, config, data, run)
+    figure.savefig(io.BytesIO())
+    names = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert names[:3] == ["a $x_1$ sign", "b ·", "ccccccccc0"]
+    assert figure.axes[0].get_xticklabels()[0].get_rotation() == 90
+    assert figure.axes[0].get_title() == "100.0% of the test split are right"
 
 
 def test_pictures_for_light_and_dark_pages():

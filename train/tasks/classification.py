@@ -166,6 +166,7 @@ def table(config: Classification, about: dict, split: Labelled, run: Run) -> Ite
 def draw(figure: Figure, config: Classification, data: Data, run: Run) -> None:
     """The confusion matrix of the test split."""
     from jlstm.plot.style import text_on
+    from train.pictures import drawable
 
     classes = data.about["classes"]
     predicted = probabilities(config, data.test, run).argmax(-1)
@@ -179,9 +180,12 @@ def draw(figure: Figure, config: Classification, data: Data, run: Run) -> None:
             color = text_on(image.cmap(image.norm(shares[row, column])))
             axes.text(column, row, count, ha="center", va="center", color=color, fontsize=8)
     places = range(len(classes))
+    names = [drawable(name) for name in classes]
+    crowded = sum(map(len, names)) > 60
+    axes.set_xticks(places, names, parse_math=False, rotation=90 if crowded else 0)
+    axes.set_yticks(places, names, parse_math=False)
     axes.set(
-        xlabel="predicted class", ylabel="class", xticks=places, yticks=places,
-        xticklabels=classes, yticklabels=classes,
+        xlabel="predicted class", ylabel="class",
         title=f"{(predicted == data.test.labels).mean():.1%} of the test split are right",
     )  # fmt: skip
     figure.colorbar(image, ax=axes, label="share of the class")
