@@ -2,7 +2,10 @@
 
 import os
 import sys
+from functools import partialmethod
 from pathlib import Path
+
+from nbclient import NotebookClient
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -49,6 +52,9 @@ nb_execution_show_tb = True
 nb_execution_timeout = 300
 nb_output_stderr = "remove-warn"
 nb_merge_streams = True
+# The output of a shell comes in pieces of 100 characters, which have to be joined before that: the
+# merging of streams would end each with a line.
+NotebookClient.__init__ = partialmethod(NotebookClient.__init__, coalesce_streams=True)
 nb_render_markdown_format = "myst"  # outputs too: the default, CommonMark, knows no tables
 
 autodoc_preserve_defaults = True

@@ -150,19 +150,24 @@ def test_all_pages_as_readers_see_them(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_table_that_a_cell_displays_is_a_table(tmp_path):
-    """Under the site's own setting: with Sphinx's default it came out as text."""
+def test_what_cells_output(tmp_path):
+    """Under the site's own settings, where a table is a table and long lines stay whole.
+
+    By default a table came out as text, and output of a shell broke after 100 characters.
+    """
     conf = (ROOT / "docs" / "conf.py").read_text(encoding="utf-8")
-    (setting,) = re.findall(r"^nb_render_markdown_format = .*$", conf, re.MULTILINE)
+    settings = re.findall(r"^(?:nb_|NotebookClient|from (?:nbc|func)).*$", conf, re.MULTILINE)
     source = tmp_path / "source"
     source.mkdir()
-    (source / "conf.py").write_text(f'extensions = ["myst_nb"]\n{setting}\n')
+    (source / "conf.py").write_text("\n".join(['extensions = ["myst_nb"]', *settings]))
     (source / "index.md").write_text(
         "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---\n# A page\n"
         "```{code-cell} python\nfrom IPython.display import Markdown\n"
         'Markdown("| a | b |\\n| --- | --- |\\n| 1 | **2** |")\n```\n'
+        f"```{{code-cell}} python\n%%bash\nprintf '%s' {'word ' * 99}| tr -d ' '\n```\n"
     )
     build(source, tmp_path / "out")
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert markup.unrendered(page) == []
     assert "<table" in page
+    assert "word" * 99 in page
