@@ -2,7 +2,10 @@
 
 import os
 import sys
+from functools import partialmethod
 from pathlib import Path
+
+from nbclient import NotebookClient
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -30,6 +33,7 @@ extensions = [
     "machinery.docstrings",
     "machinery.links",
     "machinery.equations",
+    "machinery.images",
 ]
 exclude_patterns = ["_build"]
 
@@ -48,6 +52,10 @@ nb_execution_show_tb = True
 nb_execution_timeout = 300
 nb_output_stderr = "remove-warn"
 nb_merge_streams = True
+# The output of a shell comes in pieces of 100 characters, which have to be joined before that: the
+# merging of streams would end each with a line.
+NotebookClient.__init__ = partialmethod(NotebookClient.__init__, coalesce_streams=True)
+nb_render_markdown_format = "myst"  # outputs too: the default, CommonMark, knows no tables
 
 autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
@@ -59,10 +67,13 @@ python_maximum_signature_line_length = 88
 add_module_names = False
 
 html_theme = "sphinx_book_theme"
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system is
+html_domain_indices = False
 html_title = "jlstm"
 html_static_path = ["static"]
 html_css_files = ["style.css"]
 html_show_sourcelink = False
+html_scaled_image_link = False  # pictures have a size because it is theirs
 html_copy_source = False
 html_theme_options = {
     "show_toc_level": 2,

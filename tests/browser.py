@@ -14,8 +14,6 @@ import subprocess
 import tempfile
 import time
 
-import pytest
-
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -28,12 +26,9 @@ KEYS = {
 SHIFT = 8
 
 
-def chromium() -> str:
-    """Its path; the test is skipped where there is none."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None:
-        pytest.skip("there is no chromium on the PATH; `make browser` installs it")
-    return found
+def find_chromium() -> str | None:
+    """Its path, or None where there is none."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 class Page:
@@ -96,13 +91,14 @@ class Page:
 
         What was complained of before is forgotten.
         """
+        self.call("Page.navigate", url="about:blank")
+        self.wait("location.href === 'about:blank'")  # what leaves late would hold up what comes
         self.resize(width, height)
         features = {"prefers-color-scheme": media.get("scheme", "light"),
                     "prefers-reduced-motion": media.get("motion", "no-preference")}  # fmt: skip
         self.call("Emulation.setEmulatedMedia", features=[
             {"name": name, "value": value} for name, value in features.items()
         ])  # fmt: skip
-        self.call("Page.navigate", url="about:blank")
         self.events.clear()
         self.call("Page.navigate", url=url)
         self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
@@ -184,8 +180,12 @@ class Page:
 
 @contextlib.contextmanager
 def open_browser():
-    """A `Page` of a browser of its own, which ends with the block."""
-    path = chromium()
+    """A `Page` of a browser of its own, which ends with the block; without one the test skips."""
+    path = find_chromium()
+    if path is None:
+        import pytest  # the check of the documentation uses this file without it
+
+        pytest.skip("there is no chromium on the PATH; `make browser` installs it")
     to_browser, from_browser = os.pipe(), os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         # The browser reads from descriptor 3 and writes to 4.

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from machinery import check
 from machinery.docstrings import to_rest
 from machinery.equations import to_svg
 from machinery.names import MODULES, all_names, public_names
@@ -148,19 +147,3 @@ def test_formulas_are_drawn():
         return float(re.search(r"height: ([\d.]+)em", svg)[1])
 
     assert height(tall) > 2 * height(small) > 0
-
-
-def test_faults_of_built_pages(tmp_path):
-    (tmp_path / "other.html").write_text('<h1 id="there">x</h1>')
-    (tmp_path / "page.html").write_text(
-        '<article><h1>a</h1><h3>b</h3><a href="other.html#there">1</a><a href="other.html#no">2</a>'
-        '<a href="lost.html">3</a><a href="https://example.org">4</a><img src="data:x" alt="words">'
-        '<img src="data:y"><script src="https://example.org/x.js"></script></article>'
-    )
-    assert check.faults(tmp_path) == [
-        "page.html: no anchor for the link other.html#no",
-        "page.html: no file for the link lost.html",
-        "page.html: fetched from elsewhere: https://example.org/x.js",
-        "page.html: no words for the picture data:y",
-        "page.html: a heading of level 3 after one of level 1",
-    ]

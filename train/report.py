@@ -1,8 +1,5 @@
 """What a finished run leaves: weights, pictures, figures, and a page with all of it."""
 
-import base64
-import html
-import io
 import json
 import platform
 from pathlib import Path
@@ -11,30 +8,19 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from jlstm.interop.files import write_bytes
-from train import metrics, trials
-from train.config import to_toml
+from train import metrics, trials, words
 from train.devices import make_mesh, whole
 from train.files import write_text
 from train.measure import evaluate, run
 from train.model import Params
+from train.pictures import draw_curves, in_both
 from train.processes import first_does
+from train.report_page import Pictures, make_page
 from train.settings import Config
 from train.tasks import Data, Task
 from train.weights import load_weights, save_weights
-
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
-  color: #1f2933; }
-table { border-collapse: collapse; }
-td, th { padding: .2rem .8rem; border-bottom: 1px solid #d9e0e8; text-align: left; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; }
-img { max-width: 100%; }
-pre { background: #f4f6f8; padding: .8rem; overflow-x: auto; }
-"""
 
 
 def write_report(
@@ -86,17 +72,27 @@ def _write(
     for k, (one, alone) in enumerate(zip(params, trials.configs_of(config), strict=True)):
         save_weights(out / trials.file_name("params", k), alone, data.shape, data.about, one)
     test, between = trials.mean_and_spread(each)
-    curves = _png(_curves(lines, task, data))
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    task.draw(figure, config, data, lambda batches: run(config, task, params[0], batches))
-    picture = _png(figure)
-    write_bytes(out / "curves.png", curves)
-    write_bytes(out / "test.png", picture)
-    samples = "".join(
-        f"=== step {line['step']} ===\n{line['sample']}\n\n" for line in lines if "sample" in line
-    )
+    pictures: Pictures = {
+        "Training curves": (
+            in_both(lambda figure: draw_curves(figure, lines, task, data), 9, 4),
+            "The loss in training and the headline on the validation split, over the steps.",
+        ),
+        "The test split": (
+            in_both(
+                lambda figure: task.draw(
+                    figure, config, data, lambda batches: run(config, task, params[0], batches)
+                ),
+                9, 6,
+            ),
+            words.PICTURES.get(config.task, "The test split"),
+        ),
+    }  # fmt: skip
+    for file, (images, _) in zip(("curves.png", "test.png"), pictures.values(), strict=True):
+        write_bytes(out / file, images["light"])
+    samples = [(line["step"], line["sample"]) for line in lines if "sample" in line]
     if samples:
-        write_text(out / "samples.txt", samples)
+        text = "".join(f"=== step {step} ===\n{sample}\n\n" for step, sample in samples)
+        write_text(out / "samples.txt", text)
     result = {
         "task": config.task,
         "test": test,
@@ -122,85 +118,7 @@ def _write(
         "devices": make_mesh(config.data.rows).size,
         "processes": jax.process_count(),
     }  # fmt: skip
-    page = _page(config, task, result, {"Curves": curves, "The test split": picture}, samples)
+    page = make_page(config, task, data, result, pictures, samples)
     write_text(out / "report.html", page)
     write_text(out / "result.json", json.dumps(result, indent=2) + "\n")
     return result
-
-
-def _png(figure: Figure) -> bytes:
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=150)
-    return image.getvalue()
-
-
-def _curves(lines: list[dict[str, Any]], task: Task, data: Data) -> Figure:
-    """The training loss, and the headline on the validation split beside its baseline."""
-    same = task.headline == task.unit
-    figure = Figure(figsize=(7 if same else 11, 4), layout="constrained")
-    axes = [figure.subplots()] * 2 if same else list(figure.subplots(1, 2))
-    for axis, name, label, color, marker in (
-        (axes[0], f"train_{task.unit}", "training", "#9ab5d9", ""),
-        (axes[1], f"validation_{task.headline}", "validation", "#c2410c", "."),
-    ):
-        points = [(line["step"], line[name]) for line in lines if name in line]
-        if points:
-            label = f"{label}, {points[-1][1]:.3g} at the end"
-            axis.plot(*zip(*points, strict=True), label=label, color=color, marker=marker)
-    value = data.facts[task.baseline]
-    label = f"{task.baseline.replace('_', ' ')}, {value:.3g}"
-    axes[1].axhline(value, color="gray", linestyle=":", label=label)
-    for axis, name in zip(axes, (task.unit, task.headline), strict=True):
-        drawn = [np.asarray(line.get_ydata(), float) for line in axis.get_lines()]
-        heights = [y for ys in drawn for y in ys[len(ys) // 10 :]]
-        top = 1.1 * max(heights)  # the first steps would press the rest flat
-        axis.set(xlabel="step", ylabel=name.replace("_", " "), ylim=(0, top))
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.legend(frameon=False)
-        axis.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
-def _page(
-    config: Config, task: Task, result: dict[str, Any], pictures: dict[str, bytes], samples: str
-) -> str:
-    """The report as one file that needs no other."""
-    headline = task.headline
-    rows = [
-        ("test, last weights", *result["test"].values()),
-        (f"test, best weights (step {result['best']['step']})", *result["best"]["test"].values()),
-    ]
-    if "spread" in result:
-        rows.append((f"spread of {config.trials} trials, last weights", *result["spread"].values()))
-    figures = "".join(
-        f"<tr><td>{html.escape(str(name))}</td>"
-        + "".join(f'<td class="n">{value:.4g}</td>' for value in values)
-        + "</tr>"
-        for name, *values in rows
-    )
-    heads = "".join(f"<th>{html.escape(name)}</th>" for name in ("", *result["test"]))
-    parts = [
-        f"<p><b>{html.escape(headline)} {result['test'][headline]:.4g}</b> on the test split; "
-        f"{html.escape(task.baseline)} is {result[task.baseline]:.4g}.</p>",
-        f"<table><tr>{heads}</tr>{figures}</table>",
-    ]
-    for name, data in pictures.items():
-        code = base64.b64encode(data).decode()
-        parts.append(
-            f'<h2>{html.escape(name)}</h2><img alt="{html.escape(name)}" '
-            f'src="data:image/png;base64,{code}">'
-        )
-    if samples:
-        parts.append(f"<h2>Samples</h2><pre>{html.escape(samples)}</pre>")
-    facts = json.dumps(result, indent=2, ensure_ascii=False)
-    parts += [
-        f"<h2>Figures</h2><pre>{html.escape(facts)}</pre>",
-        f"<h2>Config</h2><pre>{html.escape(to_toml(config))}</pre>",
-    ]
-    title = f"{config.task.replace('_', ' ')}: {Path(result['data']).name}"
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}'
-        f"</title><style>{STYLE}</style></head><body><h1>{html.escape(title)}</h1>"
-        + "".join(parts)
-        + "</body></html>\n"
-    )

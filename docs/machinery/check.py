@@ -1,13 +1,20 @@
-"""`python docs/machinery/check.py FOLDER`: what is wrong with built pages, a line each.
+"""`python docs/machinery/check.py PATH ...`: what is wrong with built pages, a line each.
 
-Links and anchors that lead nowhere, pictures without words, headings that skip a level, and what
-would be fetched from another site.
+Of a file, or of all in a folder: links and anchors that lead nowhere, markup that was not rendered,
+pictures without words or size, headings that skip a level, and what would be fetched from another
+site. Where there is Chromium each page is opened as well, see `browse.js`: pictures and formulas
+that do not show, what is cut off in a narrow window, text too faint to read, errors.
 """
 
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
+
+sys.path[:0] = [str(path) for path in Path(__file__).resolve().parents[1:3]]
+
+from machinery import browse, markup  # noqa: E402
 
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 
@@ -48,20 +55,38 @@ class Page(HTMLParser):
             self.in_article = False
 
 
-def faults(folder: Path) -> list[str]:
-    """What is wrong with the pages under a folder."""
-    pages = {
-        path.resolve(): Page(path.read_text(encoding="utf-8"))
-        for path in folder.rglob("*.html")
-        if "_static" not in path.parts  # templates of the theme
-    }
+def paths_of(place: Path) -> list[Path]:
+    """A page, or those under a folder without the templates of the theme."""
+    if place.is_file():
+        return [place]
+    return sorted(path for path in place.rglob("*.html") if "_static" not in path.parts)
+
+
+def faults(place: Path) -> list[str]:
+    """What is wrong with the source of a page, or of those under a folder."""
+    texts = {path.resolve(): path.read_text(encoding="utf-8") for path in paths_of(place)}
+    pages = {path: Page(text) for path, text in texts.items()}
     return [
-        f"{path.relative_to(folder.resolve())}: {fault}"
-        for path, page in sorted(pages.items())
+        f"{_name(path, place)}: {fault}"
+        for path, page in pages.items()
         for fault in (
             *_lost_links(path, page, pages), *_lost_files(path, page), *_unreadable(page),
+            *markup.unrendered(texts[path]),
         )
     ]  # fmt: skip
+
+
+def seen_faults(browser: Any, place: Path) -> list[str]:
+    """What is wrong with the same pages in a browser."""
+    return [
+        f"{_name(path, place)}: {fault}"
+        for path in paths_of(place)
+        for fault in browse.faults(browser, path)
+    ]
+
+
+def _name(path: Path, place: Path) -> str:
+    return path.name if place.is_file() else str(path.resolve().relative_to(place.resolve()))
 
 
 def _lost_links(path: Path, page: Page, pages: dict[Path, Page]) -> list[str]:
@@ -94,6 +119,10 @@ def _unreadable(page: Page) -> list[str]:
         f"no words for the picture {picture.get('src', '')[:60]}"
         for picture in page.pictures
         if not picture.get("alt", "").strip()
+    ] + [
+        f"no width and height of the picture {picture.get('src', '')[:60]}"
+        for picture in page.pictures
+        if not (picture.get("width", "").isdigit() and picture.get("height", "").isdigit())
     ]
     for before, level in zip(page.levels, page.levels[1:], strict=False):
         if level > before + 1:
@@ -103,7 +132,19 @@ def _unreadable(page: Page) -> list[str]:
     return found
 
 
+def main(places: list[str]) -> int:
+    """Print the faults of these files and folders; 1 if there are any."""
+    from tests.browser import find_chromium, open_browser
+
+    lines = [fault for place in places for fault in faults(Path(place))]
+    if find_chromium():
+        with open_browser() as browser:
+            lines += [fault for place in places for fault in seen_faults(browser, Path(place))]
+    else:
+        print("there is no Chromium, so no page was opened; `make browser` installs it")
+    print("\n".join(lines) or "the pages have no fault that this check knows")
+    return int(bool(lines))
+
+
 if __name__ == "__main__":
-    lines = faults(Path(sys.argv[1]))
-    print("\n".join(lines) or "all links, anchors and pictures are there")
-    sys.exit(bool(lines))
+    sys.exit(main(sys.argv[1:]))

@@ -43,8 +43,8 @@ def show(draw: Callable[[Theme], Figure], alt: str) -> HTML:
     for name, theme in THEMES.items():
         figure = draw(theme)
         source = f"data:image/png;base64,{base64.b64encode(_png(figure)).decode()}"
-        images.append(_image(source, name, alt, figure.get_figwidth()))
-    return HTML(f'<div class="picture">{"".join(images)}</div>')
+        images.append(_image(source, name, alt, figure))
+    return _framed(images)
 
 
 def show_gif(write: Callable[[Theme, str], Figure], alt: str) -> HTML:
@@ -55,8 +55,18 @@ def show_gif(write: Callable[[Theme, str], Figure], alt: str) -> HTML:
             path = Path(folder, f"{name}.gif")
             figure = write(theme, path)
             source = f"data:image/gif;base64,{base64.b64encode(path.read_bytes()).decode()}"
-            images.append(_image(source, name, alt, figure.get_figwidth()))
-    return HTML(f'<div class="picture">{"".join(images)}</div>')
+            images.append(_image(source, name, alt, figure))
+    return _framed(images)
+
+
+def show_file(path: str, alt: str) -> HTML:
+    """A picture that a run wrote for light pages."""
+    data = Path(path).read_bytes()
+    source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    with Image.open(path) as image:
+        width, height = (size * SHOWN // DOTS for size in image.size)
+    size = f'width="{width}" height="{height}"'
+    return _framed([f'<img alt="{html.escape(alt)}" {size} src="{source}">'])
 
 
 def new_figure(theme: Theme, width: float, height: float) -> Figure:
@@ -98,6 +108,15 @@ def _png(figure: Figure) -> bytes:
     return image.getvalue()
 
 
-def _image(source: str, name: str, alt: str, width: float) -> str:
-    size = f"width: {width * SHOWN:.0f}px; min-width: {min(width * SHOWN, 560):.0f}px"
-    return f'<img class="{name}" alt="{html.escape(alt)}" style="{size}" src="{source}">'
+def _framed(images: list[str]) -> HTML:
+    """The pictures in a box that scrolls, by the keyboard too."""
+    return HTML(f'<div class="picture" tabindex="0">{"".join(images)}</div>')
+
+
+def _image(source: str, name: str, alt: str, figure: Figure) -> str:
+    """Its size is given, so that the page does not move while it loads."""
+    width, height = (round(SHOWN * inches) for inches in figure.get_size_inches())
+    return (
+        f'<img class="{name}" alt="{html.escape(alt)}" width="{width}" height="{height}" '
+        f'src="{source}">'
+    )

@@ -20,6 +20,7 @@ SWAP = (0, 2, 1, 3)  # i g f o of the LSTM, and i f g o: the same both ways
 SWAP_GRU = (1, 0, 2)  # z r a, and r z n: the same both ways
 NAMED = re.compile(r"(?:.*/)?[^/]*?(?P<kind>lstm(?=.*/linear$)|gru)(?:_(?P<k>\d+))?(?:/linear)?")
 KINDS = (LSTMParams, ChoGRUParams)
+VANILLA = "an hk.VanillaRNN has relu; jlstm.variants.RNNParams has tanh alone"
 
 
 def from_haiku(params: Mapping[str, Any], prefix: str | Sequence[str] = "") -> tuple[PyTree, ...]:
@@ -99,6 +100,8 @@ def _places(params: Mapping[str, Any], prefix: str) -> list[str]:
     """The names of the layers' modules under a prefix, or the module of that name, in order."""
     for exact in (f"{prefix}/linear", prefix):
         if prefix and _may_be_layer(params.get(exact)):
+            if f"{exact}_1" in params:  # a layer has one hk.Linear, hk.VanillaRNN has two
+                raise ValueError(f"params has {exact!r} and {exact + '_1'!r}, {VANILLA}")
             return [exact]
     found: dict[tuple[str, int], str] = {}
     for name in params:
@@ -125,7 +128,7 @@ def _none_found(params: Mapping[str, Any], prefix: str) -> str:
     held = ", ".join(map(str, params)) or "nothing"
     message = f"params has no {prefix}lstm/linear and no {prefix}gru; it holds {held}"
     if any("vanilla_rnn" in name for name in params):
-        return f"{message}; an hk.VanillaRNN has relu, jlstm.variants.RNNParams has tanh alone"
+        return f"{message}: {VANILLA}"
     own = list(_candidates(params))
     if own:
         message += f"; if {own[0]!r} is an LSTM or a GRU, name it: prefix={own[0]!r}"

@@ -342,8 +342,9 @@ def test_haiku_cores_that_compute_otherwise():
     hk = library("haiku")
     for double in (True, False):
         params, _ = haiku_run(hk, lambda double=double: hk.VanillaRNN(UNITS, double))
-        with pytest.raises(ValueError, match=r"an hk.VanillaRNN has relu"):
-            interop.from_haiku(params)
+        for prefix in ("", "vanilla_rnn"):
+            with pytest.raises(ValueError, match=r"an hk.VanillaRNN has relu"):
+                interop.from_haiku(params, prefix)
     skip = lambda: hk.deep_rnn_with_skip_connections([hk.LSTM(UNITS), hk.LSTM(5)])  # noqa: E731
     params, _ = haiku_run(hk, skip)
     with pytest.raises(ValueError, match=r"layers\[1\] takes 7 numbers, layers\[0\]"):

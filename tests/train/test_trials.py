@@ -67,5 +67,5 @@ def test_a_run_of_trials(tmp_path):
     run_here(replace(config, steps=10), other)
     result, shown = run_here(config, other)
     assert "going on from checkpoint 10" in shown
-    assert "spread of 2 trials" in (other / "report.html").read_text()
+    assert "means over 2 trials" in (other / "report.html").read_text()
     assert len(json.loads((other / "result.json").read_text())["trials"]) == 2

@@ -5,11 +5,15 @@ import json
 import re
 import time
 from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import matplotlib.image
 import numpy as np
 import pytest
 import scipy.stats
+from machinery import browse
 
 from tests.browser import open_browser
 from tests.train.pages import content_of, make_page
@@ -97,6 +101,13 @@ def show(browser, page, width=1400, height=900, **media):
     browser.wait("performance.getEntriesByName('ready').length "
                  "&& performance.getEntriesByName('loaded').length")  # fmt: skip
     return content
+
+
+@pytest.mark.parametrize("name", ["small text", "classification", "forecasting", "piano_roll"])
+def test_nothing_is_cut_off_or_faint(browser, pages, name):
+    """In wide and narrow windows, light and dark: the check of the documentation's pages."""
+    address, _ = pages(name)
+    assert browse.faults(browser, Path(url2pathname(urlsplit(address).path))) == []
 
 
 def text_of(browser, selector):

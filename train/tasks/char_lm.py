@@ -202,18 +202,20 @@ def draw(figure: Figure, config: CharLM, data: Data, run: Run) -> None:
     """Bits of each character of a passage of the test split."""
     from matplotlib.font_manager import findfont, get_font
 
+    from jlstm.plot.style import text_on
+
     font, width = "DejaVu Sans Mono", 60
     glyphs = get_font(findfont(font)).get_charmap()
     _, *rows = table(config, data.about, data.test[:241], run)
     bits = np.full(-(-len(rows) // width) * width, np.nan)
     bits[: len(rows)] = [float(row[2]) for row in rows]
     axes = figure.subplots()
-    image = axes.imshow(bits.reshape(-1, width), cmap="Blues", vmin=0, vmax=8, aspect="auto")
+    image = axes.imshow(bits.reshape(-1, width), vmin=0, vmax=8, aspect="auto")
     for k, (_, character, *_) in enumerate(rows):
         there = character.isprintable() and ord(character) in glyphs
         axes.text(
             k % width, k // width, character if there else "·", ha="center", va="center",
-            fontfamily=font, fontsize=8, color="white" if bits[k] > 5 else "black",
+            fontfamily=font, fontsize=8, color=text_on(image.cmap(image.norm(bits[k]))),
             parse_math=False,
         )  # fmt: skip
     axes.set(xticks=[], yticks=[], title="Bits of each character, at the test split's beginning")

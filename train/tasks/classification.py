@@ -233,24 +233,29 @@ def table(config: Classification, about: dict, split: Labelled, run: Run) -> Ite
 
 def draw(figure: Figure, config: Classification, data: Data, run: Run) -> None:
     """The confusion matrix of the test split."""
+    from jlstm.plot.style import text_on
+    from train.pictures import drawable
+
     classes = data.about["classes"]
     predicted = probabilities(config, data.test, run).argmax(-1)
     counts = np.zeros((len(classes), len(classes)), int)
     np.add.at(counts, (data.test.labels, predicted), 1)
     axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    image = axes.imshow(shares, vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
         if count and len(classes) <= 30:
-            color = "white" if shares[row, column] > 0.5 else "black"
+            color = text_on(image.cmap(image.norm(shares[row, column])))
             axes.text(column, row, count, ha="center", va="center", color=color, fontsize=8)
     places = range(len(classes))
+    names = [drawable(name) for name in classes]
+    crowded = sum(map(len, names)) > 60
+    axes.set_xticks(places, names, parse_math=False, rotation=90 if crowded else 0)
+    axes.set_yticks(places, names, parse_math=False)
     axes.set(
         xlabel="predicted class", ylabel="class",
         title=f"{(predicted == data.test.labels).mean():.1%} of the test split are right",
     )  # fmt: skip
-    axes.set_xticks(places, classes, parse_math=False)  # a name may hold $
-    axes.set_yticks(places, classes, parse_math=False)
     figure.colorbar(image, ax=axes, label="share of the class")
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from train import batches as by_length
 from train.batches import drawn_by_length, every_step
@@ -83,7 +82,7 @@ def load(config: Forecasting) -> Data:
     splits = [
         Windows(values, np.arange(first, end - needed + 1), *sizes)
         for first, end in zip(firsts, ends, strict=True)
-    ]
+    ]  # fmt: skip
     train, valid, tested = there = [_with_something(split) for split in splits]
     for name, split in zip(("training", "validation", "test"), there, strict=True):
         if not len(split.starts):
@@ -232,42 +231,20 @@ def table(config: Forecasting, about: dict, split: Windows, run: Run) -> Iterato
 
 
 def draw(figure: Figure, config: Forecasting, data: Data, run: Run) -> None:
-    """Forecasts in the test split, one behind the other, of up to four columns."""
-    split, names = data.test, data.about["columns"][:4]
+    """Forecasts in the test split, one behind the other, in the units of the table."""
+    from train.pictures import draw_forecasts
+
+    split = data.test
     behind = split._replace(starts=split.starts[:: split.horizon])
     found = forecasts(config, data.about, behind, run)
     values = split.values * data.about["spread"] + data.about["mean"]
-    rows = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
-    drawn = max(DRAWN, 4 * split.horizon)
-    first = max(behind.starts[0], len(values) - drawn)
-    for k, (axes, name) in enumerate(zip(rows, names, strict=True)):
-        axes.plot(
-            range(first, len(values)), values[first:, k], color="gray", lw=1, label="measured"
-        )
-        for n, (start, forecast) in enumerate(zip(behind.starts, found, strict=True)):
-            at = start + split.context + np.arange(split.horizon)
-            if at[0] < first:
-                continue
-            axes.plot(
-                at,
-                forecast[:, k],
-                color="#c2410c",
-                lw=1,
-                label="forecast" if n == len(found) - 1 else "",
-            )
-        axes.set_ylabel(name.replace("$", r"\$"))  # no formula
-    part = "The test split" if first == behind.starts[0] else f"The last {drawn} steps"
-    rows[0].set_title(f"{part}, {split.horizon} steps ahead each time", loc="left")
-    rows[0].legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
-    rows[-1].set_xlabel((data.about["time"] or "step of the table").replace("$", r"\$"))
-    rows[-1].xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    if split.times is not None:
-        rows[-1].xaxis.set_major_formatter(lambda x, _: _written(split.times, x))
-
-
-def _written(times: list[str], step: float) -> str:
-    """The time of a step of the table, for an axis that may reach beyond it."""
-    return times[int(step)] if step in range(len(times)) else ""
+    first = max(int(behind.starts[0]), len(values) - max(DRAWN, 4 * split.horizon))
+    starts = behind.starts + split.context
+    drawn = [(start, one) for start, one in zip(starts, found, strict=True) if start >= first]
+    part = f"The last {len(values) - first} steps" if first > behind.starts[0] else "The test split"
+    title = f"{part}, {split.horizon} steps ahead each time"
+    time = (data.about["time"] or "time") if split.times else "time step of the table"
+    draw_forecasts(figure, title, data.about["columns"], values, drawn, first, split.times, time)
 
 
 TASK = Task(

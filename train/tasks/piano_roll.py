@@ -156,7 +156,7 @@ def draw(figure: Figure, config: PianoRoll, data: Data, run: Run) -> None:
         (above, roll, "the first test piece"), (below, found, "what the model expected"),
     ):  # fmt: skip
         image = axes.imshow(
-            picture[:, keys].T, origin="lower", aspect="auto", cmap="Blues", vmin=0, vmax=1,
+            picture[:, keys].T, origin="lower", aspect="auto", vmin=0, vmax=1,
             extent=extent, interpolation="nearest",
         )  # fmt: skip
         axes.set(title=title, ylabel="key (MIDI)")

@@ -1,0 +1,28 @@
+"""Built pages in a browser, as readers see them: wide and narrow, light and dark."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+LOOK = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+WINDOWS = ((1400, 900), (390, 844))
+SCHEMES = ("light", "dark")
+SETTLED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))"
+
+
+def faults(page: Any, path: Path) -> Iterable[str]:
+    """What is wrong with a page in each window and scheme, a line each, the same one once.
+
+    Args:
+      page: the browser's page, of `tests.browser.open_browser`.
+      path: the file to open.
+    """
+    found: dict[str, str] = {}
+    for width, height in WINDOWS:
+        for scheme in SCHEMES:
+            page.open(path.resolve().as_uri(), width, height, scheme=scheme)
+            page.evaluate(SETTLED)
+            seen = page.evaluate(f"({LOOK})({str(scheme == 'dark').lower()})")
+            for fault in (*seen, *page.complaints()):
+                found.setdefault(fault, f"at {width} pixels, {scheme}")
+    return [f"{fault} ({where})" for fault, where in found.items()]
