@@ -16,7 +16,7 @@ from jlstm.initializers import (
     orthogonal,
     whole_bias,
 )
-from jlstm.types import LSTMParams, LSTMState
+from jlstm.types import LSTMParams, LSTMState, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
@@ -110,7 +110,7 @@ def lstm_step(
       (5,)
     """
     check_step(params, state, x, LSTMParams, SHAPES[LSTMParams])
-    dtype = jnp.result_type(x, *params)
+    dtype = compute_dtype(x, *params)
     z = pre_activations(params, state.h, x)
     _, c, h = lstm_equations(z, state.c)
     h = h.astype(dtype)

@@ -13,7 +13,7 @@ from jax import lax
 from jlstm.checks import check_index, check_masks, check_reverse, check_trace
 from jlstm.layers import KINDS, check_layer, init_state, output_size
 from jlstm.scan import segment_entries
-from jlstm.types import LSTMState, cell_dtype
+from jlstm.types import LSTMState, cell_dtype, compute_dtype
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, PyTree
@@ -186,7 +186,7 @@ def log_gradient_norms(
 
 @jax.jit
 def _log_gradient_norms(params: PyTree, state: PyTree, xs: Array) -> GradientNorms:
-    dtype = cell_dtype(jnp.result_type(xs, *params))
+    dtype = cell_dtype(compute_dtype(xs, *params))
     params, state, xs = jax.tree.map(lambda a: jnp.asarray(a, dtype), (params, state, xs))
     step = partial(KINDS[type(params)].step, params)
 
@@ -203,7 +203,7 @@ def _log_gradient_norms(params: PyTree, state: PyTree, xs: Array) -> GradientNor
         _, pullback = jax.vjp(lambda state: step(state, x)[0], state)
         (rows,) = jax.vmap(pullback)(rows)
         size = _size(rows)
-        rows = jax.tree.map(lambda a: a / size[..., None], rows)
+        rows = jax.tree.map(lambda a: a / size[None, ..., None], rows)
         return (rows, log_scale + jnp.log(size)), norms
 
     _, states = lax.scan(run, state, xs)
@@ -218,7 +218,7 @@ def _log_gradient_norms(params: PyTree, state: PyTree, xs: Array) -> GradientNor
 def _log_norm(rows: Float[Array, "rows *batch units"]) -> Float[Array, "*batch"]:
     """The logarithm of the Frobenius norm; squares of its small numbers would be 0."""
     size = _size(rows)
-    squares = jnp.square(rows / size[..., None]).sum((0, -1))
+    squares = jnp.square(rows / size[None, ..., None]).sum((0, -1))
     return jnp.log(size) + jnp.log(squares) / 2
 
 

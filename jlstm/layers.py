@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jlstm.cell import lstm_step
 from jlstm.checks import SHAPES, Shapes, check_params, described
 from jlstm.scan import Step
-from jlstm.types import LSTMParams, LSTMState, ProjectedParams, cell_dtype
+from jlstm.types import LSTMParams, LSTMState, ProjectedParams, cell_dtype, compute_dtype
 from jlstm.variants import coupled, gru, layer_norm, no_forget, peephole, rnn
 from jlstm.variants.projected import projected_step
 
@@ -66,7 +66,7 @@ def init_state(params: PyTree, batch_shape: tuple[int, ...] = ()) -> PyTree:
     """
     sizes = check_layer(params)
     _check_batch_shape(batch_shape)
-    dtype = jnp.result_type(*params)
+    dtype = compute_dtype(*params)
     h = jnp.zeros((*batch_shape, output_size(params)), dtype)
     if not KINDS[type(params)].has_cell:
         return h

@@ -32,6 +32,7 @@ from jlstm.scan import (
     sum_gradients_in_float32,
     vary_alike,
 )
+from jlstm.types import compute_dtype
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int
@@ -67,7 +68,7 @@ def fused(
     loops: Loops = PLAIN,
 ) -> tuple[LSTMState, Float[Array, "time *batch hidden"]]:
     """The loop with a derivative of its own: the gradients are products over many steps."""
-    dtype = jnp.result_type(xs, *params)
+    dtype = compute_dtype(xs, *params)
     params, xs = jax.tree.map(lambda a: a.astype(dtype) if _is_weak(a) else a, (params, xs))
     like = carry_type(KINDS[type(params)].step, params, state, xs, lengths, resets, reset_state)
     state = jax.tree.map(match, state, like)

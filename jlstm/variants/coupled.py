@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jlstm.checks import Shapes, check_params, check_sizes, check_step
 from jlstm.equations import pre_activations
 from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal
-from jlstm.types import LSTMState
+from jlstm.types import LSTMState, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
@@ -111,5 +111,5 @@ def coupled_step(
     g = jnp.tanh(z_g)
     o = jax.nn.sigmoid(z_o)
     c = (1 - i) * state.c.astype(z_i.dtype) + i * g
-    h = (o * jnp.tanh(c)).astype(jnp.result_type(x, *params))
+    h = (o * jnp.tanh(c)).astype(compute_dtype(x, *params))
     return LSTMState(h, c), h

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jlstm.checks import Shapes, check_hidden_step, check_params, check_sizes
 from jlstm.equations import along, product, project
 from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal, zeros
-from jlstm.types import cell_dtype
+from jlstm.types import cell_dtype, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
@@ -140,7 +140,7 @@ def gru_step(
       (7, 5)
     """
     check_hidden_step(params, h, x, GRUParams, SHAPES)
-    dtype = jnp.result_type(x, *params)
+    dtype = compute_dtype(x, *params)
     h = jnp.asarray(h).astype(dtype)
     x_r, x_z, x_n = jnp.split(project(params, x), 3, axis=-1)
     h_r, h_z, h_n = jnp.split(product(h, params.weight_hh, dtype), 3, axis=-1)
@@ -185,7 +185,7 @@ def cho_gru_step(
       (7, 5)
     """
     check_hidden_step(params, h, x, ChoGRUParams, CHO_SHAPES)
-    dtype = jnp.result_type(x, *params)
+    dtype = compute_dtype(x, *params)
     h = jnp.asarray(h).astype(dtype)
     hidden = h.shape[-1]
     x_r, x_z, x_n = jnp.split(project(params, x), 3, axis=-1)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jlstm.checks import Shapes, check_params, check_sizes, check_step
 from jlstm.equations import along, product
 from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal, whole_bias
-from jlstm.types import LSTMState
+from jlstm.types import LSTMState, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
@@ -118,7 +118,7 @@ def layer_norm_step(
       (7, 5)
     """
     check_step(params, state, x, LayerNormParams, SHAPES)
-    dtype = jnp.result_type(x, *params)
+    dtype = compute_dtype(x, *params)
     x, h = jnp.asarray(x), jnp.asarray(state.h)
     z = _norm(product(x, params.weight_ih, dtype), params.scale_ih)
     z = z + _norm(product(h, params.weight_hh, dtype), params.scale_hh)

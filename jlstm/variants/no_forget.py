@@ -16,7 +16,7 @@ from jlstm.initializers import (
     orthogonal,
     zeros,
 )
-from jlstm.types import LSTMState
+from jlstm.types import LSTMState, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
@@ -111,5 +111,5 @@ def no_forget_step(
     g = jnp.tanh(z_g)
     o = jax.nn.sigmoid(z_o)
     c = state.c.astype(z_i.dtype) + i * g
-    h = (o * jnp.tanh(c)).astype(jnp.result_type(x, *params))
+    h = (o * jnp.tanh(c)).astype(compute_dtype(x, *params))
     return LSTMState(h, c), h

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jlstm.checks import SHAPES, check_lstm, check_sizes, check_step
 from jlstm.equations import lstm_equations, output, pre_activations
 from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal, whole_bias
-from jlstm.types import LSTMState, ProjectedParams
+from jlstm.types import LSTMState, ProjectedParams, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
@@ -101,5 +101,5 @@ def projected_step(
     check_step(params, state, x, ProjectedParams, SHAPES[ProjectedParams])
     z = pre_activations(params, state.h, x)
     _, c, m = lstm_equations(z, state.c)
-    h = output(params, m, jnp.result_type(x, *params))
+    h = output(params, m, compute_dtype(x, *params))
     return LSTMState(h, c), h

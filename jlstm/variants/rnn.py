@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jlstm.checks import Shapes, check_hidden_step, check_params, check_sizes
 from jlstm.equations import pre_activations
 from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal, zeros
+from jlstm.types import compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
@@ -94,5 +95,5 @@ def rnn_step(
       (7, 5)
     """
     check_hidden_step(params, h, x, RNNParams, SHAPES)
-    h = jnp.tanh(pre_activations(params, jnp.asarray(h), x)).astype(jnp.result_type(x, *params))
+    h = jnp.tanh(pre_activations(params, jnp.asarray(h), x)).astype(compute_dtype(x, *params))
     return h, h
