@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from jlstm.cell import init_params
-from jlstm.checks import described
 from jlstm.regularize import check_rate
 from jlstm.stack import init_stack, init_stack_state, stack_scan, stack_step
+from jlstm.values import described
 
 try:
     from flax import nnx

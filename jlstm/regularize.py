@@ -13,11 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm.checks import SHAPES, check_key, check_lstm, check_step, described
+from jlstm.checks import SHAPES, check_key, check_lstm, check_step
 from jlstm.equations import lstm_equations, output, pre_activations
 from jlstm.layers import check_layer
 from jlstm.scan import match
 from jlstm.types import LSTMState, compute_dtype
+from jlstm.values import described
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, PRNGKeyArray, PyTree
@@ -246,7 +247,8 @@ def check_rate(name: str, rate: Any) -> float:
     if isinstance(rate, bool) or not isinstance(rate, int | float | np.integer | np.floating):
         raise TypeError(f"{name} must be a number, known while tracing; got {type(rate).__name__}")
     if not 0 <= rate < 1:
-        raise ValueError(f"{name} must lie in [0, 1), got {rate}")
+        percent = f"; {rate} percent are {rate / 100}" if 1 < rate < 100 else ""
+        raise ValueError(f"{name} must lie in [0, 1), got {rate}{percent}")
     return float(rate)
 
 

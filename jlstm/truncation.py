@@ -14,6 +14,7 @@ from jax import lax
 from jlstm.checks import check_masks, check_times
 from jlstm.scan import sum_gradients_in_float32
 from jlstm.types import BiLSTMParams
+from jlstm.values import described, whole
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int, PyTree
@@ -50,8 +51,10 @@ def truncated(scan: Callable, steps: int) -> Callable:
       >>> bool((gradient[:70] == 0).all()), bool((gradient[70:] != 0).all())
       (True, True)
     """
+    if not callable(scan):
+        raise TypeError(f"scan must be a function, as jlstm.lstm_scan; got {described(scan)}")
     if isinstance(steps, bool) or not isinstance(steps, int | np.integer):
-        raise TypeError(f"steps must be an integer, got {steps!r}")
+        raise TypeError(f"steps must be an integer, got {steps!r:.80}{whole(steps)}")
     if steps < 1:
         raise ValueError(f"steps must be 1 or more, got {steps}")
 

@@ -113,7 +113,7 @@ class BiLSTMTrace(NamedTuple):
     backward: LSTMTrace
 
 
-def compute_dtype(*arrays: ArrayLike) -> DTypeLike:
+def compute_dtype(*arrays: ArrayLike | DTypeLike) -> DTypeLike:
     """What inputs and weights are computed in: their common dtype.
 
     By JAX's standard rules, as this promotion is the library's own: a setting that forbids those of

@@ -1,4 +1,4 @@
-"""What the library gives out survives pickle and deepcopy, as programs of several processes need."""
+"""What the library gives out survives pickle and deepcopy, as workers need."""
 
 import copy
 import pickle

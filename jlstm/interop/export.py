@@ -17,7 +17,6 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm.checks import described
 from jlstm.interop.files import write_bytes
 from jlstm.layers import KINDS
 from jlstm.stack import init_stack_state, stack_scan, stack_step
@@ -29,6 +28,7 @@ from jlstm.types import (
     LSTMState,
     LSTMTrace,
 )
+from jlstm.values import described
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
