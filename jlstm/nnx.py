@@ -13,16 +13,13 @@ import jax
 import jax.numpy as jnp
 
 from jlstm.cell import init_params
+from jlstm.extras import needs
 from jlstm.regularize import check_rate
 from jlstm.stack import init_stack, init_stack_state, stack_scan, stack_step
 from jlstm.values import described
 
-try:
+with needs("jlstm.nnx", "flax"):
     from flax import nnx
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        f"jlstm.nnx needs Flax, the extra `flax` of this library: {error}", name=error.name
-    ) from error
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike

@@ -1,0 +1,22 @@
+"""Libraries that are imported on use: without one, the error says what to install."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+@contextmanager
+def needs(what: str, extra: str) -> Generator[None]:
+    """Imports inside are of libraries that `what` needs, and that the extra installs."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "a library").partition(".")[0]
+        raise ModuleNotFoundError(
+            f"{what} needs {package}: pip install '.[{extra}]' in the clone, or {package}",
+            name=error.name,
+        ) from error
