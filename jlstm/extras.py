@@ -14,9 +14,12 @@ def needs(what: str, extra: str) -> Generator[None]:
     """Imports inside are of libraries that `what` needs, and that the extra installs."""
     try:
         yield
-    except ModuleNotFoundError as error:
-        package = (error.name or "a library").partition(".")[0]
+    except ImportError as error:
+        missing = error if isinstance(error, ModuleNotFoundError) else error.__cause__
+        if not isinstance(missing, ModuleNotFoundError) or missing.name is None:
+            raise  # one that is there and cannot be imported
+        package = missing.name.partition(".")[0]
         raise ModuleNotFoundError(
             f"{what} needs {package}: pip install '.[{extra}]' in the clone, or {package}",
-            name=error.name,
+            name=missing.name,
         ) from error

@@ -46,9 +46,8 @@ def _from_mat(path: str, data: bytes) -> dict[str, list[np.ndarray]]:
     try:
         from scipy.io import loadmat
     except ModuleNotFoundError:
-        raise InputError(
-            f"{path} needs scipy: pip install '.[data]' in the clone, or scipy"
-        ) from None
+        cure = "pip install '.[data]' in the clone, or scipy"
+        raise InputError(f"{path} needs scipy: {cure}") from None
     try:
         arrays = loadmat(io.BytesIO(data))
     except Exception as error:  # scipy raises what it meets
