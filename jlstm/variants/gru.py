@@ -156,7 +156,7 @@ def gru_step(
     r = jax.nn.sigmoid(x_r + h_r)
     z = jax.nn.sigmoid(x_z + h_z)
     n = jnp.tanh(x_n + r * (h_n + along(params.bias_hn, h_n, h_n.dtype)))
-    h = ((1 - z) * n + z * h).astype(dtype)
+    h = ((1 - z) * n + z * h.astype(z.dtype)).astype(dtype)
     return h, h
 
 
@@ -211,5 +211,5 @@ def cho_gru_step(
     r = jax.nn.sigmoid(x_r + h_r)
     z = jax.nn.sigmoid(x_z + h_z)
     n = jnp.tanh(x_n + product(r * h.astype(cell_dtype(dtype)), to_candidate, dtype))
-    h = ((1 - z) * n + z * h).astype(dtype)
+    h = ((1 - z) * n + z * h.astype(z.dtype)).astype(dtype)
     return h, h
