@@ -82,7 +82,7 @@ def memory_kept(
     there = later | (t == step)
     if lengths is not None:
         valid = valid_steps(time, lengths)[..., None]
-        there = there & valid & valid[step]
+        there = there & valid & valid[step][None]
     return jnp.where(there, kept, 0)
 
 

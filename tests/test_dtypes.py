@@ -206,7 +206,7 @@ MIXES = [
 @pytest.mark.parametrize("dtypes", quick(MIXES, {MIXES[1], MIXES[3]}))
 @pytest.mark.parametrize("name", quick(INITS, {"lstm", "cho_gru"}))
 def test_programs_under_strict_promotion(name, dtypes):
-    """Weights, inputs and states of these dtypes give the program of the standard rules: promotions are explicit."""
+    """The library's own promotions are explicit: the program is that of the standard rules."""
     made = {}
     for rules in ("standard", "strict"):
         with jax.numpy_dtype_promotion(rules), jax.numpy_rank_promotion("raise"):
@@ -215,6 +215,36 @@ def test_programs_under_strict_promotion(name, dtypes):
                 for program in programs(name, *dtypes.split())
             ]
     assert made["strict"] == made["standard"]
+
+
+MODES = {
+    "debug_nans": lambda: jax.debug_nans(True),
+    "enable_checks": lambda: jax.enable_checks(True),
+    "checking_leaks": jax.checking_leaks,
+    "rank promotion": lambda: jax.numpy_rank_promotion("raise"),
+    "new keys alone": lambda: jax.legacy_prng_key("error"),
+}
+
+
+@pytest.mark.parametrize("name", quick(INITS, {"lstm"}))
+@pytest.mark.parametrize("mode", quick(MODES, {"debug_nans", "rank promotion"}))
+def test_modes_of_jax(mode, name):
+    """Padding of NaN and no valid step at all set off no alarm."""
+    params = INITS[name](jax.random.key(0), 3, 4)
+    xs = jax.random.normal(jax.random.key(1), (6, 2, 3))
+    lengths = jnp.array([6, 0])
+
+    def scan(params):
+        state, hs = jlstm.stack_scan((params,), None, xs, lengths=lengths)
+        return hs.sum() + sum(a.sum() for a in jax.tree.leaves(state))
+
+    expected = jax.grad(scan)(params)
+    with MODES[mode]():
+        found = jax.grad(scan)(params)
+        if name == "lstm":
+            trace = jlstm.lstm_trace(params, None, xs, lengths=lengths)[2]
+            jlstm.memory_kept(trace, 2, lengths=lengths)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
 def test_x64_off_keeps_float32():

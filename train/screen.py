@@ -13,7 +13,10 @@ import tyro
 class Screen(io.StringIO):
     """What is printed while help is made, which is told what the real screen can show."""
 
-    encoding = property(lambda self: sys.__stdout__.encoding if sys.__stdout__ else "ascii")
+    @property
+    def encoding(self) -> str:  # pyrefly: ignore[bad-override]
+        """That of the real one."""
+        return sys.__stdout__.encoding if sys.__stdout__ else "ascii"
 
     def isatty(self) -> bool:
         """Whether the real one is a terminal."""
