@@ -255,3 +255,18 @@ def test_errors_name_the_argument_and_both_values():
     ):  # fmt: skip
         with pytest.raises(error, match=message):
             call()
+
+
+def test_the_picture_counts_lags_from_each_sequences_end():
+    pytest.importorskip("matplotlib")
+    from jlstm.plot.gradients import _curves
+
+    params, state, xs = draw("gru", batch=(3,))
+    lengths = np.array([5, 2, 0])
+    norms = jlstm.log_gradient_norms(params, state, xs, lengths=lengths)
+    curves = _curves(params, norms, lengths)["h"]
+    assert curves.shape == (3, 5)
+    alone = [jlstm.gradient_norms(params, state[b], xs[:n, b]).h for b, n in ((0, 5), (1, 2))]
+    shares = [np.asarray(norm[::-1]) / 4**0.5 for norm in alone]
+    median = [*np.median([shares[0][:2], shares[1]], axis=0), *shares[0][2:]]
+    np.testing.assert_allclose(curves[1], median, rtol=1e-5)
