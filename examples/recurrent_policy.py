@@ -109,9 +109,8 @@ def act(policy: Policy, forgets: bool, agent: Agent, key: PRNGKeyArray) -> tuple
     """One step of every environment; one that starts an episode starts with an empty memory."""
     key_action, key_walk = jax.random.split(key)
     starts = agent.starts | forgets  # without memory, every step is a start
-    memory = jax.tree.map(lambda m: jnp.where(starts[:, None], 0, m), agent.memory)
     seen = jax.vmap(see)(agent.maze)
-    memory, h = jlstm.lstm_step(policy.memory, memory, seen)
+    memory, h = jlstm.lstm_step(policy.memory, agent.memory, seen, reset=starts)
     action = jax.random.categorical(key_action, h @ policy.to_action)
     keys = jax.random.split(key_walk, ENVIRONMENTS)
     maze, reward, ends = jax.vmap(walk)(keys, agent.maze, action)

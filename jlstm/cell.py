@@ -16,11 +16,12 @@ from jlstm.initializers import (
     orthogonal,
     whole_bias,
 )
-from jlstm.types import LSTMParams, LSTMState
+from jlstm.scan import reset_before
+from jlstm.types import LSTMParams, LSTMState, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
-    from jaxtyping import Array, Float, PRNGKeyArray
+    from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 
 def init_params(
@@ -76,7 +77,12 @@ def init_params(
 
 
 def lstm_step(
-    params: LSTMParams, state: LSTMState, x: Float[Array, "*batch input"]
+    params: LSTMParams,
+    state: LSTMState,
+    x: Float[Array, "*batch input"],
+    *,
+    reset: Bool[Array, "*batch"] | None = None,
+    reset_state: LSTMState | None = None,
 ) -> tuple[LSTMState, Float[Array, "*batch hidden"]]:
     """One step of time.
 
@@ -94,6 +100,9 @@ def lstm_step(
       params: the layer's weights.
       state: `h` and `c` before the step, each `(*batch, hidden)`.
       x: the input, `(*batch, input)`, with the same batch axes.
+      reset: booleans `(*batch,)`, true where an episode starts: the state is replaced by
+        `reset_state` before the step, as by `resets` in `lstm_scan`.
+      reset_state: the state at a reset, in the shape of `state`; None is zeros.
 
     Returns:
       The state after the step, and its `h` once more as the output. `h` has the compute dtype
@@ -109,8 +118,9 @@ def lstm_step(
       >>> h.shape
       (5,)
     """
-    check_step(params, state, x, LSTMParams, SHAPES[LSTMParams])
-    dtype = jnp.result_type(x, *params)
+    check_step(params, state, x, LSTMParams, SHAPES[LSTMParams], reset, reset_state)
+    state = reset_before(state, reset, reset_state)
+    dtype = compute_dtype(x, *params)
     z = pre_activations(params, state.h, x)
     _, c, h = lstm_equations(z, state.c)
     h = h.astype(dtype)

@@ -10,7 +10,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm.types import BiLSTMTrace, LSTMParams, LSTMState, LSTMTrace, ProjectedParams
+from jlstm.types import (
+    BiLSTMParams,
+    BiLSTMTrace,
+    LSTMParams,
+    LSTMState,
+    LSTMTrace,
+    ProjectedParams,
+)
+from jlstm.values import check_float, described, dtype_of, is_key, meant, whole
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
@@ -39,21 +47,23 @@ def check_sizes(dtype: DTypeLike, **sizes: int) -> None:
     """Sizes are integers of 1 or more, the dtype is a real float."""
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int | np.integer):
-            raise TypeError(f"{name} must be an integer, got {size!r}")
+            raise TypeError(f"{name} must be an integer, got {size!r:.80}{whole(size)}")
         if size < 1:
             raise ValueError(f"{name} must be 1 or more, got {size}")
-    _check_float("dtype", jnp.dtype(dtype))
+    check_float("dtype", jnp.dtype(dtype))
 
 
 def check_params(params: Any, kind: type, shapes: Shapes) -> dict[str, Any]:
     """`params` is of that kind and its arrays fit each other; the sizes of the axes, by name."""
     if not isinstance(params, kind):
         fields = ", ".join(kind._fields)
-        raise TypeError(f"params must be {kind.__name__}({fields}), got {described(params)}")
+        raise TypeError(
+            f"params must be {kind.__name__}({fields}), got {described(params)}{stack_hint(params)}"
+        )
     sizes: dict[str, Any] = {}
     for name, axes in shapes.items():
         weight = getattr(params, name)
-        _check_float(f"params.{name}", _dtype(f"params.{name}", weight))
+        check_float(f"params.{name}", dtype_of(f"params.{name}", weight))
         found = dict(sizes)
         if not _fits(np.shape(weight), axes, found):
             wanted = "".join(f"{axis}, " for axis in axes)
@@ -65,6 +75,17 @@ def check_params(params: Any, kind: type, shapes: Shapes) -> dict[str, Any]:
             )
         sizes = found
     return sizes
+
+
+def stack_hint(params: Any) -> str:
+    """What takes a stack, where one layer is wanted."""
+    takers = "stack_scan, stack_step, stack_trace and init_stack_state take"
+    if isinstance(params, BiLSTMParams):
+        return f"; {takers} a bidirectional layer, as (params,)"
+    layers = isinstance(params, tuple | list) and not hasattr(params, "_fields")
+    if layers and any(hasattr(p, "weight_hh") or isinstance(p, BiLSTMParams) for p in params):
+        return f"; {takers} a stack of layers, and params[0] is one of them"
+    return ""
 
 
 def _fits(shape: tuple, axes: tuple[str, ...], sizes: dict[str, Any]) -> bool:
@@ -92,7 +113,9 @@ def check_lstm(params: Any) -> dict[str, Any]:
 def check_state(sizes: dict[str, Any], state: Any, batch: tuple, *, name: str, beside: str) -> None:
     """`state` is an `LSTMState` with the units of the weights and the batch axes of `beside`."""
     if not isinstance(state, LSTMState):
-        raise TypeError(f"{name} must be LSTMState(h, c), got {described(state)}{_hint(state)}")
+        raise TypeError(
+            f"{name} must be LSTMState(h, c), got {described(state)}{_state_hint(name, state)}"
+        )
     check_hidden(sizes.get("output", sizes["hidden"]), state.h, batch, f"{name}.h", beside)
     check_hidden(sizes["hidden"], state.c, batch, f"{name}.c", beside)
 
@@ -100,8 +123,8 @@ def check_state(sizes: dict[str, Any], state: Any, batch: tuple, *, name: str, b
 def check_hidden(size: Any, h: Any, batch: tuple, name: str, beside: str) -> None:
     """One array of a state: `(*batch, size)`."""
     if h is None or isinstance(h, tuple):
-        raise TypeError(f"{name} must be one array, got {described(h)}{_hint(h)}")
-    _check_float(name, _dtype(name, h))
+        raise TypeError(f"{name} must be one array, got {described(h)}{_state_hint(name, h)}")
+    check_float(name, dtype_of(name, h))
     _check_rank(
         name, h, len(batch) + 1, f"(*batch, hidden) with the batch axes {batch} of {beside}"
     )
@@ -111,18 +134,49 @@ def check_hidden(size: Any, h: Any, batch: tuple, name: str, beside: str) -> Non
     _check_batch(name, tuple(axes), beside, batch)
 
 
-def check_step(params: Any, state: Any, x: Any, kind: type, shapes: Shapes) -> None:
+def check_step(
+    params: Any,
+    state: Any,
+    x: Any,
+    kind: type,
+    shapes: Shapes,
+    reset: Any = None,
+    reset_state: Any = None,
+) -> None:
     """The arguments of one step of a cell with `h` and `c`."""
     sizes = check_params(params, kind, shapes)
     _check_features("x", x, sizes["input"], 1, "(*batch, input)")
-    check_state(sizes, state, np.shape(x)[:-1], name="state", beside="x")
+    batch = np.shape(x)[:-1]
+    check_state(sizes, state, batch, name="state", beside="x")
+    if reset_state is not None:
+        check_state(sizes, reset_state, batch, name="reset_state", beside="x")
+    check_reset(reset, batch)
 
 
-def check_hidden_step(params: Any, h: Any, x: Any, kind: type, shapes: Shapes) -> None:
+def check_hidden_step(
+    params: Any,
+    h: Any,
+    x: Any,
+    kind: type,
+    shapes: Shapes,
+    reset: Any = None,
+    reset_state: Any = None,
+) -> None:
     """The arguments of one step of a cell whose state is `h` alone."""
     sizes = check_params(params, kind, shapes)
     _check_features("x", x, sizes["input"], 1, "(*batch, input)")
-    check_hidden(sizes["hidden"], h, np.shape(x)[:-1], "state", "x")
+    batch = np.shape(x)[:-1]
+    check_hidden(sizes["hidden"], h, batch, "state", "x")
+    if reset_state is not None:
+        check_hidden(sizes["hidden"], reset_state, batch, "reset_state", "x")
+    check_reset(reset, batch)
+
+
+def check_reset(reset: Any, batch: tuple) -> None:
+    """`reset` is a boolean for each sequence of the batch, or None."""
+    if reset is not None:
+        _check_boolean("reset", reset)
+        _check_batch("reset", np.shape(reset), "x", batch)
 
 
 def check_sequence(
@@ -131,17 +185,20 @@ def check_sequence(
     """The arguments of a sequence of the LSTM; states and masks may be None."""
     sizes = check_lstm(params)
     _check_features("xs", xs, sizes["input"], 2, "(time, *batch, input)")
+    shape = np.shape(xs)
     for name, given in (("state", state), ("reset_state", reset_state)):
         if given is not None:
-            check_state(sizes, given, np.shape(xs)[1:-1], name=name, beside="xs")
+            if isinstance(given, LSTMState) and hasattr(given.h, "shape"):
+                _check_time_first(xs, name, tuple(given.h.shape[:-1]))
+            check_state(sizes, given, shape[1:-1], name=name, beside="xs")
     for name, batch in check_masks(xs, lengths, resets).items():
-        _check_batch(name, batch, "xs", np.shape(xs)[1:-1])
+        _check_batch(name, batch, "xs", shape[1:-1])
 
 
 def check_cell(state: Any, xs: Any, lengths: Any, resets: Any, reset_state: Any) -> None:
     """The arguments of a sequence of any cell: its arrays lead with the axes of the masks."""
     if state is None:
-        raise TypeError(f"state must be that of the cell, got None{_hint(state)}")
+        raise TypeError(f"state must be that of the cell, got None{_state_hint('state', None)}")
     check_times(xs)
     leaves = jax.tree.leaves(xs)
     for name, batch in check_masks(xs, lengths, resets).items():
@@ -209,22 +266,31 @@ def check_masks(xs: Any, lengths: Any, resets: Any) -> dict[str, tuple]:
     time = np.shape(jax.tree.leaves(xs)[0])[0]
     masks = {}
     if lengths is not None:
-        dtype = _dtype("lengths", lengths)
+        dtype = dtype_of("lengths", lengths)
         if not jnp.issubdtype(dtype, jnp.integer):
-            raise TypeError(f"lengths must be integers, got {dtype}")
+            mask = dtype == jnp.bool_
+            cure = "of a mask, mask.sum(0) are" if mask else "lengths.astype(int) are"
+            raise TypeError(f"lengths must be integers, got {dtype}; {cure}")
         masks["lengths"] = np.shape(lengths)
+        _check_time_first(xs, "lengths", np.shape(lengths))
         _check_range(lengths, time)
     if resets is not None:
-        dtype = _dtype("resets", resets)
-        if dtype != jnp.bool_:
-            raise TypeError(f"resets must be booleans, got {dtype}")
-        if np.ndim(resets) < 1 or np.shape(resets)[0] != time:
+        _check_boolean("resets", resets)
+        shape = np.shape(resets)
+        if not shape or shape[0] != time:
+            turned = "; resets.swapaxes(0, 1) is time-first" if shape[1:2] == (time,) else ""
             raise ValueError(
-                f"resets must be (time, *batch) with the {time} steps of xs, "
-                f"got shape {np.shape(resets)}"
+                f"resets must be (time, *batch) with the {time} steps of xs, got shape {shape}"
+                f"{turned}"
             )
         masks["resets"] = np.shape(resets)[1:]
     return masks
+
+
+def _check_boolean(name: str, mask: Any) -> None:
+    dtype = dtype_of(name, mask)
+    if dtype != jnp.bool_:
+        raise TypeError(f"{name} must be booleans, got {dtype}; {name} > 0 are")
 
 
 def check_reverse(reverse: Any) -> None:
@@ -248,10 +314,10 @@ def check_save(save: Any) -> str | int:
     wanted = 'save must be "gates", "states" or a number of steps'
     if isinstance(save, str):
         if save not in ("gates", "states"):
-            raise ValueError(f"{wanted}, got {save!r}")
+            raise ValueError(f"{wanted}, got {save!r}{meant(save, ('gates', 'states'))}")
         return save
     if isinstance(save, bool) or not isinstance(save, int | np.integer):
-        raise TypeError(f"{wanted}, got {save!r}")
+        raise TypeError(f"{wanted}, got {save!r:.80}{whole(save)}")
     if save < 1:
         raise ValueError(f"save must be 1 step between checkpoints or more, got {save}")
     return int(save)
@@ -272,34 +338,16 @@ def check_key(key: Any) -> None:
         is_key(key) or (key.dtype == jnp.uint32 and np.ndim(key) == 1)
     ):
         raise TypeError(f"key must be a random key, as jax.random.key(0); got {described(key)}")
+    if is_key(key) and np.ndim(key):
+        raise ValueError(f"key must be one random key, got {np.shape(key)}; jax.vmap takes many")
 
 
-def described(value: Any) -> str:
-    """What a value is, for an error: its shape if it is an array, else its type."""
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return f"an array of shape {np.shape(value)}"
-    return "None" if value is None else type(value).__name__
-
-
-def _hint(state: Any) -> str:
-    return "; jlstm.init_state makes zeros" if state is None else ""
-
-
-def is_key(value: Any) -> bool:
-    """Whether `value` holds random keys: they lead with no batch axes and hold no padding."""
-    return jnp.issubdtype(jnp.result_type(value), jax.dtypes.prng_key)
-
-
-def _check_float(name: str, dtype: Any) -> None:
-    if not jnp.issubdtype(dtype, jnp.floating) or jnp.finfo(dtype).bits < 16:
-        raise TypeError(f"{name} must be floating point of 16 bits or more, got {dtype}")
-
-
-def _dtype(name: str, value: Any) -> Any:
-    """The dtype of an array or of a number; lists are no arrays, as everywhere in JAX."""
-    if not hasattr(value, "dtype") and not np.isscalar(value):
-        raise TypeError(f"{name} must be an array, got {type(value).__name__}")
-    return jnp.result_type(value)
+def _state_hint(name: str, state: Any) -> str:
+    if state is None:
+        return "; jlstm.init_state makes zeros"
+    if isinstance(state, tuple) and len(state) == 2 and not hasattr(state, "_fields"):
+        return f"; jlstm.LSTMState(*{name}) where it is (h, c), as in PyTorch; Flax has (c, h)"
+    return ""
 
 
 def _check_rank(name: str, value: Any, rank: int, wanted: str) -> None:
@@ -308,13 +356,35 @@ def _check_rank(name: str, value: Any, rank: int, wanted: str) -> None:
 
 
 def _check_features(name: str, x: Any, inputs: Any, rank: int, wanted: str) -> None:
-    dtype = _dtype(name, x)
+    dtype = dtype_of(name, x)
     if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
-        raise TypeError(f"{name} must be real numbers, got {dtype}")
+        cure = f"; {name}.astype(float) are" if dtype == jnp.bool_ else ""
+        raise TypeError(f"{name} must be real numbers, got {dtype}{cure}")
     if np.ndim(x) < rank:
         raise ValueError(f"{name} must be {wanted}, got shape {np.shape(x)}")
     if np.shape(x)[-1] != inputs:
-        raise ValueError(f"{name} has {np.shape(x)[-1]} features, the weights take {inputs}")
+        raise ValueError(
+            f"{name} has {np.shape(x)[-1]} features, the weights take {inputs}"
+            f"{_features_hint(name, dtype, inputs)}"
+        )
+
+
+def _features_hint(name: str, dtype: Any, inputs: Any) -> str:
+    if isinstance(inputs, int) and inputs == 1:
+        return f"; {name}[..., None] adds an axis of 1 feature"
+    if jnp.issubdtype(dtype, jnp.integer):
+        return f"; of tokens, jax.nn.one_hot({name}, {inputs})"
+    return ""
+
+
+def _check_time_first(xs: Any, name: str, batch: tuple) -> None:
+    """`xs` do not lead with the batch, as what else has batch axes would show."""
+    shape = np.shape(jax.tree.leaves(xs)[0])
+    if len(shape) == 3 and batch == shape[:1] and batch != shape[1:2]:
+        raise ValueError(
+            f"xs must be (time, *batch, input), got shape {shape}, and {name} has batch axes "
+            f"{batch}; of xs that lead with the batch, xs.swapaxes(0, 1) is time-first"
+        )
 
 
 def _check_batch(name: str, batch: tuple, other: str, other_batch: tuple) -> None:

@@ -19,15 +19,24 @@ from jlstm.interop.onnx_reader import load_model
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+DESCRIPTION = """\
+Layers of an LSTM from one file format to another:
+safetensors of PyTorch, safetensors of jlstm, ONNX.
+Exact; what a format has no place for is refused."""
 EXAMPLES = """
 examples:
-  python -m jlstm.convert --show model.safetensors        what is in it
-  python -m jlstm.convert model.safetensors model.onnx    to ONNX
-  python -m jlstm.convert model.onnx model.safetensors    to jlstm.interop.load_safetensors
-  python -m jlstm.convert mine.safetensors theirs.safetensors
-                                                          from jlstm to PyTorch's names, or back
-  python -m jlstm.convert tagger.safetensors lstm.onnx --prefix encoder.lstm
-                                                          one module of a larger model
+  what is in a file
+    python -m jlstm.convert --show model.safetensors
+  to ONNX
+    python -m jlstm.convert model.safetensors model.onnx
+  to jlstm.interop.load_safetensors
+    python -m jlstm.convert model.onnx model.safetensors
+  from jlstm to PyTorch's names, or back
+    python -m jlstm.convert mine.safetensors \\
+        theirs.safetensors
+  one module of a larger model
+    python -m jlstm.convert tagger.safetensors lstm.onnx \\
+        --prefix encoder.lstm
 """
 
 
@@ -35,8 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m jlstm.convert",
-        description="Layers of an LSTM from one file format to another: safetensors of PyTorch, "
-        "safetensors of jlstm, ONNX. Exact; what a format has no place for is refused.",
+        description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -53,8 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="of a simple RNN of PyTorch, whose weights do not say it; relu is refused",
     )  # fmt: skip
     parser.add_argument(
-        "--dtype", choices=("float16", "bfloat16", "float32", "float64"), help="round to this one"
-    )
+        "--dtype", choices=("float16", "bfloat16", "float32", "float64"), metavar="DTYPE",
+        help="round to float16, bfloat16, float32 or float64",
+    )  # fmt: skip
     parser.add_argument("--no-bias", action="store_true", help="torch: a module without biases")
     parser.add_argument("--lengths", action="store_true", help="onnx: a model that takes lengths")
     options = parser.parse_args(arguments)

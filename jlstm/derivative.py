@@ -25,7 +25,7 @@ from jlstm.equations import (
     product,
 )
 from jlstm.scan import select, zeros_of
-from jlstm.types import LSTMGates, LSTMParams, LSTMState, ProjectedParams, cell_dtype
+from jlstm.types import LSTMGates, LSTMParams, LSTMState, ProjectedParams, cell_dtype, compute_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ def tangents(known: Known, moving: Inputs, reverse: bool) -> tuple[LSTMState, Ar
     """How `(state, hs)` move when the inputs do."""
     params, xs, masks, before, gates = known
     d_params, d_state, d_reset_state, d_xs = moving
-    dtype = jnp.result_type(xs, *params)
+    dtype = compute_dtype(xs, *params)
     gates = _gates(known.params, xs, before) if gates is None else gates
     parts = []
     if d_xs is not None:
@@ -111,7 +111,7 @@ def cotangents(
     loop = scan_back if loop is None else loop
     params, xs = known.params, known.xs
     d_h, d_c, d_hs = results
-    wide = cell_dtype(jnp.result_type(xs, *params))
+    wide = cell_dtype(compute_dtype(xs, *params))
     weights = jax.tree.map(lambda p: p.astype(wide), params)
     back_to_x = weights.weight_ih.T
     projected = isinstance(weights, ProjectedParams)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 
-from jlstm.types import LSTMGates, ProjectedParams, cell_dtype
+from jlstm.types import LSTMGates, ProjectedParams, cell_dtype, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
@@ -20,7 +20,7 @@ def pre_activations(
     params: RecurrentParams, h: Float[Array, "*batch hidden"], x: Float[Array, "*batch input"]
 ) -> Float[Array, "*batch gates"]:
     """`x W_x + h W_h + b` for the four gates at once, accumulated in the dtype of the cell."""
-    dtype = jnp.result_type(x, *params)
+    dtype = compute_dtype(x, *params)
     return project(params, x) + product(h, params.weight_hh, dtype)
 
 
@@ -28,7 +28,7 @@ def project(
     params: RecurrentParams, x: Float[Array, "*batch input"]
 ) -> Float[Array, "*batch gates"]:
     """The part of the pre-activations that needs no state: `x W_x + b`."""
-    dtype = jnp.result_type(x, *params)
+    dtype = compute_dtype(x, *params)
     x = jnp.asarray(x)
     return product(x, params.weight_ih, dtype) + along(params.bias, x, cell_dtype(dtype))
 

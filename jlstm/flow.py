@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jlstm.checks import check_index, check_masks, check_reverse, check_trace
+from jlstm.checks import check_cell, check_index, check_masks, check_reverse, check_trace
 from jlstm.layers import KINDS, check_layer, init_state, output_size
-from jlstm.scan import segment_entries
-from jlstm.types import LSTMState, cell_dtype
+from jlstm.scan import segment_entries, select, valid_steps
+from jlstm.types import LSTMState, cell_dtype, compute_dtype
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Float, PyTree
+    from jaxtyping import Array, Bool, Float, Int, PyTree
 
     from jlstm.types import LSTMTrace
 
@@ -36,6 +36,7 @@ def memory_kept(
     trace: LSTMTrace,
     step: int,
     *,
+    lengths: Int[Array, "*batch"] | None = None,
     resets: Bool[Array, "time *batch"] | None = None,
     reverse: bool = False,
 ) -> Float[Array, "time *batch hidden"]:
@@ -51,6 +52,7 @@ def memory_kept(
       trace: of `lstm_trace`, or one direction of a layer of `stack_trace`.
       step: the earlier step, in `[0, time)`. All pairs of steps are `(time, time, *batch, hidden)`,
         4 GB at 1,000 steps and 1,000 units: take one step at a time, or `jax.vmap` over few.
+      lengths: those that the trace was made with. Of a `step` that is padded nothing is kept.
       resets: those that the trace was made with, which it does not show: the cell that is replaced
         keeps nothing. Of packed sequences, the starts of the sequences.
       reverse: whether the trace is of a layer that reads from the last step to the first.
@@ -59,7 +61,8 @@ def memory_kept(
       Numbers in [0, 1], 1 at `step` itself, 0 before it and at padded steps.
 
     Raises:
-      ValueError: a step that is not there, resets of other axes. TypeError: no trace of an LSTM.
+      ValueError: a step that is not there, lengths or resets of other axes. TypeError: no trace of
+      an LSTM.
 
     Example:
       >>> import jax, jlstm
@@ -72,26 +75,34 @@ def memory_kept(
     check_trace(trace)
     time = np.shape(trace.f)[0]
     check_index("step", step, time, "the steps of trace")
-    f = kept_in_steps(trace, resets, reverse)
+    f = kept_in_steps(trace, lengths, resets, reverse)
     t = lax.expand_dims(jnp.arange(time), range(1, f.ndim))
     later = t < step if reverse else t > step
     kept = lax.cumprod(jnp.where(later, f, 1), reverse=bool(reverse))
-    return jnp.where(later | (t == step), kept, 0)
+    there = later | (t == step)
+    if lengths is not None:
+        valid = valid_steps(time, lengths)[..., None]
+        there = there & valid & valid[step][None]
+    return jnp.where(there, kept, 0)
 
 
 def kept_in_steps(
-    trace: LSTMTrace, resets: Bool[Array, "time *batch"] | None, reverse: bool
+    trace: LSTMTrace,
+    lengths: Int[Array, "*batch"] | None,
+    resets: Bool[Array, "time *batch"] | None,
+    reverse: bool,
 ) -> Float[Array, "time *batch hidden"]:
     """What each step leaves of the cell: its forget gate, or 0 where a reset replaced the cell."""
     check_trace(trace)
     check_reverse(reverse)
     f = jnp.asarray(trace.f)
-    if resets is None:
-        return f
-    batch = check_masks(f, None, resets)["resets"]
-    if batch != f.shape[1:-1]:
-        raise ValueError(f"resets has batch axes {batch}, trace has {f.shape[1:-1]}")
-    return jnp.where(segment_entries(jnp.asarray(resets), None, bool(reverse))[..., None], 0, f)
+    for name, batch in check_masks(f, lengths, resets).items():
+        if batch != f.shape[1:-1]:
+            raise ValueError(f"{name} has batch axes {batch}, trace has {f.shape[1:-1]}")
+    lengths, resets = jax.tree.map(jnp.asarray, (lengths, resets))
+    if resets is not None:
+        f = jnp.where(segment_entries(resets, lengths, bool(reverse))[..., None], 0, f)
+    return f if lengths is None else select(valid_steps(f.shape[0], lengths), f, jnp.zeros_like(f))
 
 
 def gradient_norms(
@@ -99,6 +110,9 @@ def gradient_norms(
     state: PyTree,
     xs: Float[Array, "time *batch input"],
     *,
+    lengths: Int[Array, "*batch"] | None = None,
+    resets: Bool[Array, "time *batch"] | None = None,
+    reset_state: PyTree | None = None,
     last: int | None = None,
 ) -> GradientNorms:
     """How strongly `h` after step `last` depends on the state after each step before it.
@@ -119,6 +133,10 @@ def gradient_norms(
       params: a layer's weights, of the LSTM or of any of `jlstm.variants`.
       state: the state before the first step, as `init_state` gives it; None is zeros.
       xs: the inputs, `(time, *batch, input)`; each sequence has norms of its own.
+      lengths: valid steps of each sequence, as in `lstm_scan`: `h_last` is that of the last valid
+        step up to `last`, and norms at padded steps are 0.
+      resets: as in `lstm_scan`: the gradient does not cross them.
+      reset_state: as in `lstm_scan`.
       last: the later step; None is the last of `xs`.
 
     Returns:
@@ -140,7 +158,10 @@ def gradient_norms(
       >>> kept.h.shape, bool((kept.h[0] > 1e6 * vanished.h[0]).all())
       ((100, 4), True)
     """
-    return jax.tree.map(jnp.exp, log_gradient_norms(params, state, xs, last=last))
+    logs = log_gradient_norms(
+        params, state, xs, lengths=lengths, resets=resets, reset_state=reset_state, last=last
+    )
+    return jax.tree.map(jnp.exp, logs)
 
 
 def log_gradient_norms(
@@ -148,6 +169,9 @@ def log_gradient_norms(
     state: PyTree,
     xs: Float[Array, "time *batch input"],
     *,
+    lengths: Int[Array, "*batch"] | None = None,
+    resets: Bool[Array, "time *batch"] | None = None,
+    reset_state: PyTree | None = None,
     last: int | None = None,
 ) -> GradientNorms:
     """The natural logarithms of `gradient_norms`, for norms that no float can hold.
@@ -181,44 +205,75 @@ def log_gradient_norms(
     check_index("last", last, time, "the steps of xs")
     if state is None:
         state = init_state(params, np.shape(xs)[1:-1])
-    return _log_gradient_norms(params, state, jnp.asarray(xs)[: last + 1])
+    check_cell(state, xs, lengths, resets, reset_state)
+    if reset_state is None and resets is not None:
+        reset_state = jax.tree.map(jnp.zeros_like, state)
+    return _log_gradient_norms(params, state, xs, lengths, resets, reset_state, int(last) + 1)
 
 
-@jax.jit
-def _log_gradient_norms(params: PyTree, state: PyTree, xs: Array) -> GradientNorms:
-    dtype = cell_dtype(jnp.result_type(xs, *params))
-    params, state, xs = jax.tree.map(lambda a: jnp.asarray(a, dtype), (params, state, xs))
+@partial(jax.jit, static_argnums=6)
+def _log_gradient_norms(
+    params: PyTree,
+    state: PyTree,
+    xs: Array,
+    lengths: Int[Array, "*batch"] | None,
+    resets: Bool[Array, "time *batch"] | None,
+    reset_state: PyTree | None,
+    steps: int,
+) -> GradientNorms:
+    dtype = cell_dtype(compute_dtype(xs, *params))
+    params, state, xs, reset_state = jax.tree.map(
+        lambda a: jnp.asarray(a, dtype), (params, state, xs, reset_state)
+    )
     step = partial(KINDS[type(params)].step, params)
+    entered = valid = None
+    if resets is not None:
+        entered = segment_entries(resets, lengths, reverse=False)[:steps]
+    xs = xs[:steps]
+    if lengths is not None:
+        valid = valid_steps(steps, lengths)
+        xs = select(valid, xs, jnp.zeros_like(xs))
 
-    def run(state: PyTree, x: Array) -> tuple[PyTree, PyTree]:
-        return step(state, x)[0], state
+    def run(state: PyTree, inputs: tuple) -> tuple[PyTree, PyTree]:
+        x, valid, entered = inputs
+        state = state if entered is None else select(entered, reset_state, state)
+        new, _ = step(state, x)
+        return new if valid is None else select(valid, new, state), state
 
     def back(carry: tuple, inputs: tuple) -> tuple[tuple, GradientNorms]:
         rows, log_scale = carry  # the Jacobian by the state after this step, over its scale
-        state, x = inputs
+        state, x, valid, entered = inputs
         h, c = rows if isinstance(rows, LSTMState) else (rows, None)
         norms = GradientNorms(
             h=_log_norm(h) + log_scale, c=None if c is None else _log_norm(c) + log_scale
         )
         _, pullback = jax.vjp(lambda state: step(state, x)[0], state)
-        (rows,) = jax.vmap(pullback)(rows)
-        size = _size(rows)
-        rows = jax.tree.map(lambda a: a / size[..., None], rows)
+        (moved,) = jax.vmap(pullback)(rows)
+        if valid is not None:  # a padded step leaves the state as it was, and has no norm
+            moved = select(jnp.broadcast_to(valid, rows_shape), moved, rows)
+            norms = select(valid, norms, jax.tree.map(lambda a: jnp.full_like(a, -jnp.inf), norms))
+        if entered is not None:
+            zeros = jax.tree.map(jnp.zeros_like, moved)
+            moved = select(jnp.broadcast_to(entered, rows_shape), zeros, moved)
+        rows, size = moved, _size(moved)
+        rows = jax.tree.map(lambda a: a / size[None, ..., None], rows)
         return (rows, log_scale + jnp.log(size)), norms
 
-    _, states = lax.scan(run, state, xs)
+    _, states = lax.scan(run, state, (xs, valid, entered))
     units, batch = output_size(params), xs.shape[1:-1]
+    rows_shape = (units, *batch)
     eye = lax.expand_dims(jnp.eye(units, dtype=dtype), range(1, 1 + len(batch)))
     h = jnp.broadcast_to(eye, (units, *batch, units))
     hidden = jax.tree.map(lambda a: jnp.zeros((units, *a.shape), dtype), state)
     rows = hidden._replace(h=h) if isinstance(hidden, LSTMState) else h
-    return lax.scan(back, (rows, jnp.zeros(batch, dtype)), (states, xs), reverse=True)[1]
+    inputs = (states, xs, valid, entered)
+    return lax.scan(back, (rows, jnp.zeros(batch, dtype)), inputs, reverse=True)[1]
 
 
 def _log_norm(rows: Float[Array, "rows *batch units"]) -> Float[Array, "*batch"]:
     """The logarithm of the Frobenius norm; squares of its small numbers would be 0."""
     size = _size(rows)
-    squares = jnp.square(rows / size[..., None]).sum((0, -1))
+    squares = jnp.square(rows / size[None, ..., None]).sum((0, -1))
     return jnp.log(size) + jnp.log(squares) / 2
 
 

@@ -20,7 +20,7 @@ from jlstm.derivative import Inputs, Known, cotangents, tangents
 from jlstm.equations import lstm_equations, output, product, project
 from jlstm.primitive import AFTER_TIME, FIRST, WEIGHT, Forms, everywhere, over_time
 from jlstm.scan import select, zeros_of
-from jlstm.types import LSTMGates, LSTMState
+from jlstm.types import LSTMGates, LSTMState, compute_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,7 +133,7 @@ def forward_hoisted(
 def _one_step(inputs: Inputs, save: tuple[str, ...]) -> Callable:
     """One step of the loop, `(state, z, masks) -> (state, (h, *saved))`, from the projected `x`."""
     params, _, reset_state, xs = inputs
-    dtype = jnp.result_type(xs, *params)
+    dtype = compute_dtype(xs, *params)
 
     def one_step(state: LSTMState, z: Array, masks: Masks) -> tuple[LSTMState, tuple]:
         before = state if masks.entered is None else select(masks.entered, reset_state, state)

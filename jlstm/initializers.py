@@ -7,6 +7,7 @@ with shape `(inputs, hidden)`, the bias as a whole with shape `(4*hidden,)`, gat
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
@@ -55,13 +56,15 @@ def zeros(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
 
 def forget_gate_bias(value: float) -> Initializer:
     """A bias of 0 for the gates i, g, o and of `value` for the forget gate."""
+    return partial(_forget_gate_bias, value)
 
-    def init(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        del key
-        gate = jnp.arange(shape[-1]) // (shape[-1] // 4)
-        return jnp.where(gate == 1, value, 0.0).astype(dtype)
 
-    return init
+def _forget_gate_bias(
+    value: float, key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike
+) -> Array:
+    del key
+    gate = jnp.arange(shape[-1]) // (shape[-1] // 4)
+    return jnp.where(gate == 1, value, 0.0).astype(dtype)
 
 
 def whole_bias(forget_bias: float, bias_init: Initializer | None) -> Initializer:
@@ -98,13 +101,16 @@ def chrono(max_length: float) -> Initializer:
     if not max_length > 2:
         raise ValueError(f"max_length must be above 2 steps, got {max_length}")
 
-    def init(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        hidden = shape[-1] // 4
-        bias_f = jnp.log(jax.random.uniform(key, (hidden,), dtype, 1.0, max_length - 1.0))
-        zeros = jnp.zeros_like(bias_f)
-        return jnp.concatenate([-bias_f, bias_f, zeros, zeros])
+    return partial(_chrono, max_length)
 
-    return init
+
+def _chrono(
+    max_length: float, key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike
+) -> Array:
+    hidden = shape[-1] // 4
+    bias_f = jnp.log(jax.random.uniform(key, (hidden,), dtype, 1.0, max_length - 1.0))
+    zeros = jnp.zeros_like(bias_f)
+    return jnp.concatenate([-bias_f, bias_f, zeros, zeros])
 
 
 def draw_weights(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jlstm.cell import lstm_step
-from jlstm.checks import SHAPES, Shapes, check_params, described
-from jlstm.scan import Step
-from jlstm.types import LSTMParams, LSTMState, ProjectedParams, cell_dtype
+from jlstm.checks import SHAPES, Shapes, check_params, stack_hint
+from jlstm.types import LSTMParams, LSTMState, ProjectedParams, cell_dtype, compute_dtype
+from jlstm.values import described
 from jlstm.variants import coupled, gru, layer_norm, no_forget, peephole, rnn
 from jlstm.variants.projected import projected_step
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class Kind(NamedTuple):
     """What the library knows of the layers that have one type of weights."""
 
-    step: Step
+    step: Callable[..., tuple[Any, Any]]  # a `Step` that takes a `reset` too
     shapes: Shapes
     gates: str  # in the order in which they lie side by side
     has_cell: bool = True  # whether the state is `LSTMState(h, c)`, or `h` alone
@@ -66,7 +67,7 @@ def init_state(params: PyTree, batch_shape: tuple[int, ...] = ()) -> PyTree:
     """
     sizes = check_layer(params)
     _check_batch_shape(batch_shape)
-    dtype = jnp.result_type(*params)
+    dtype = compute_dtype(*params)
     h = jnp.zeros((*batch_shape, output_size(params)), dtype)
     if not KINDS[type(params)].has_cell:
         return h
@@ -105,15 +106,20 @@ def check_layer(params: Any) -> dict[str, Any]:
     if type(params) not in KINDS:
         known = ", ".join(kind.__name__ for kind in KINDS)
         raise TypeError(
-            f"params must be one of {known}; got {described(params)}. A cell of your own has a "
-            "step, and a state that you make"
+            f"params must be one of {known}; got {described(params)}"
+            f"{stack_hint(params) or '. A cell of your own has a step, and a state that you make'}"
         )
     return check_params(params, type(params), KINDS[type(params)].shapes)
 
 
 def _check_batch_shape(batch_shape: Any) -> None:
     if not isinstance(batch_shape, tuple) or hasattr(batch_shape, "_fields"):
-        raise TypeError(f"batch_shape must be a tuple of sizes, got {batch_shape!r:.80}")
+        cure = ""
+        if isinstance(batch_shape, int | np.integer) and not isinstance(batch_shape, bool):
+            cure = f"; ({batch_shape},) is one"
+        elif isinstance(batch_shape, list):
+            cure = "; tuple(batch_shape) is one"
+        raise TypeError(f"batch_shape must be a tuple of sizes, got {batch_shape!r:.80}{cure}")
 
 
 def output_size(params: Any) -> int:

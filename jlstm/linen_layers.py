@@ -8,20 +8,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from jlstm.checks import described
+from jlstm.extras import needs
 from jlstm.interop import flax_cells
 from jlstm.layers import init_state
 from jlstm.modules import cast_inputs, cast_weights
 from jlstm.sequence import lstm_scan, scan_any
 from jlstm.types import LSTMParams, LSTMState, cell_dtype
+from jlstm.values import described
 from jlstm.variants.gru import gru_step
 
-try:
+with needs("jlstm.linen", "flax"):
     from flax import linen as nn
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        f"jlstm.linen needs Flax: pip install 'jlstm[flax]' ({error})", name=error.name
-    ) from error
 
 if TYPE_CHECKING:
     from jaxtyping import Array, PRNGKeyArray, PyTree

@@ -13,17 +13,14 @@ import jax
 import jax.numpy as jnp
 
 from jlstm.cell import init_params
-from jlstm.checks import described
+from jlstm.extras import needs
 from jlstm.modules import cast_inputs, cast_weights, either, time_first
 from jlstm.regularize import check_rate
 from jlstm.stack import init_stack, init_stack_state, stack_scan, stack_step
+from jlstm.values import described
 
-try:
+with needs("jlstm.nnx", "flax"):
     from flax import nnx
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        f"jlstm.nnx needs Flax: pip install 'jlstm[flax]' ({error})", name=error.name
-    ) from error
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike

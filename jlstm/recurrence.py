@@ -30,8 +30,11 @@ from jlstm.scan import (
     segment_entries,
     select,
     sum_gradients_in_float32,
+    valid_steps,
     vary_alike,
 )
+from jlstm.types import compute_dtype
+from jlstm.values import meant
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int
@@ -67,7 +70,7 @@ def fused(
     loops: Loops = PLAIN,
 ) -> tuple[LSTMState, Float[Array, "time *batch hidden"]]:
     """The loop with a derivative of its own: the gradients are products over many steps."""
-    dtype = jnp.result_type(xs, *params)
+    dtype = compute_dtype(xs, *params)
     params, xs = jax.tree.map(lambda a: a.astype(dtype) if _is_weak(a) else a, (params, xs))
     like = carry_type(KINDS[type(params)].step, params, state, xs, lengths, resets, reset_state)
     state = jax.tree.map(match, state, like)
@@ -75,8 +78,7 @@ def fused(
         return state, jnp.zeros((0, *state.h.shape), state.h.dtype)
     valid = entered = None
     if lengths is not None:
-        steps = lax.expand_dims(jnp.arange(xs.shape[0]), range(1, xs.ndim - 1))
-        valid = steps < lengths[None]
+        valid = valid_steps(xs.shape[0], lengths)
         # Weights' gradients are products over all steps, which 0 * NaN of padding would reach.
         xs = select(valid, xs, jnp.zeros_like(xs))
     if resets is None:
@@ -162,5 +164,8 @@ def choose(implementation: str | None) -> Callable:
         return IMPLEMENTATIONS[BEST]
     if not isinstance(implementation, str) or implementation not in IMPLEMENTATIONS:
         known = ", ".join(repr(name) for name in IMPLEMENTATIONS)
-        raise ValueError(f"implementation must be None or one of {known}; got {implementation!r}")
+        raise ValueError(
+            f"implementation must be None or one of {known}; got {implementation!r}"
+            f"{meant(implementation, IMPLEMENTATIONS)}"
+        )
     return IMPLEMENTATIONS[implementation]

@@ -6,17 +6,19 @@ is divided by the share that is kept, so that expectations stay what they were.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm.checks import SHAPES, check_key, check_lstm, check_step, described
+from jlstm.checks import SHAPES, check_key, check_lstm, check_step
 from jlstm.equations import lstm_equations, output, pre_activations
 from jlstm.layers import check_layer
 from jlstm.scan import match
-from jlstm.types import LSTMState
+from jlstm.types import LSTMState, compute_dtype
+from jlstm.values import described
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, PRNGKeyArray, PyTree
@@ -102,16 +104,7 @@ def hidden_dropout(step: Step, key: PRNGKeyArray, state: PyTree, rate: float) ->
         return step
     mask = _mask(key, rate, jnp.shape(_hidden(state)))
 
-    def masked_step(params: PyTree, state: PyTree, x: PyTree) -> tuple[PyTree, PyTree]:
-        h = _hidden(state)
-        if h.shape != mask.shape:
-            raise ValueError(
-                f"state has h of shape {h.shape}, the mask was drawn for {mask.shape}; "
-                "they must be equal, nothing broadcasts"
-            )
-        return step(params, _with_hidden(state, jnp.where(mask, h / (1 - rate), 0)), x)
-
-    return masked_step
+    return partial(_masked_step, step, rate, mask)
 
 
 def candidate_dropout(rate: float) -> Step:
@@ -138,17 +131,7 @@ def candidate_dropout(rate: float) -> Step:
     """
     check_rate("rate", rate)
 
-    def step(params: PyTree, state: LSTMState, inputs: tuple) -> tuple[LSTMState, Array]:
-        x, key = _with_key(inputs)
-        check_lstm(params)
-        check_step(params, state, x, type(params), SHAPES[type(params)])
-        z = pre_activations(params, state.h, x)
-        i, f, g, o = lstm_equations(z, state.c)[0]
-        c = f * state.c.astype(z.dtype) + i * dropout(key, g, rate)
-        h = output(params, o * jnp.tanh(c), jnp.result_type(x, *params))
-        return LSTMState(h, c), h
-
-    return step
+    return partial(_candidate_step, rate)
 
 
 def zoneout(step: Step, rates: PyTree) -> Step:
@@ -174,26 +157,9 @@ def zoneout(step: Step, rates: PyTree) -> Step:
     """
     rates = _checked(rates)
 
-    def zoned_step(params: PyTree, state: PyTree, inputs: tuple) -> tuple[PyTree, Array]:
-        x, key = _with_key(inputs)
-        new, _ = step(params, state, x)
-        structure = jax.tree.structure(new)
-        keys = structure.unflatten(jax.random.split(key, structure.num_leaves))
-
-        def one(rate: float, new: Array, old: Array, key: PRNGKeyArray) -> Array:
-            if not rate:
-                return new
-            # Both are given the sharding of what they are mixed with.
-            stays = match(_mask(key, 1 - rate, new.shape), new) != 0
-            return jnp.where(stays, match(old, new), new)
-
-        new = jax.tree.map(one, _rates_of(new, rates), new, state, keys)
-        return new, _hidden(new)
-
-    def plain_step(params: PyTree, state: PyTree, inputs: tuple) -> tuple[PyTree, Array]:
-        return step(params, state, _with_key(inputs)[0])
-
-    return zoned_step if any(jax.tree.leaves(rates)) else plain_step
+    if not any(jax.tree.leaves(rates)):
+        return partial(_keyed_step, step)
+    return partial(_zoned_step, step, rates)
 
 
 def expected_zoneout(step: Step, rates: PyTree) -> Step:
@@ -219,16 +185,7 @@ def expected_zoneout(step: Step, rates: PyTree) -> Step:
     """
     rates = _checked(rates)
 
-    def expected_step(params: PyTree, state: PyTree, x: PyTree) -> tuple[PyTree, Array]:
-        new, _ = step(params, state, x)
-
-        def one(rate: float, new: Array, old: Array) -> Array:
-            return rate * old.astype(new.dtype) + (1 - rate) * new if rate else new
-
-        new = jax.tree.map(one, _rates_of(new, rates), new, state)
-        return new, _hidden(new)
-
-    return expected_step if any(jax.tree.leaves(rates)) else step
+    return partial(_expected_step, step, rates) if any(jax.tree.leaves(rates)) else step
 
 
 def weight_drop(key: PRNGKeyArray, params: PyTree, rate: float) -> PyTree:
@@ -290,8 +247,69 @@ def check_rate(name: str, rate: Any) -> float:
     if isinstance(rate, bool) or not isinstance(rate, int | float | np.integer | np.floating):
         raise TypeError(f"{name} must be a number, known while tracing; got {type(rate).__name__}")
     if not 0 <= rate < 1:
-        raise ValueError(f"{name} must lie in [0, 1), got {rate}")
+        percent = f"; {rate} percent are {rate / 100}" if 1 < rate < 100 else ""
+        raise ValueError(f"{name} must lie in [0, 1), got {rate}{percent}")
     return float(rate)
+
+
+def _masked_step(
+    step: Step, rate: float, mask: Array, params: PyTree, state: PyTree, x: PyTree
+) -> tuple[PyTree, PyTree]:
+    h = _hidden(state)
+    if h.shape != mask.shape:
+        raise ValueError(
+            f"state has h of shape {h.shape}, the mask was drawn for {mask.shape}; "
+            "they must be equal, nothing broadcasts"
+        )
+    return step(params, _with_hidden(state, jnp.where(mask, h / (1 - rate), 0)), x)
+
+
+def _candidate_step(
+    rate: float, params: PyTree, state: LSTMState, inputs: tuple
+) -> tuple[LSTMState, Array]:
+    x, key = _with_key(inputs)
+    check_lstm(params)
+    check_step(params, state, x, type(params), SHAPES[type(params)])
+    z = pre_activations(params, state.h, x)
+    i, f, g, o = lstm_equations(z, state.c)[0]
+    c = f * state.c.astype(z.dtype) + i * dropout(key, g, rate)
+    h = output(params, o * jnp.tanh(c), compute_dtype(x, *params))
+    return LSTMState(h, c), h
+
+
+def _zoned_step(
+    step: Step, rates: PyTree, params: PyTree, state: PyTree, inputs: tuple
+) -> tuple[PyTree, Array]:
+    x, key = _with_key(inputs)
+    new, _ = step(params, state, x)
+    structure = jax.tree.structure(new)
+    keys = structure.unflatten(jax.random.split(key, structure.num_leaves))
+
+    def one(rate: float, new: Array, old: Array, key: PRNGKeyArray) -> Array:
+        if not rate:
+            return new
+        # Both are given the sharding of what they are mixed with.
+        stays = match(_mask(key, 1 - rate, new.shape), new) != 0
+        return jnp.where(stays, match(old, new), new)
+
+    new = jax.tree.map(one, _rates_of(new, rates), new, state, keys)
+    return new, _hidden(new)
+
+
+def _keyed_step(step: Step, params: PyTree, state: PyTree, inputs: tuple) -> tuple[PyTree, Array]:
+    return step(params, state, _with_key(inputs)[0])
+
+
+def _expected_step(
+    step: Step, rates: PyTree, params: PyTree, state: PyTree, x: PyTree
+) -> tuple[PyTree, Array]:
+    new, _ = step(params, state, x)
+
+    def one(rate: float, new: Array, old: Array) -> Array:
+        return rate * old.astype(new.dtype) + (1 - rate) * new if rate else new
+
+    new = jax.tree.map(one, _rates_of(new, rates), new, state)
+    return new, _hidden(new)
 
 
 def _with_key(inputs: Any) -> tuple:
@@ -328,7 +346,8 @@ def _drop(key: PRNGKeyArray, xs: Array, rate: float, shape: tuple[int, ...]) -> 
         raise TypeError(f"xs must be an array, got {described(xs)}")
     if not rate:
         return xs
-    return jnp.where(_mask(key, rate, shape), xs / (1 - rate), 0)
+    with jax.numpy_dtype_promotion("standard"):  # integers become floats here
+        return jnp.where(_mask(key, rate, shape), xs / (1 - rate), 0)
 
 
 def _mask(key: PRNGKeyArray, rate: float, shape: tuple[int, ...]) -> Array:

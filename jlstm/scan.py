@@ -10,7 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jlstm.checks import check_outputs, check_step_result, is_key
+from jlstm.checks import check_outputs, check_step_result
+from jlstm.types import compute_dtype
+from jlstm.values import is_key
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int, PyTree, Shaped
@@ -35,6 +37,7 @@ def masked_scan(
     before every step ("states", each step is computed again), or the state before every K-th step.
     """
     time = jax.tree.leaves(xs)[0].shape[0]
+    lengths = lengths if lengths is None else as_counts(lengths)
     step, params = sum_gradients_in_float32(step, params)
     like = carry_type(step, params, state, xs, lengths, resets, reset_state)
     state = jax.tree.map(match, state, like)
@@ -59,7 +62,7 @@ def masked_scan(
         blank = jax.tree.map(jnp.zeros_like, y)
         return select(valid, new_state, state), select(valid, y, blank)
 
-    inputs = (jnp.arange(time), xs, resets)
+    inputs = (jnp.arange(time, dtype=jnp.int32), xs, resets)
     if isinstance(save, int):
 
         def chunk(state: PyTree, inputs: tuple) -> tuple[PyTree, PyTree]:
@@ -112,18 +115,31 @@ def segment_entries(
     Forward, a segment is entered at its start. Reversed, it is entered at its end, one step before
     the next segment's start, which has to be a valid step itself.
     """
-    start = jnp.arange(resets.shape[0])
+    start = jnp.arange(resets.shape[0], dtype=jnp.int32)
     if reverse:
         resets, start = jnp.roll(resets, -1, axis=0), start + 1
     start = lax.expand_dims(start, range(1, resets.ndim))
-    return resets & (start < (resets.shape[0] if lengths is None else lengths[None]))
+    return resets & (start < (resets.shape[0] if lengths is None else as_counts(lengths)[None]))
+
+
+def as_counts(lengths: Int[Array, "*batch"]) -> Int[Array, "*batch"]:
+    """Lengths in the dtype of the steps that they are compared with."""
+    return jnp.asarray(lengths).astype(jnp.int32)
+
+
+def valid_steps(time: int, lengths: Int[Array, "*batch"]) -> Bool[Array, "time *batch"]:
+    """Which steps are no padding."""
+    lengths = as_counts(lengths)
+    steps = lax.expand_dims(jnp.arange(time, dtype=jnp.int32), range(1, lengths.ndim + 1))
+    return steps < lengths[None]
 
 
 def turned(
     a: Shaped[Array, "time *batch any"], lengths: Int[Array, "*batch"]
 ) -> Shaped[Array, "time *batch any"]:
     """Each sequence from its last valid step to its first; done twice, it is as it was."""
-    step = lax.expand_dims(jnp.arange(a.shape[0]), range(1, lengths.ndim + 1))
+    lengths = as_counts(lengths)
+    step = lax.expand_dims(jnp.arange(a.shape[0], dtype=jnp.int32), range(1, lengths.ndim + 1))
     source = jnp.where(step < lengths[None], lengths[None] - 1 - step, step)
     return jnp.take_along_axis(a, lax.expand_dims(source, range(source.ndim, a.ndim)), axis=0)
 
@@ -181,6 +197,20 @@ def select(mask: Bool[Array, "*batch"], new: PyTree, old: PyTree) -> PyTree:
         return jnp.where(lax.expand_dims(mask, range(mask.ndim, new.ndim)), new, old)
 
     return jax.tree.map(one, new, old)
+
+
+def reset_before(state: PyTree, reset: Bool[Array, "*batch"] | None, reset_state: PyTree) -> PyTree:
+    """The state before a step: where the mask holds `reset_state`, or zeros if that is None."""
+    if reset is None:
+        return state
+    if reset_state is None:
+        reset_state = jax.tree.map(jnp.zeros_like, state)
+
+    def one(new: Array, old: Array) -> Array:
+        dtype = compute_dtype(new, old)  # rounds neither: the step rounds both alike
+        return select(jnp.asarray(reset), new.astype(dtype), old.astype(dtype))
+
+    return jax.tree.map(one, *jax.tree.map(jnp.asarray, (reset_state, state)))
 
 
 def zeros_of(a: Array) -> Array:

@@ -14,6 +14,7 @@ from jlstm.checks import check_cell, check_reverse, check_save, check_sequence
 from jlstm.layers import init_state
 from jlstm.recurrence import choose
 from jlstm.scan import Step, masked_scan
+from jlstm.values import described
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int, PyTree
@@ -160,6 +161,10 @@ def scan_any(
     save: str | int,
 ) -> tuple[PyTree, PyTree]:
     """`scan_cell` with the memory dial of `lstm_scan`."""
+    if not callable(step):
+        raise TypeError(
+            f"step must be a function (params, state, x) -> (state, y), got {described(step)}"
+        )
     check_cell(state, xs, lengths, resets, reset_state)
     state, xs, reset_state = jax.tree.map(jnp.asarray, (state, xs, reset_state))
     run = _compiled_scan if _compiles_once(step, params) else masked_scan

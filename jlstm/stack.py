@@ -11,12 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jlstm.cell import init_params
-from jlstm.checks import check_key, check_save, described
+from jlstm.checks import check_key, check_reset, check_save
 from jlstm.layers import KINDS, check_layer, init_state, output_size
 from jlstm.recurrence import choose
 from jlstm.regularize import check_rate, dropout
+from jlstm.scan import reset_before
 from jlstm.sequence import lstm_scan, scan_any
 from jlstm.types import BiLSTMParams, BiLSTMState, LSTMParams, ProjectedParams
+from jlstm.values import described
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
@@ -59,9 +61,13 @@ def init_stack(
       (16, 16)
     """
     if np.ndim(hidden_sizes) != 1:
-        raise TypeError(f"hidden_sizes must be a sequence of sizes, got {hidden_sizes!r}")
+        raise TypeError(
+            f"hidden_sizes must be a sequence of sizes, one a layer, as (64, 64); got "
+            f"{hidden_sizes!r:.80}"
+        )
     if not len(hidden_sizes):
         raise ValueError("hidden_sizes must name 1 layer or more, got none")
+    check_key(key)
     layers = []
     for layer_key, hidden_size in zip(
         jax.random.split(key, len(hidden_sizes)), hidden_sizes, strict=True
@@ -175,7 +181,7 @@ def stack_scan(
     layers = _as_layers(layers)
     dropout_rate = check_rate("dropout_rate", dropout_rate)
     if dropout_rate and key is None:
-        raise ValueError(f"dropout_rate={dropout_rate} needs a key")
+        raise ValueError(f"dropout_rate={dropout_rate} needs a key, as key=jax.random.key(0)")
     if key is not None:
         check_key(key)
     keys = None if key is None or not dropout_rate else jax.random.split(key, len(layers))
@@ -204,6 +210,8 @@ def stack_step(
     states: Sequence[PyTree],
     x: Float[Array, "*batch input"],
     *,
+    reset: Bool[Array, "*batch"] | None = None,
+    reset_states: Sequence[PyTree] | None = None,
     residual: bool = False,
     steps: Sequence[Step | None] | None = None,
     extras: Sequence[PyTree] | None = None,
@@ -214,6 +222,8 @@ def stack_step(
       layers: the weights, one entry a layer; bidirectional layers have no single step.
       states: the states before the step, one entry a layer.
       x: the input, `(*batch, input)`.
+      reset: booleans `(*batch,)`, true where an episode starts, as in `lstm_step`, in every layer.
+      reset_states: the states at a reset, in the structure of `states`; None is zeros.
       residual: as in `stack_scan`.
       steps: as in `stack_scan`.
       extras: as in `stack_scan`, of this step alone.
@@ -239,11 +249,20 @@ def stack_step(
         )
     steps, extras = _per_layer("steps", steps, layers), _per_layer("extras", extras, layers)
 
-    def run(k: int, params: PyTree, state: PyTree, x: Array, *_: Any) -> tuple[PyTree, Array]:
-        read = x if extras[k] is None else (x, extras[k])
-        return _step_of(params, steps[k])(params, state, read)
+    check_reset(reset, np.shape(x)[:-1])
 
-    return through_layers(run, layers, states, x, None, residual)
+    def run(
+        k: int, params: PyTree, state: PyTree, x: Array, reset_state: PyTree, _: bool
+    ) -> tuple[PyTree, Array]:
+        read = x if extras[k] is None else (x, extras[k])
+        step = steps[k]
+        if step is not None:
+            return step(params, reset_before(state, reset, reset_state), read)
+        check_layer(params)
+        step = KINDS[type(params)].step
+        return step(params, state, read, reset=reset, reset_state=reset_state)
+
+    return through_layers(run, layers, states, x, reset_states, residual)
 
 
 def through_layers(
@@ -348,10 +367,21 @@ def _width(layer: PyTree) -> int:
 
 def _as_layers(layers: Any) -> tuple[PyTree, ...]:
     if hasattr(layers, "_fields") or not isinstance(layers, Sequence):
-        raise TypeError(f"layers must be a tuple of layers, got {described(layers)}")
+        raise TypeError(
+            f"layers must be a tuple of layers, got {described(layers)}{_layer_hint(layers)}"
+        )
     if not layers:
         raise ValueError("layers must hold 1 layer or more, got none")
     return tuple(layers)
+
+
+def _layer_hint(layers: Any) -> str:
+    """What takes one layer, where a stack is wanted."""
+    if isinstance(layers, BiLSTMParams):
+        return "; (layers,) is a stack of one"
+    if hasattr(layers, "weight_hh"):
+        return "; (layers,) is a stack of one, and lstm_scan, lstm_step and init_state take a layer"
+    return ""
 
 
 def _per_layer(name: str, values: Any, layers: tuple) -> tuple:

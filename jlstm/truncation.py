@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -13,6 +14,7 @@ from jax import lax
 from jlstm.checks import check_masks, check_times
 from jlstm.scan import sum_gradients_in_float32
 from jlstm.types import BiLSTMParams
+from jlstm.values import described, whole
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int, PyTree
@@ -49,46 +51,53 @@ def truncated(scan: Callable, steps: int) -> Callable:
       >>> bool((gradient[:70] == 0).all()), bool((gradient[70:] != 0).all())
       (True, True)
     """
+    if not callable(scan):
+        raise TypeError(f"scan must be a function, as jlstm.lstm_scan; got {described(scan)}")
     if isinstance(steps, bool) or not isinstance(steps, int | np.integer):
-        raise TypeError(f"steps must be an integer, got {steps!r}")
+        raise TypeError(f"steps must be an integer, got {steps!r:.80}{whole(steps)}")
     if steps < 1:
         raise ValueError(f"steps must be 1 or more, got {steps}")
 
-    def run(
-        params: PyTree,
-        state: PyTree,
-        xs: PyTree,
-        *,
-        lengths: Int[Array, "*batch"] | None = None,
-        resets: Bool[Array, "time *batch"] | None = None,
-        **options: Any,
-    ) -> tuple[PyTree, PyTree]:
-        if options.get("reverse"):
-            raise ValueError("truncated runs forward in time, got reverse=True")
-        if isinstance(params, tuple) and any(isinstance(p, BiLSTMParams) for p in params):
-            raise ValueError("truncated needs layers that continue, and one is bidirectional")
-        check_times(xs)
-        check_masks(xs, lengths, resets)
-        key, extras = options.pop("key", None), options.pop("extras", None)
+    return partial(_scan_windows, scan, int(steps))
 
-        def window(params: PyTree, state: PyTree, inputs: tuple) -> tuple[PyTree, PyTree]:
-            k, xs, resets, extras = inputs
-            more = dict(options)
-            if extras is not None:
-                more["extras"] = extras
-            if key is not None:
-                more["key"] = jax.random.fold_in(key, k)
-            if lengths is not None:
-                span = jax.tree.leaves(xs)[0].shape[0]
-                more["lengths"] = jnp.clip(jnp.asarray(lengths, jnp.int32) - k * steps, 0, span)
-            out = scan(params, state, xs, resets=resets, **more)
-            if not isinstance(out, tuple) or len(out) != 2:
-                raise TypeError(f"scan must return (state, ys), got {len(out)} results")
-            return out
 
-        return _windows(window, params, state, (xs, resets, extras), steps)
+def _scan_windows(
+    scan: Callable,
+    size: int,
+    /,  # `steps` is an option of `stack_scan`
+    params: PyTree,
+    state: PyTree,
+    xs: PyTree,
+    *,
+    lengths: Int[Array, "*batch"] | None = None,
+    resets: Bool[Array, "time *batch"] | None = None,
+    **options: Any,
+) -> tuple[PyTree, PyTree]:
+    """`scan` window by window: what `truncated` gives, as a function that can be pickled."""
+    if options.get("reverse"):
+        raise ValueError("truncated runs forward in time, got reverse=True")
+    if isinstance(params, tuple) and any(isinstance(p, BiLSTMParams) for p in params):
+        raise ValueError("truncated needs layers that continue, and one is bidirectional")
+    check_times(xs)
+    check_masks(xs, lengths, resets)
+    key, extras = options.pop("key", None), options.pop("extras", None)
 
-    return run
+    def window(params: PyTree, state: PyTree, inputs: tuple) -> tuple[PyTree, PyTree]:
+        k, xs, resets, extras = inputs
+        more = dict(options)
+        if extras is not None:
+            more["extras"] = extras
+        if key is not None:
+            more["key"] = jax.random.fold_in(key, k)
+        if lengths is not None:
+            span = jax.tree.leaves(xs)[0].shape[0]
+            more["lengths"] = jnp.clip(jnp.asarray(lengths, jnp.int32) - k * size, 0, span)
+        out = scan(params, state, xs, resets=resets, **more)
+        if not isinstance(out, tuple) or len(out) != 2:
+            raise TypeError(f"scan must return (state, ys), got {len(out)} results")
+        return out
+
+    return _windows(window, params, state, (xs, resets, extras), size)
 
 
 def _windows(

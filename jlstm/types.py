@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jax.typing import DTypeLike
+    from jax.typing import ArrayLike, DTypeLike
     from jaxtyping import Array, Float, PyTree
 
 
@@ -112,6 +113,16 @@ class BiLSTMTrace(NamedTuple):
     backward: LSTMTrace
 
 
+def compute_dtype(*arrays: ArrayLike | DTypeLike) -> DTypeLike:
+    """What inputs and weights are computed in: their common dtype.
+
+    By JAX's standard rules, as this promotion is the library's own: a setting that forbids those of
+    the caller leaves it alone.
+    """
+    with jax.numpy_dtype_promotion("standard"):
+        return jnp.result_type(*arrays)
+
+
 def cell_dtype(dtype: DTypeLike) -> DTypeLike:
     """Float32, or float64 when the compute dtype is: what `c` is kept in and sums are made in."""
-    return jnp.promote_types(dtype, jnp.float32)
+    return compute_dtype(dtype, jnp.float32)

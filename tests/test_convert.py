@@ -284,3 +284,13 @@ def test_as_a_command(files):
     done = subprocess.run([*command, files / "x.onnx", target], **options, check=False)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_help_on_a_narrow_screen(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "60")
+    with pytest.raises(SystemExit):
+        convert.main(["--help"])
+    text = capsys.readouterr().out
+    assert text.isascii()
+    assert "python -m jlstm.convert --show model.safetensors" in text
+    assert max(map(len, text.splitlines())) <= 60

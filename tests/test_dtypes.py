@@ -1,12 +1,18 @@
 """16, 32 and 64 bits: dtypes that never drift, and errors that stay within a dtype's rounding."""
 
+import functools
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jlstm
+from jlstm import variants
+from jlstm.layers import KINDS
 from jlstm.types import cell_dtype
+from tests.conftest import quick
 from tests.problems import make_problem, tolerance
 from tests.reference import lstm
 
@@ -128,6 +134,117 @@ def test_strict_promotion_rules():
         jax.tree.map(np.testing.assert_array_equal, jlstm.lstm_scan(params, state, xs, **options),
                      expected)  # fmt: skip
         jlstm.lstm_step(params, state, xs[0])
+
+
+INITS = {
+    "lstm": jlstm.init_params,
+    "projected": functools.partial(variants.init_projected, projection_size=2),
+    **{
+        name: getattr(variants, f"init_{name}")
+        for name in ("peephole", "coupled", "layer_norm", "no_forget", "gru", "cho_gru", "rnn")
+    },
+}
+
+
+def programs(name, weights, inputs, states):
+    """What can be done with a layer, as functions without arguments."""
+    key = jax.random.key(0)
+    init = INITS[name]
+    params = init(key, 3, 4, dtype=weights)
+    step = KINDS[type(params)].step
+    xs = (4 * jax.random.normal(key, (6, 2, 3))).astype(inputs)
+    state = jax.tree.map(lambda a: a.astype(states), jlstm.init_state(params, (2,)))
+    lengths, resets = jnp.array([6, 4], jnp.int16), jnp.zeros((6, 2), bool).at[2, 0].set(True)
+    masks = {"lengths": lengths, "resets": resets}
+    more = masks | {"reset_state": state}
+    keys = jax.random.split(key, 6)
+    regularize = jlstm.regularize
+
+    def stack(params, state, **options):
+        return jlstm.stack_scan((params,), (state,), xs, reset_states=(state,), **masks, **options)
+
+    def gradient(scan):
+        def total(params, state):
+            return sum(a.astype(jnp.float32).sum() for a in jax.tree.leaves(scan(params, state)))
+
+        return jax.grad(total, argnums=(0, 1))
+
+    yield lambda: step(params, state, xs[0], reset=resets[2], reset_state=state)
+    yield lambda: jlstm.stack_step((params,), (state,), xs[0], reset=resets[2])
+    yield lambda: jlstm.scan_cell(step, params, state, xs, reverse=True, **more)
+    for save in ("gates", "states", 4):
+        scan = functools.partial(stack, save=save)
+        yield lambda scan=scan: scan(params, state)
+        yield lambda scan=scan: gradient(scan)(params, state)
+        yield lambda scan=scan: jax.jvp(scan, (params, state), (params, state))
+    both = jlstm.BiLSTMParams(params, params)
+    yield lambda: jlstm.stack_scan((both,), None, xs, lengths=lengths)
+    layers = jlstm.init_stack(key, 3, (4, 4), init=init, dtype=weights)
+    yield lambda: jlstm.stack_scan(layers, None, xs, dropout_rate=0.5, key=key, residual=True)
+    yield lambda: jlstm.truncated(jlstm.stack_scan, 2)((params,), (state,), xs, **masks)
+    yield lambda: jlstm.gradient_norms(params, state, xs, **more)
+    yield lambda: jlstm.scan_cell(regularize.zoneout(step, 0.5), params, state, (xs, keys))
+    yield lambda: regularize.expected_zoneout(step, 0.5)(params, state, xs[0])
+    yield lambda: regularize.hidden_dropout(step, key, state, 0.5)(params, state, xs[0])
+    yield lambda: regularize.weight_drop(key, params, 0.5)
+    yield lambda: regularize.sequence_dropout(key, xs, 0.5)
+    if name in ("lstm", "projected"):
+        yield lambda: regularize.candidate_dropout(0.5)(params, state, (xs[0], key))
+        yield lambda: jlstm.lstm_trace(params, state, xs, **more)
+        plain = functools.partial(jlstm.lstm_scan, xs=xs, implementation="scan", **masks)
+        yield lambda: gradient(plain)(params, state)
+        yield lambda: jlstm.lstm_scan(params, state, xs, reverse=True, **more)
+
+
+MIXES = [
+    "float32 float32 float32", "bfloat16 bfloat16 float32", "float16 float16 float16",
+    "float32 int32 float32", "bfloat16 float32 float32", "float32 bfloat16 float16",
+    "bfloat16 uint8 float32",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtypes", quick(MIXES, {MIXES[1], MIXES[3]}))
+@pytest.mark.parametrize("name", quick(INITS, {"lstm", "cho_gru"}))
+def test_programs_under_strict_promotion(name, dtypes):
+    """The library's own promotions are explicit: the program is that of the standard rules."""
+    made = {}
+    for rules in ("standard", "strict"):
+        with jax.numpy_dtype_promotion(rules), jax.numpy_rank_promotion("raise"):
+            made[rules] = [
+                re.sub("0x[0-9a-f]+", "", str(jax.make_jaxpr(program)()))
+                for program in programs(name, *dtypes.split())
+            ]
+    assert made["strict"] == made["standard"]
+
+
+MODES = {
+    "debug_nans": lambda: jax.debug_nans(True),
+    "enable_checks": lambda: jax.enable_checks(True),
+    "checking_leaks": jax.checking_leaks,
+    "rank promotion": lambda: jax.numpy_rank_promotion("raise"),
+    "new keys alone": lambda: jax.legacy_prng_key("error"),
+}
+
+
+@pytest.mark.parametrize("name", quick(INITS, {"lstm"}))
+@pytest.mark.parametrize("mode", quick(MODES, {"debug_nans", "rank promotion"}))
+def test_modes_of_jax(mode, name):
+    """Padding of NaN and no valid step at all set off no alarm."""
+    params = INITS[name](jax.random.key(0), 3, 4)
+    xs = jax.random.normal(jax.random.key(1), (6, 2, 3))
+    lengths = jnp.array([6, 0])
+
+    def scan(params):
+        state, hs = jlstm.stack_scan((params,), None, xs, lengths=lengths)
+        return hs.sum() + sum(a.sum() for a in jax.tree.leaves(state))
+
+    expected = jax.grad(scan)(params)
+    with MODES[mode]():
+        found = jax.grad(scan)(params)
+        if name == "lstm":
+            trace = jlstm.lstm_trace(params, None, xs, lengths=lengths)[2]
+            jlstm.memory_kept(trace, 2, lengths=lengths)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
 def test_x64_off_keeps_float32():

@@ -144,6 +144,126 @@ def test_chrono():
         chrono(2)
 
 
+class Tensor:
+    """A tensor of PyTorch, as far as errors look at it."""
+
+    def __init__(self, device="cpu", requires_grad=False, dtype="torch.float32"):
+        self.device = type("Device", (), {"type": device})()
+        self.requires_grad, self.dtype, self.shape = requires_grad, dtype, (7, 3, 4)
+
+    def numpy(self):
+        raise AssertionError("errors convert nothing")
+
+
+Tensor.__module__ = "torch"
+
+
+class Frame:
+    def to_numpy(self):
+        raise AssertionError("errors convert nothing")
+
+
+Frame.__module__ = "polars.dataframe.frame"
+STACK = (PARAMS, PARAMS)
+BOTH = jlstm.BiLSTMParams(PARAMS, PARAMS)
+TAKERS = "stack_scan, stack_step, stack_trace and init_stack_state take"
+X = XS[0]
+RNN = jlstm.variants.RNNParams(np.zeros((4, 5)), np.zeros((5, 5)), np.zeros(5))
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    # a stack for a layer, a layer for a stack
+    (lambda: jlstm.init_state(STACK), f"{TAKERS} a stack of layers, and params[0] is"),
+    (lambda: jlstm.init_state(list(STACK)), f"got list; {TAKERS} a stack of layers"),
+    (lambda: jlstm.init_state(BOTH), f"got BiLSTMParams; {TAKERS} a bidirectional layer"),
+    (lambda: jlstm.lstm_scan(STACK, None, XS), f"got tuple; {TAKERS}"),
+    (lambda: jlstm.lstm_scan(BOTH, None, XS), f"got BiLSTMParams; {TAKERS}"),
+    (lambda: jlstm.lstm_trace(STACK, None, XS), f"got tuple; {TAKERS}"),
+    (lambda: jlstm.lstm_step(STACK, STATE, X), f"got tuple; {TAKERS}"),
+    (lambda: jlstm.gradient_norms(STACK, None, XS), f"got tuple; {TAKERS}"),
+    (lambda: jlstm.lstm_scan(RNN, None, XS), "scan_cell and stack_scan take other cells"),
+    (lambda: jlstm.init_stack_state(PARAMS),
+     "layers must be a tuple of layers, got LSTMParams; (layers,) is a stack of one"),
+    (lambda: jlstm.init_stack_state(BOTH), "got BiLSTMParams; (layers,) is a stack of one"),
+    (lambda: jlstm.stack_scan(PARAMS, None, XS), "got LSTMParams; (layers,) is a stack of one"),
+    (lambda: jlstm.stack_step(PARAMS, STATE, X), "got LSTMParams; (layers,) is a stack of one"),
+    (lambda: jlstm.stack_scan(STACK, STATE, XS), "states must be a tuple of one entry a layer"),
+    # arrays that are none
+    (lambda: scan(xs=Tensor()), "xs must be an array, got a tensor of PyTorch; xs.numpy() is one"),
+    (lambda: scan(xs=Tensor("cuda", True)), "PyTorch; xs.detach().cpu().numpy() is one"),
+    (lambda: scan(xs=Tensor(dtype="torch.bfloat16")), "PyTorch; xs.float().numpy() is one"),
+    (lambda: scan(xs=Tensor("meta")), "PyTorch on the meta device, which holds no numbers"),
+    (lambda: scan(lengths=Tensor()), "lengths must be an array, got a tensor of PyTorch"),
+    (lambda: scan(params=PARAMS._replace(bias=Tensor())), "params.bias must be an array, got a"),
+    (lambda: scan(state=STATE._replace(h=Tensor())), "state.h must be an array, got a tensor of"),
+    (lambda: scan(xs=Frame()), "xs must be an array, got Frame of polars; xs.to_numpy() is one"),
+    (lambda: scan(xs=XS.tolist()), "xs must be an array, got list; jax.numpy.asarray(xs)"),
+    (lambda: scan(xs=None), "xs must be an array, got NoneType"),
+    (lambda: scan(xs="text"), "xs must be an array, got str"),
+    (lambda: scan(xs=XS.astype(object)), "xs must be an array of numbers, got dtype object"),
+    (lambda: scan(xs=XS.astype(str)), "xs must be an array of numbers, got dtype <U"),
+    (lambda: scan(xs=XS > 0), "xs must be real numbers, got bool; xs.astype(float) are"),
+    (lambda: scan(xs=np.zeros((7, 3), int)),
+     "xs has 3 features, the weights take 4; of tokens, jax.nn.one_hot(xs, 4)"),
+    (lambda: jlstm.lstm_scan(PARAMS._replace(weight_ih=np.zeros((1, 20))), None, np.zeros((7, 3))),
+     "xs has 3 features, the weights take 1; xs[..., None] adds an axis of 1 feature"),
+    # the batch first
+    (lambda: scan(xs=XS.swapaxes(0, 1)), "xs must be (time, *batch, input), got shape (3, 7, 4), "
+     "and state has batch axes (3,); of xs that lead with the batch, xs.swapaxes(0, 1) is time-fi"),
+    (lambda: scan(xs=XS.swapaxes(0, 1), state=None, lengths=np.array([7, 1, 2])),
+     "and lengths has batch axes (3,); of xs that lead with the batch, xs.swapaxes(0, 1)"),
+    (lambda: scan(resets=np.zeros((3, 7), bool)),
+     "got shape (3, 7); resets.swapaxes(0, 1) is time-first"),
+    # lengths and resets
+    (lambda: scan(lengths=[7, 0, 3]), "got list; jax.numpy.asarray(lengths) is one"),
+    (lambda: scan(lengths=np.ones((7, 3), bool)), "got bool; of a mask, mask.sum(0) are"),
+    (lambda: scan(lengths=np.ones(3)), "; lengths.astype(int) are"),
+    (lambda: scan(lengths=np.ones((3, 1), int)), "lengths has batch axes (3, 1), xs has (3,)"),
+    (lambda: scan(resets=np.zeros((7, 3))), "; resets > 0 are"),
+    (lambda: scan(resets=np.zeros((7, 3), int)), "; resets > 0 are"),
+    (lambda: jlstm.lstm_step(PARAMS, STATE, X, reset=np.zeros(3)),
+     "; reset > 0 are"),
+    (lambda: jlstm.lstm_step(PARAMS, STATE, X, reset=np.zeros(2, bool)),
+     "reset has batch axes (2,), x has (3,)"),
+    (lambda: jlstm.lstm_step(PARAMS, STATE, X, reset=True), "reset has batch axes (), x has (3,)"),
+    (lambda: jlstm.lstm_step(PARAMS, STATE, X, reset_state=STATE.h),
+     "reset_state must be LSTMState(h, c), got an array"),
+    (lambda: jlstm.variants.rnn_step(RNN, STATE.h, X, reset_state=STATE.h[:2]),
+     "reset_state has batch axes (2,), x has (3,)"),
+    (lambda: jlstm.stack_step((PARAMS,), (STATE,), X, reset=np.zeros(3)), "; reset > 0 are"),
+    # states
+    (lambda: scan(state=tuple(STATE)), "got tuple; jlstm.LSTMState(*state) where it is (h, c),"),
+    (lambda: jlstm.lstm_step(PARAMS, None, X), "got None; jlstm.init_state makes zeros"),
+    (lambda: jlstm.init_state(PARAMS, 4), "must be a tuple of sizes, got 4; (4,) is one"),
+    (lambda: jlstm.init_state(PARAMS, [4]), "got [4]; tuple(batch_shape) is one"),
+    # numbers, words and keys
+    (lambda: jlstm.init_params(KEY, 4, 8.0), "must be an integer, got 8.0; 8 is one"),
+    (lambda: jlstm.init_params(0, 4, 8), "a random key, as jax.random.key(0); got int"),
+    (lambda: jlstm.init_params(jax.random.split(jax.random.key(0)), 4, 8),
+     "key must be one random key, got (2,); jax.vmap takes many"),
+    (lambda: jlstm.init_stack(0, 4, (8,)), "a random key, as jax.random.key(0); got int"),
+    (lambda: jlstm.init_stack(KEY, 4, 8), "must be a sequence of sizes, one a layer, "),
+    (lambda: jlstm.stack_scan(STACK, None, XS, dropout_rate=30, key=KEY),
+     "dropout_rate must lie in [0, 1), got 30; 30 percent are 0.3"),
+    (lambda: jlstm.stack_scan(STACK, None, XS, dropout_rate=0.3),
+     "dropout_rate=0.3 needs a key, as key=jax.random.key(0)"),
+    (lambda: scan(save="gate"), "got 'gate'; was 'gates' meant?"),
+    (lambda: scan(save=8.0), "or a number of steps, got 8.0; 8 is one"),
+    (lambda: scan(implementation="Fussed"), "got 'Fussed'; was 'fused' meant?"),
+    (lambda: jlstm.truncated(PARAMS, 3), "scan must be a function, as jlstm.lstm_scan"),
+    (lambda: jlstm.truncated(jlstm.lstm_scan, 3.0), "must be an integer, got 3.0; 3 is one"),
+    (lambda: jlstm.scan_cell(PARAMS, jlstm.lstm_step, STATE, XS),
+     "step must be a function (params, state, x) -> (state, y), got LSTMParams"),
+    (lambda: jlstm.init_params(KEY, 4, 8, forget_bais=2.0), "forget_bais"),
+])  # fmt: skip
+def test_what_people_bring(call, message):
+    """Each error says what to write instead, in one line."""
+    with pytest.raises((TypeError, ValueError)) as caught:
+        call()
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def counting(params, state, x):
     return state + 1, x
 

@@ -174,6 +174,52 @@ def test_nothing_is_kept_at_padded_steps():
     np.testing.assert_allclose(kept[6, 1], np.prod(trace.f[2:7, 1], axis=0), rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", quick(INITS, {"lstm", "gru"}))
+def test_norms_with_lengths_and_resets(name, x64):
+    """They are those of each sequence cut to its length and from its last reset on."""
+    params, state, xs = draw(name, batch=(5,))
+    lengths = np.array([6, 3, 1, 0, 5])
+    xs[np.arange(6)[:, None] >= lengths] = np.nan
+    resets = np.zeros((6, 5), bool)
+    resets[[2, 4, 3], [0, 0, 1]] = True  # the last one lies in padding
+    reset_state = jax.tree.map(lambda a: a[::-1].copy(), state)
+    options = {"lengths": lengths, "resets": resets, "reset_state": reset_state}
+    for last, end in ((None, 6), (3, 4)):
+        norms = jlstm.gradient_norms(params, state, xs, last=last, **options)
+        for b, start in enumerate((4 if end == 6 else 2, 0, 0, 0, 0)):
+            stop = min(end, lengths[b])
+            entering = jax.tree.map(lambda a, b=b: a[b], reset_state if start else state)
+            for part, norm in enumerate(n for n in norms if n is not None):
+                assert norm.shape == (end, 5)
+                assert (norm[stop:, b] == 0).all()
+                assert (norm[:start, b] == 0).all()
+                if stop:
+                    jacobians = oracle(name, params, entering, xs[start:stop, b], stop - start - 1)
+                    wanted = [np.linalg.norm(parts[part]) for parts in jacobians]
+                    np.testing.assert_allclose(norm[start:stop, b], wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_memory_kept_with_lengths(reverse):
+    """Each sequence is as it is alone, cut to its length; a reset in padding is none."""
+    problem = make_problem(time=7, batch=(3,), resets=False, reverse=reverse)
+    lengths = problem.options["lengths"] = np.array([4, 7, 0])
+    resets = np.zeros((7, 3), bool)
+    resets[[4, 5], [0, 1]] = True
+    _, _, trace = problem.call(jlstm.lstm_trace)
+    for step in (1, 3, 6):
+        kept = jlstm.memory_kept(trace, step, lengths=lengths, resets=resets, reverse=reverse)
+        for b, length in enumerate(lengths):
+            assert (kept[length:, b] == 0).all()
+            if step >= length:
+                assert (kept[:, b] == 0).all()
+                continue
+            alone = jax.tree.map(lambda a, n=length, b=b: a[:n, b], trace)
+            cut = resets[:length, b]
+            found = jlstm.memory_kept(alone, step, resets=cut, reverse=reverse)
+            np.testing.assert_allclose(kept[:length, b], found, rtol=1e-6)
+
+
 def test_errors_name_the_argument_and_both_values():
     params = jlstm.init_params(jax.random.key(0), 3, 4)
     xs = jnp.zeros((5, 2, 3))
@@ -202,6 +248,25 @@ def test_errors_name_the_argument_and_both_values():
          lambda: jlstm.memory_kept(trace.f, 0)),
         (ValueError, r"resets has batch axes \(3,\), trace has \(2,\)",
          lambda: jlstm.memory_kept(trace, 0, resets=resets)),
+        (ValueError, r"lengths has batch axes \(3,\), trace has \(2,\)",
+         lambda: jlstm.memory_kept(trace, 0, lengths=jnp.array([1, 2, 3]))),
+        (ValueError, r"lengths has batch axes \(3,\), state has \(2,\)",
+         lambda: jlstm.gradient_norms(params, None, xs, lengths=jnp.array([1, 2, 3]))),
     ):  # fmt: skip
         with pytest.raises(error, match=message):
             call()
+
+
+def test_the_picture_counts_lags_from_each_sequences_end():
+    pytest.importorskip("matplotlib")
+    from jlstm.plot.gradients import _curves
+
+    params, state, xs = draw("gru", batch=(3,))
+    lengths = np.array([5, 2, 0])
+    norms = jlstm.log_gradient_norms(params, state, xs, lengths=lengths)
+    curves = _curves(params, norms, lengths)["h"]
+    assert curves.shape == (3, 5)
+    alone = [jlstm.gradient_norms(params, state[b], xs[:n, b]).h for b, n in ((0, 5), (1, 2))]
+    shares = [np.asarray(norm[::-1]) / 4**0.5 for norm in alone]
+    median = [*np.median([shares[0][:2], shares[1]], axis=0), *shares[0][2:]]
+    np.testing.assert_allclose(curves[1], median, rtol=1e-5)

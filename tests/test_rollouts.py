@@ -23,8 +23,7 @@ def rollout(params, before, xs, resets):
     """`lax.scan` over time of `vmap` over environments of one step of one of them."""
 
     def one(memory, x, starts):
-        memory = jax.tree.map(lambda m: jnp.where(starts, 0, m), memory)
-        return jlstm.lstm_step(params, memory, x)
+        return jlstm.lstm_step(params, memory, x, reset=starts)
 
     return jax.lax.scan(lambda memory, step: jax.vmap(one)(memory, *step), before, (xs, resets))
 

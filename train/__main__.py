@@ -11,20 +11,24 @@ from rich.console import Console
 from train.command import parse, run
 from train.config import check_config, not_set, read_config, to_toml, to_values
 from train.errors import InputError
+from train.screen import fit
 from train.settings import Config, Distributed
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 PROG = "python -m train CONFIG.toml"
 HELP = f"""usage: {PROG} [--out DIR] [--seed N] [--steps N] [--any.other.key VALUE]
 
-Trains a model as a config says and leaves its weights, figures, pictures and report.html in
-runs/NAME of the config, or in --out DIR. The same command goes on with a run that was stopped or
+Trains a model as a config says and leaves its weights, figures, pictures and report.html in \
+runs/NAME of the config, or in --out DIR. The same command goes on with a run that was stopped or \
 killed; --print-config prints the whole config instead.
 
 configs:
 {{configs}}
 
 Every key has a flag: {PROG} --help explains those of the config's task.
+
+example:
+  python -m train configs/char_lm.toml --steps 2000 --out runs/mine
 
 with the run's folder, afterwards:
   python -m train.evaluate RUN_DIR [--data.path FILE]             figures, of another file too
@@ -36,12 +40,15 @@ with the run's folder, afterwards:
 def main(args: list[str]) -> None:
     """Train, list the configs, or explain the flags."""
     if not args or args[0] in ("-h", "--help"):
-        print(HELP.format(configs=list_configs()))
+        print(fit(HELP.format(configs=list_configs())))
         return
     if args[0].startswith("-"):
         raise InputError(f"name a config before {args[0]}, as in: {PROG} {' '.join(args)}")
     path = Path(args[0])
-    command: Any = parse(command_of(read_config(path)), args[1:], f"python -m train {path}")
+    example = "--steps 2000 --out runs/mine"
+    command: Any = parse(
+        command_of(read_config(path)), args[1:], f"python -m train {path}", example
+    )
     config = check_config(to_values(command.config), "command line")
     if command.print_config:
         print(to_toml(config), end="")

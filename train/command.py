@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn, TypeVar
 import tyro
 
 from train.errors import InputError, RunError, Terminated
+from train.screen import Screen, fit, set_style
 
 Options = TypeVar("Options")
 
@@ -37,20 +38,25 @@ class OfRun:
     """Whether to use the weights that were best by validation, instead of the last ones."""
 
 
-def parse(default: Options, args: Sequence[str], prog: str) -> Options:
+def parse(default: Options, args: Sequence[str], prog: str, example: str = "") -> Options:
     """The options `default`, a dataclass, with what the flags say.
+
+    Help ends with the `example`, which is what follows `prog`.
 
     Raises:
       InputError: a flag that is unknown, lacks its value, or has one of a wrong type.
     """
-    shown = io.StringIO()
+    set_style()
+    shown, screen = io.StringIO(), Screen()
     try:
-        with contextlib.redirect_stderr(shown):
+        with contextlib.redirect_stderr(shown), contextlib.redirect_stdout(screen):
             return tyro.cli(
                 type(default), prog=prog, args=args, default=default, use_underscores=True
             )
     except SystemExit as end:
         if not end.code:
+            print(fit(screen.getvalue().rstrip()))
+            print(fit(f"\nexample:\n  {prog} {example}"))
             raise
         raise InputError(_one_line(shown.getvalue())) from None
 

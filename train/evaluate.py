@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from train.command import OfRun, parse, run
 from train.errors import InputError
 
+PROG = "python -m train.evaluate"
+EXAMPLE = "runs/char_lm --data.path other.txt"
+
 
 @dataclass(frozen=True)
 class Command(OfRun):
@@ -15,7 +18,7 @@ class Command(OfRun):
 
 def main(args: list[str]) -> None:
     """Print the figures as JSON."""
-    command = parse(Command(), args, "python -m train.evaluate")
+    command = parse(Command(), args, PROG, EXAMPLE)
     from train.folder import test_data
     from train.measure import evaluate
     from train.weights import of_run

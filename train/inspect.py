@@ -23,6 +23,9 @@ TITLES = {
     "piano_roll": "Model of music",
 }
 
+PROG = "python -m train.inspect"
+EXAMPLE = 'runs/char_lm --text "To be"'
+
 
 @dataclass(frozen=True)
 class Command(OfRun):
@@ -49,7 +52,7 @@ class Command(OfRun):
 
 def main(args: list[str]) -> None:
     """Write the page and say where it is."""
-    command = parse(Command(), args, "python -m train.inspect")
+    command = parse(Command(), args, PROG, EXAMPLE)
     if command.steps < 1:
         raise InputError(f"--steps must be 1 or more, got {command.steps}")
     if command.text == "":

@@ -8,6 +8,9 @@ from pathlib import Path
 from train.command import OfRun, parse, run
 from train.errors import InputError, RunError
 
+PROG = "python -m train.predict"
+EXAMPLE = "runs/japanese_vowels --data.path new.ts --out new.csv"
+
 
 @dataclass(frozen=True)
 class Command(OfRun):
@@ -19,7 +22,7 @@ class Command(OfRun):
 
 def main(args: list[str]) -> None:
     """Write a row a prediction, under a header."""
-    command = parse(Command(), args, "python -m train.predict")
+    command = parse(Command(), args, PROG, EXAMPLE)
     if command.data.path is None:
         raise InputError("name what to predict for: --data.path FILE")
     from jlstm.interop.files import write_bytes

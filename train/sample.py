@@ -9,6 +9,9 @@ import tyro
 from train.command import parse, run
 from train.errors import InputError
 
+PROG = "python -m train.sample"
+EXAMPLE = 'runs/char_lm --prompt "To be" --length 200'
+
 
 @dataclass(frozen=True)
 class Command:
@@ -28,7 +31,7 @@ class Command:
 
 def main(args: list[str]) -> None:
     """Print the prompt and what the model makes of it."""
-    command = parse(Command(), args, "python -m train.sample")
+    command = parse(Command(), args, PROG, EXAMPLE)
     print(sample(command))
 
 

@@ -186,7 +186,9 @@ def main(args: list[str]) -> None:
             raise InputError(f"name a config, as in: {PROG}")
         return
     path = Path(args[0])
-    command: Any = parse(_command(read_config(path)), args[1:], f"python -m train.scaling {path}")
+    command: Any = parse(
+        _command(read_config(path)), args[1:], f"python -m train.scaling {path}", "--devices 1 8"
+    )
     config = check_config(to_values(command.config), "command line")
     if min(command.devices) < 1:
         raise InputError(f"--devices must be 1 or more, got {min(command.devices)}")

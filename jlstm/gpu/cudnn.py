@@ -19,7 +19,7 @@ from jax.custom_derivatives import SymbolicZero
 from jlstm.primitive import AFTER_TIME, FIRST, WEIGHT, WHOLE, Forms, everywhere, over_time
 from jlstm.refusal import refuse
 from jlstm.scan import select, turned
-from jlstm.types import LSTMParams, LSTMState
+from jlstm.types import LSTMParams, LSTMState, compute_dtype
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int
@@ -72,7 +72,7 @@ def _check(params: Any, xs: Array, resets: Array | None, save: str | int) -> Non
     start = f"implementation={NAME!r}"
     if not isinstance(params, LSTMParams):
         raise ValueError(f"{start} takes LSTMParams, got {type(params).__name__}: use another")
-    dtype = jnp.result_type(xs, *params)
+    dtype = compute_dtype(xs, *params)
     if dtype != jnp.float32:
         raise ValueError(f"{start} computes in float32, xs and params give {dtype}")
     if resets is not None:

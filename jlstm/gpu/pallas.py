@@ -23,7 +23,7 @@ from jlstm.fused import ROWS_ELSEWHERE, Loop, Loops, forward_hoisted
 from jlstm.gpu.rows import batched, codes_of, in_rows, next_entered, of_batch
 from jlstm.gpu.tiling import COLUMNS, Tiling, tile
 from jlstm.scan import select
-from jlstm.types import LSTMGates, LSTMParams, LSTMState
+from jlstm.types import LSTMGates, LSTMParams, LSTMState, compute_dtype
 
 if TYPE_CHECKING:
     from typing import Never
@@ -49,7 +49,7 @@ def check_call(params: LSTMParams | ProjectedParams, xs: Array) -> None:
         raise ValueError(f"{START} needs jax {oldest} or newer, this is {jax.__version__}")
     if not isinstance(params, LSTMParams):
         raise ValueError(f"{START} takes LSTMParams, got {type(params).__name__}: use another")
-    dtype = jnp.result_type(xs, *params)
+    dtype = compute_dtype(xs, *params)
     if dtype != jnp.bfloat16:
         raise ValueError(f"{START} computes in bfloat16, xs and params give {dtype}")
     if not all(isinstance(size, int) for size in (*xs.shape, *params.weight_hh.shape)):

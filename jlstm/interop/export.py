@@ -17,7 +17,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm.checks import described
+from jlstm.extras import needs
 from jlstm.interop.files import write_bytes
 from jlstm.layers import KINDS
 from jlstm.stack import init_stack_state, stack_scan, stack_step
@@ -29,6 +29,7 @@ from jlstm.types import (
     LSTMState,
     LSTMTrace,
 )
+from jlstm.values import described
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
@@ -180,7 +181,8 @@ def save(path: str | os.PathLike, exported: jax.export.Exported, *, vjp_order: i
         raise TypeError(f"exported must be a jax.export.Exported, got {described(exported)}")
     if isinstance(vjp_order, bool) or not isinstance(vjp_order, int) or vjp_order < 0:
         raise ValueError(f"vjp_order must be an integer of 0 or more, got {vjp_order!r}")
-    data = bytes(exported.serialize(vjp_order=vjp_order))
+    with needs("an exported program", "interop"):
+        data = bytes(exported.serialize(vjp_order=vjp_order))
     write_bytes(path, data + _seal(data))
 
 
@@ -202,7 +204,10 @@ def load(path: str | os.PathLike) -> jax.export.Exported:
     if seal != _seal(data):
         raise ValueError(f"{path} is not what jlstm.interop.export.save wrote, or not all of it")
     try:
-        return jax.export.deserialize(bytearray(data))
+        with needs("an exported program", "interop"):
+            return jax.export.deserialize(bytearray(data))
+    except ModuleNotFoundError:
+        raise
     except Exception as error:  # JAX asserts, too
         raise ValueError(f"{path} cannot be read by JAX {jax.__version__}: {error}") from error
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jlstm.extras import needs
 from jlstm.interop.arrays import directions, reorder
 from jlstm.types import LSTMParams
 from jlstm.variants.coupled import CoupledParams
@@ -49,8 +50,9 @@ def to_onnx(layers: Sequence[PyTree], lengths: bool = False) -> Any:
       >>> [output.name for output in model.graph.output]
       ['hs', 'h_0', 'c_0', 'h_1', 'c_1']
     """
-    import onnx
-    from onnx import helper, numpy_helper
+    with needs("to_onnx", "interop"):
+        import onnx
+        from onnx import helper, numpy_helper
 
     kinds = (LSTMParams, PeepholeParams, CoupledParams)
     stack = list(directions(layers, "ONNX", kinds))

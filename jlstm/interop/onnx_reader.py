@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 import numpy as np
 
+from jlstm.extras import needs
 from jlstm.interop.arrays import as_array, as_layer, check_widths, reorder, zero_bias
 from jlstm.interop.onnx import PEEPHOLES
 from jlstm.types import BiLSTMParams, BiLSTMState, LSTMParams, LSTMState
@@ -137,7 +138,8 @@ def adds_biases(model: Any) -> bool:
 
 def load_model(model: Any) -> Any:
     """A model as it is, or read from its path."""
-    import onnx
+    with needs("a model of ONNX", "interop"):
+        import onnx
 
     given = isinstance(model, onnx.ModelProto)
     name = "model" if given else model
@@ -155,9 +157,9 @@ class _Graph:
     """The `LSTM` nodes of a model in order, and where what they read comes from."""
 
     def __init__(self, model: Any):
+        model = load_model(model)  # first, as it says what to install
         from onnx import numpy_helper
 
-        model = load_model(model)
         self.model, self.array = model, numpy_helper.to_array
         self.constants = {value.name: value for value in model.graph.initializer}
         self.makers = {}

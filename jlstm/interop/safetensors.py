@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jlstm.extras import needs
 from jlstm.interop.arrays import as_array
 from jlstm.interop.files import write_bytes
 from jlstm.layers import KINDS, check_layer
@@ -131,7 +132,8 @@ def write_tensors(
     path: str | os.PathLike, tensors: Mapping[str, np.ndarray], metadata: dict[str, str]
 ) -> None:
     """Any safetensors file, whole or not there."""
-    import safetensors.numpy
+    with needs("a safetensors file", "interop"):
+        import safetensors.numpy
 
     # The format has no strides, and the library writes the bytes as they lie.
     in_order = {name: np.asarray(array, order="C") for name, array in tensors.items()}
@@ -142,7 +144,8 @@ def read_tensors(
     path: str | os.PathLike, needed: Callable[[str], bool] = lambda name: True
 ) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     """The metadata and all arrays of any safetensors file, by name; those not needed are empty."""
-    import safetensors
+    with needs("a safetensors file", "interop"):
+        import safetensors
 
     tensors = {}
     try:

@@ -13,7 +13,7 @@ from jlstm.plot.style import WIDE, Theme, dress, find_theme, key, line_colors, n
 from jlstm.plot.ticks import whole_numbers
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float, PyTree
+    from jaxtyping import Array, Bool, Float, Int, PyTree
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -33,6 +33,8 @@ def gradient_flow(
     xs: Float[Array, "time *batch input"],
     *,
     state: PyTree | Mapping[str, PyTree] | None = None,
+    lengths: Int[Array, "*batch"] | None = None,
+    resets: Bool[Array, "time *batch"] | None = None,
     last: int | None = None,
     theme: str | Theme = "light",
     width: float = 12.0,
@@ -50,6 +52,9 @@ def gradient_flow(
         that they have in the picture.
       xs: the inputs, `(time, *batch, input)`.
       state: the state before the first step, or several by name; None is zeros.
+      lengths: valid steps of each sequence, as in `jlstm.gradient_norms`. Lags are counted from
+        the last valid step.
+      resets: as in `jlstm.gradient_norms`.
       last: the later step; None is the last of `xs`.
       theme: "light", "dark", or a `Theme`.
       width: of the figure, in inches.
@@ -79,10 +84,12 @@ def gradient_flow(
         raise ValueError("params must hold 1 layer or more, got none")
     states = dict(state) if several and isinstance(state, Mapping) else dict.fromkeys(layers, state)
     norms = {
-        name: log_gradient_norms(layer, states.get(name), xs, last=last)
+        name: log_gradient_norms(
+            layer, states.get(name), xs, lengths=lengths, resets=resets, last=last
+        )
         for name, layer in layers.items()
     }
-    curves = {name: _curves(layers[name], found) for name, found in norms.items()}
+    curves = {name: _curves(layers[name], found, lengths) for name, found in norms.items()}
     with_cell = any("c" in found for found in curves.values())
     figure = new_figure(width, width * 0.42, theme)
     panels = figure.subplots(1, 1 + with_cell, sharex=True, sharey=True, squeeze=False)[0]
@@ -96,14 +103,22 @@ def gradient_flow(
     return figure
 
 
-def _curves(params: PyTree, norms: GradientNorms) -> dict[str, np.ndarray]:
+def _curves(
+    params: PyTree, norms: GradientNorms, lengths: Int[Array, "*batch"] | None
+) -> dict[str, np.ndarray]:
     """At each lag the 10%, 50% and 90% quantiles over the batch, `(3, lags)`, by `h` and by `c`."""
+    time = len(norms.h)
+    ends = np.minimum(time if lengths is None else np.ravel(lengths), time)
+    source = ends - 1 - np.arange(np.max(ends, initial=0))[:, None]  # NaN before a sequence begins
     units = {"h": output_size(params), "c": check_layer(params)["hidden"]}
     curves = {}
     for by, logs in norms._asdict().items():
         if logs is not None:
-            values = np.exp(np.asarray(logs, np.float64)[::-1]) / units[by] ** 0.5
-            curves[by] = np.quantile(values.reshape(len(values), -1), (0.1, 0.5, 0.9), axis=1)
+            values = np.exp(np.asarray(logs, np.float64)) / units[by] ** 0.5
+            values = values.reshape(time, -1)
+            values = np.take_along_axis(values, np.maximum(source, 0), axis=0)
+            values = np.where(source < 0, np.nan, values)
+            curves[by] = np.nanquantile(values, (0.1, 0.5, 0.9), axis=1)
     return curves
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jlstm.extras import needs
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -83,13 +85,9 @@ def new_figure(width: float, height: float, theme: Theme) -> Figure:
     """
     if not 4 <= width <= 100:
         raise ValueError(f"width must lie in [4, 100] inches, got {width}")
-    try:
+    with needs("jlstm.plot", "plot"):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"jlstm.plot needs {error.name}: pip install '.[plot]' in the clone, or matplotlib"
-        ) from error
     figure = Figure(figsize=(width, height), facecolor=theme.page, layout="constrained")
     FigureCanvasAgg(figure)
     return figure

@@ -23,7 +23,7 @@ from jlstm.plot.style import (
 from jlstm.plot.ticks import label_steps
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Bool
+    from jaxtyping import Array, Bool, Int
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -36,6 +36,7 @@ TINY = 1e-9  # a share that is none; products far below it are slow on many proc
 def memory(
     trace: LSTMTrace,
     *,
+    lengths: Int[Array, "*batch"] | None = None,
     resets: Bool[Array, "time *batch"] | None = None,
     reverse: bool = False,
     sequence: int | tuple[int, ...] | None = None,
@@ -56,6 +57,7 @@ def memory(
 
     Args:
       trace: of `lstm_trace`, or a layer and direction of `stack_trace`.
+      lengths: those that the trace was made with.
       resets: those that the trace was made with, which it does not show.
       reverse: whether the trace is of a layer that reads from the last step to the first.
       sequence: which one of a batch, an index or, of several batch axes, a tuple; None is the
@@ -82,7 +84,7 @@ def memory(
       'Half or less is left after 6 steps (median unit)'
     """
     theme = find_theme(theme)
-    trace = trace._replace(f=kept_in_steps(trace, resets, reverse))
+    trace = trace._replace(f=kept_in_steps(trace, lengths, resets, reverse))
     chosen = select(trace, None, sequence, window, units, labels)
     f = (chosen.f[::-1] if reverse else chosen.f).astype(np.float32)
     starts = np.unique(np.linspace(0, len(f) - 1, min(len(f), MOST)).round().astype(int))

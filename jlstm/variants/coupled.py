@@ -10,11 +10,12 @@ import jax.numpy as jnp
 from jlstm.checks import Shapes, check_params, check_sizes, check_step
 from jlstm.equations import pre_activations
 from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal
-from jlstm.types import LSTMState
+from jlstm.scan import reset_before
+from jlstm.types import LSTMState, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
-    from jaxtyping import Array, Float, PRNGKeyArray
+    from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 
 class CoupledParams(NamedTuple):
@@ -73,7 +74,12 @@ def init_coupled(
 
 
 def coupled_step(
-    params: CoupledParams, state: LSTMState, x: Float[Array, "*batch input"]
+    params: CoupledParams,
+    state: LSTMState,
+    x: Float[Array, "*batch input"],
+    *,
+    reset: Bool[Array, "*batch"] | None = None,
+    reset_state: LSTMState | None = None,
 ) -> tuple[LSTMState, Float[Array, "*batch hidden"]]:
     """One step of time.
 
@@ -89,6 +95,8 @@ def coupled_step(
       params: the layer's weights.
       state: `h` and `c` before the step, each `(*batch, hidden)`.
       x: the input, `(*batch, input)`.
+      reset: as in `jlstm.lstm_step`.
+      reset_state: likewise.
 
     Returns:
       The state after the step, and its `h` once more as the output; dtypes as `jlstm.lstm_step`.
@@ -105,11 +113,12 @@ def coupled_step(
       >>> hs.shape
       (7, 5)
     """
-    check_step(params, state, x, CoupledParams, SHAPES)
+    check_step(params, state, x, CoupledParams, SHAPES, reset, reset_state)
+    state = reset_before(state, reset, reset_state)
     z_i, z_g, z_o = jnp.split(pre_activations(params, state.h, x), 3, axis=-1)
     i = jax.nn.sigmoid(z_i)
     g = jnp.tanh(z_g)
     o = jax.nn.sigmoid(z_o)
     c = (1 - i) * state.c.astype(z_i.dtype) + i * g
-    h = (o * jnp.tanh(c)).astype(jnp.result_type(x, *params))
+    h = (o * jnp.tanh(c)).astype(compute_dtype(x, *params))
     return LSTMState(h, c), h

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 from jlstm.checks import Shapes, check_hidden_step, check_params, check_sizes
 from jlstm.equations import along, product, project
 from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal, zeros
-from jlstm.types import cell_dtype
+from jlstm.scan import reset_before
+from jlstm.types import cell_dtype, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
-    from jaxtyping import Array, Float, PRNGKeyArray
+    from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 
 class GRUParams(NamedTuple):
@@ -107,7 +108,12 @@ def init_cho_gru(
 
 
 def gru_step(
-    params: GRUParams, h: Float[Array, "*batch hidden"], x: Float[Array, "*batch input"]
+    params: GRUParams,
+    h: Float[Array, "*batch hidden"],
+    x: Float[Array, "*batch input"],
+    *,
+    reset: Bool[Array, "*batch"] | None = None,
+    reset_state: Float[Array, "*batch hidden"] | None = None,
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
     """One step of time, with the reset gate after the product.
 
@@ -123,6 +129,8 @@ def gru_step(
       params: the layer's weights.
       h: the state before the step, `(*batch, hidden)`.
       x: the input, `(*batch, input)`.
+      reset: as in `jlstm.lstm_step`.
+      reset_state: likewise.
 
     Returns:
       The state after the step, and once more as the output, in `result_type(x, params)`.
@@ -139,20 +147,26 @@ def gru_step(
       >>> hs.shape
       (7, 5)
     """
-    check_hidden_step(params, h, x, GRUParams, SHAPES)
-    dtype = jnp.result_type(x, *params)
+    check_hidden_step(params, h, x, GRUParams, SHAPES, reset, reset_state)
+    h = reset_before(h, reset, reset_state)
+    dtype = compute_dtype(x, *params)
     h = jnp.asarray(h).astype(dtype)
     x_r, x_z, x_n = jnp.split(project(params, x), 3, axis=-1)
     h_r, h_z, h_n = jnp.split(product(h, params.weight_hh, dtype), 3, axis=-1)
     r = jax.nn.sigmoid(x_r + h_r)
     z = jax.nn.sigmoid(x_z + h_z)
     n = jnp.tanh(x_n + r * (h_n + along(params.bias_hn, h_n, h_n.dtype)))
-    h = ((1 - z) * n + z * h).astype(dtype)
+    h = ((1 - z) * n + z * h.astype(z.dtype)).astype(dtype)
     return h, h
 
 
 def cho_gru_step(
-    params: ChoGRUParams, h: Float[Array, "*batch hidden"], x: Float[Array, "*batch input"]
+    params: ChoGRUParams,
+    h: Float[Array, "*batch hidden"],
+    x: Float[Array, "*batch input"],
+    *,
+    reset: Bool[Array, "*batch"] | None = None,
+    reset_state: Float[Array, "*batch hidden"] | None = None,
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
     """One step of time, with the reset gate before the product.
 
@@ -168,6 +182,8 @@ def cho_gru_step(
       params: the layer's weights.
       h: the state before the step, `(*batch, hidden)`.
       x: the input, `(*batch, input)`.
+      reset: as in `jlstm.lstm_step`.
+      reset_state: likewise.
 
     Returns:
       The state after the step, and once more as the output, in `result_type(x, params)`.
@@ -184,8 +200,9 @@ def cho_gru_step(
       >>> hs.shape
       (7, 5)
     """
-    check_hidden_step(params, h, x, ChoGRUParams, CHO_SHAPES)
-    dtype = jnp.result_type(x, *params)
+    check_hidden_step(params, h, x, ChoGRUParams, CHO_SHAPES, reset, reset_state)
+    h = reset_before(h, reset, reset_state)
+    dtype = compute_dtype(x, *params)
     h = jnp.asarray(h).astype(dtype)
     hidden = h.shape[-1]
     x_r, x_z, x_n = jnp.split(project(params, x), 3, axis=-1)
@@ -194,5 +211,5 @@ def cho_gru_step(
     r = jax.nn.sigmoid(x_r + h_r)
     z = jax.nn.sigmoid(x_z + h_z)
     n = jnp.tanh(x_n + product(r * h.astype(cell_dtype(dtype)), to_candidate, dtype))
-    h = ((1 - z) * n + z * h).astype(dtype)
+    h = ((1 - z) * n + z * h.astype(z.dtype)).astype(dtype)
     return h, h

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 from jlstm.checks import Shapes, check_params, check_sizes, check_step
 from jlstm.equations import along, product
 from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal, whole_bias
-from jlstm.types import LSTMState
+from jlstm.scan import reset_before
+from jlstm.types import LSTMState, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
-    from jaxtyping import Array, Float, PRNGKeyArray
+    from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 EPSILON = 1e-5  # added to the variance
 
@@ -82,7 +83,12 @@ def init_layer_norm(
 
 
 def layer_norm_step(
-    params: LayerNormParams, state: LSTMState, x: Float[Array, "*batch input"]
+    params: LayerNormParams,
+    state: LSTMState,
+    x: Float[Array, "*batch input"],
+    *,
+    reset: Bool[Array, "*batch"] | None = None,
+    reset_state: LSTMState | None = None,
 ) -> tuple[LSTMState, Float[Array, "*batch hidden"]]:
     """One step of time.
 
@@ -101,6 +107,8 @@ def layer_norm_step(
       params: the layer's weights.
       state: `h` and `c` before the step, each `(*batch, hidden)`.
       x: the input, `(*batch, input)`.
+      reset: as in `jlstm.lstm_step`.
+      reset_state: likewise.
 
     Returns:
       The state after the step, and its `h` once more as the output; dtypes as `jlstm.lstm_step`.
@@ -117,8 +125,9 @@ def layer_norm_step(
       >>> hs.shape
       (7, 5)
     """
-    check_step(params, state, x, LayerNormParams, SHAPES)
-    dtype = jnp.result_type(x, *params)
+    check_step(params, state, x, LayerNormParams, SHAPES, reset, reset_state)
+    state = reset_before(state, reset, reset_state)
+    dtype = compute_dtype(x, *params)
     x, h = jnp.asarray(x), jnp.asarray(state.h)
     z = _norm(product(x, params.weight_ih, dtype), params.scale_ih)
     z = z + _norm(product(h, params.weight_hh, dtype), params.scale_hh)

@@ -16,11 +16,12 @@ from jlstm.initializers import (
     orthogonal,
     zeros,
 )
-from jlstm.types import LSTMState
+from jlstm.scan import reset_before
+from jlstm.types import LSTMState, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
-    from jaxtyping import Array, Float, PRNGKeyArray
+    from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 
 class NoForgetParams(NamedTuple):
@@ -71,7 +72,12 @@ def init_no_forget(
 
 
 def no_forget_step(
-    params: NoForgetParams, state: LSTMState, x: Float[Array, "*batch input"]
+    params: NoForgetParams,
+    state: LSTMState,
+    x: Float[Array, "*batch input"],
+    *,
+    reset: Bool[Array, "*batch"] | None = None,
+    reset_state: LSTMState | None = None,
 ) -> tuple[LSTMState, Float[Array, "*batch hidden"]]:
     """One step of time.
 
@@ -89,6 +95,8 @@ def no_forget_step(
       params: the layer's weights.
       state: `h` and `c` before the step, each `(*batch, hidden)`.
       x: the input, `(*batch, input)`.
+      reset: as in `jlstm.lstm_step`.
+      reset_state: likewise.
 
     Returns:
       The state after the step, and its `h` once more as the output; dtypes as `jlstm.lstm_step`.
@@ -105,11 +113,12 @@ def no_forget_step(
       >>> hs.shape
       (7, 5)
     """
-    check_step(params, state, x, NoForgetParams, SHAPES)
+    check_step(params, state, x, NoForgetParams, SHAPES, reset, reset_state)
+    state = reset_before(state, reset, reset_state)
     z_i, z_g, z_o = jnp.split(pre_activations(params, state.h, x), 3, axis=-1)
     i = jax.nn.sigmoid(z_i)
     g = jnp.tanh(z_g)
     o = jax.nn.sigmoid(z_o)
     c = state.c.astype(z_i.dtype) + i * g
-    h = (o * jnp.tanh(c)).astype(jnp.result_type(x, *params))
+    h = (o * jnp.tanh(c)).astype(compute_dtype(x, *params))
     return LSTMState(h, c), h

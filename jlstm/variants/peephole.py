@@ -10,11 +10,12 @@ import jax.numpy as jnp
 from jlstm.checks import Shapes, check_params, check_sizes, check_step
 from jlstm.equations import along, pre_activations
 from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal, whole_bias
-from jlstm.types import LSTMState
+from jlstm.scan import reset_before
+from jlstm.types import LSTMState, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
-    from jaxtyping import Array, Float, PRNGKeyArray
+    from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 
 class PeepholeParams(NamedTuple):
@@ -71,7 +72,12 @@ def init_peephole(
 
 
 def peephole_step(
-    params: PeepholeParams, state: LSTMState, x: Float[Array, "*batch input"]
+    params: PeepholeParams,
+    state: LSTMState,
+    x: Float[Array, "*batch input"],
+    *,
+    reset: Bool[Array, "*batch"] | None = None,
+    reset_state: LSTMState | None = None,
 ) -> tuple[LSTMState, Float[Array, "*batch hidden"]]:
     """One step of time.
 
@@ -88,6 +94,8 @@ def peephole_step(
       params: the layer's weights.
       state: `h` and `c` before the step, each `(*batch, hidden)`.
       x: the input, `(*batch, input)`.
+      reset: as in `jlstm.lstm_step`.
+      reset_state: likewise.
 
     Returns:
       The state after the step, and its `h` once more as the output; dtypes as `jlstm.lstm_step`.
@@ -104,7 +112,8 @@ def peephole_step(
       >>> hs.shape
       (7, 5)
     """
-    check_step(params, state, x, PeepholeParams, SHAPES)
+    check_step(params, state, x, PeepholeParams, SHAPES, reset, reset_state)
+    state = reset_before(state, reset, reset_state)
     z = pre_activations(params, state.h, x)
     z_i, z_f, z_g, z_o = jnp.split(z, 4, axis=-1)
     p_i, p_f, p_o = jnp.split(along(params.peephole, z, z.dtype), 3, axis=-1)
@@ -114,5 +123,5 @@ def peephole_step(
     g = jnp.tanh(z_g)
     c = f * c + i * g
     o = jax.nn.sigmoid(z_o + p_o * c)
-    h = (o * jnp.tanh(c)).astype(jnp.result_type(x, *params))
+    h = (o * jnp.tanh(c)).astype(compute_dtype(x, *params))
     return LSTMState(h, c), h

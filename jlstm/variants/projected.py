@@ -10,11 +10,12 @@ import jax.numpy as jnp
 from jlstm.checks import SHAPES, check_lstm, check_sizes, check_step
 from jlstm.equations import lstm_equations, output, pre_activations
 from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal, whole_bias
-from jlstm.types import LSTMState, ProjectedParams
+from jlstm.scan import reset_before
+from jlstm.types import LSTMState, ProjectedParams, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
-    from jaxtyping import Array, Float, PRNGKeyArray
+    from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 
 def init_projected(
@@ -64,7 +65,12 @@ def init_projected(
 
 
 def projected_step(
-    params: ProjectedParams, state: LSTMState, x: Float[Array, "*batch input"]
+    params: ProjectedParams,
+    state: LSTMState,
+    x: Float[Array, "*batch input"],
+    *,
+    reset: Bool[Array, "*batch"] | None = None,
+    reset_state: LSTMState | None = None,
 ) -> tuple[LSTMState, Float[Array, "*batch output"]]:
     """One step of time.
 
@@ -83,6 +89,8 @@ def projected_step(
       params: the layer's weights.
       state: `h`, `(*batch, output)`, and `c`, `(*batch, hidden)`.
       x: the input, `(*batch, input)`.
+      reset: as in `jlstm.lstm_step`.
+      reset_state: likewise.
 
     Returns:
       The state after the step, and its `h` once more as the output; dtypes as `jlstm.lstm_step`.
@@ -98,8 +106,9 @@ def projected_step(
       >>> h.shape, state.c.shape
       ((2,), (8,))
     """
-    check_step(params, state, x, ProjectedParams, SHAPES[ProjectedParams])
+    check_step(params, state, x, ProjectedParams, SHAPES[ProjectedParams], reset, reset_state)
+    state = reset_before(state, reset, reset_state)
     z = pre_activations(params, state.h, x)
     _, c, m = lstm_equations(z, state.c)
-    h = output(params, m, jnp.result_type(x, *params))
+    h = output(params, m, compute_dtype(x, *params))
     return LSTMState(h, c), h

@@ -10,10 +10,12 @@ import jax.numpy as jnp
 from jlstm.checks import Shapes, check_hidden_step, check_params, check_sizes
 from jlstm.equations import pre_activations
 from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal, zeros
+from jlstm.scan import reset_before
+from jlstm.types import compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
-    from jaxtyping import Array, Float, PRNGKeyArray
+    from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 
 class RNNParams(NamedTuple):
@@ -64,7 +66,12 @@ def init_rnn(
 
 
 def rnn_step(
-    params: RNNParams, h: Float[Array, "*batch hidden"], x: Float[Array, "*batch input"]
+    params: RNNParams,
+    h: Float[Array, "*batch hidden"],
+    x: Float[Array, "*batch input"],
+    *,
+    reset: Bool[Array, "*batch"] | None = None,
+    reset_state: Float[Array, "*batch hidden"] | None = None,
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
     """One step of time.
 
@@ -77,6 +84,8 @@ def rnn_step(
       params: the layer's weights.
       h: the state before the step, `(*batch, hidden)`.
       x: the input, `(*batch, input)`.
+      reset: as in `jlstm.lstm_step`.
+      reset_state: likewise.
 
     Returns:
       The state after the step, and once more as the output, in `result_type(x, params)`.
@@ -93,6 +102,7 @@ def rnn_step(
       >>> hs.shape
       (7, 5)
     """
-    check_hidden_step(params, h, x, RNNParams, SHAPES)
-    h = jnp.tanh(pre_activations(params, jnp.asarray(h), x)).astype(jnp.result_type(x, *params))
+    check_hidden_step(params, h, x, RNNParams, SHAPES, reset, reset_state)
+    h = reset_before(h, reset, reset_state)
+    h = jnp.tanh(pre_activations(params, jnp.asarray(h), x)).astype(compute_dtype(x, *params))
     return h, h

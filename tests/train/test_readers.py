@@ -124,7 +124,7 @@ def test_rolls(write):
 
 def test_data_of_a_package_that_is_not_there(monkeypatch):
     monkeypatch.setattr(files.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match="comes with the package sktime: install the extra `data`"):
+    with pytest.raises(InputError, match=r"with the package sktime: pip install '.\[data\]'"):
         read_labelled(None, None)
     with pytest.raises(
         InputError, match=r"comes with the package statsmodels: .* forecasting: --dat"

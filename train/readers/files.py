@@ -132,7 +132,7 @@ def inside_package(package: str, place: str, task: str) -> Path:
     found = importlib.util.find_spec(package)
     if found is None or found.origin is None:
         raise InputError(
-            f"the data of this config comes with the package {package}: install the extra `data`, "
-            f"or name a file of your own for {task}: --data.path FILE"
+            f"the data of this config comes with the package {package}: pip install '.[data]' in "
+            f"the clone, or name a file of your own for {task}: --data.path FILE"
         )
     return Path(found.origin).parent / place

@@ -137,7 +137,8 @@ def _from_mat(path: str, data: bytes, parts: tuple[str, ...]) -> dict[str, Piece
     try:
         from scipy.io import loadmat
     except ModuleNotFoundError:
-        raise InputError(f"{path} needs scipy: install the extra `data`") from None
+        cure = "pip install '.[data]' in the clone, or scipy"
+        raise InputError(f"{path} needs scipy: {cure}") from None
     try:
         arrays = loadmat(io.BytesIO(data))
     except NotImplementedError:

@@ -1,0 +1,25 @@
+"""Libraries that are imported on use: without one, the error says what to install."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+@contextmanager
+def needs(what: str, extra: str) -> Generator[None]:
+    """Imports inside are of libraries that `what` needs, and that the extra installs."""
+    try:
+        yield
+    except ImportError as error:
+        missing = error if isinstance(error, ModuleNotFoundError) else error.__cause__
+        if not isinstance(missing, ModuleNotFoundError) or missing.name is None:
+            raise  # one that is there and cannot be imported
+        package = missing.name.partition(".")[0]
+        raise ModuleNotFoundError(
+            f"{what} needs {package}: pip install '.[{extra}]' in the clone, or {package}",
+            name=missing.name,
+        ) from error
