@@ -19,12 +19,13 @@ import numpy as np
 from jlstm.interop.files import write_bytes
 from jlstm.interop.onnx import to_onnx
 from jlstm.interop.onnx_reader import (
-    RESHAPES,
     adds_biases,
-    from_onnx,
+    layers_of,
     load_model,
-    onnx_states,
+    read_stack,
+    states_of,
 )
+from jlstm.interop.onnx_stack import MOVES
 from jlstm.interop.safetensors import (
     load_safetensors,
     read_tensors,
@@ -66,19 +67,20 @@ class Content(NamedTuple):
     notes: list[str]  # what is not in the layers
 
 
-def read(path: Path, prefix: str | None = None) -> Content:
+def read(path: Path, prefix: str | None = None, nodes: Sequence[str] | None = None) -> Content:
     """The layers of a file, and what else it holds.
 
     Args:
       path: of a file that ends in `.safetensors` or `.onnx`.
       prefix: of the names of a module of PyTorch; None takes the only one there is.
+      nodes: the names of the nodes of ONNX that are the stack; None takes all.
 
     Raises:
       ValueError: another kind of file, no such module or several, layers that this library has no
         place for. OSError: the file cannot be read.
     """
     if _form(path) == "onnx":
-        return _read_onnx(path)
+        return _read_onnx(path, nodes)
     metadata, tensors = read_tensors(path, needed=_may_be_lstm)
     if "jlstm" in metadata:
         layers = load_safetensors(path)
@@ -187,6 +189,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("--prefix", help="what stands before PyTorch's names: encoder.lstm.")
     parser.add_argument(
+        "--nodes", help="names of the nodes of ONNX that are the stack, with commas between them"
+    )
+    parser.add_argument(
         "--dtype", choices=("float16", "bfloat16", "float32", "float64"), help="round to this one"
     )
     parser.add_argument("--no-bias", action="store_true", help="torch: a module without biases")
@@ -210,7 +215,7 @@ def _show(options: argparse.Namespace) -> None:
         metadata, tensors = read_tensors(path, needed=_may_be_lstm)
         prefixes = [None] if "jlstm" in metadata else prefixes_of(tensors) or [None]
     for prefix in prefixes:
-        _say("", path, read(path, prefix))
+        _say("", path, read(path, prefix, _nodes(options)))
 
 
 def _convert(options: argparse.Namespace) -> None:
@@ -221,7 +226,7 @@ def _convert(options: argparse.Namespace) -> None:
     if target.is_dir() or not target.parent.is_dir():
         fault = "is a folder" if target.is_dir() else f"is in no folder: make {target.parent} first"
         raise ValueError(f"OUT, {target}, {fault}")
-    content = read(source, options.prefix)
+    content = read(source, options.prefix, _nodes(options))
     form = options.to or (suffix if suffix == "onnx" else "jlstm")
     if not options.to and form == content.form == "jlstm":
         form = "torch"
@@ -256,6 +261,10 @@ def _say(verb: str, path: Path, content: Content) -> None:
         print(f"  {line}")
 
 
+def _nodes(options: argparse.Namespace) -> list[str] | None:
+    return options.nodes.split(",") if options.nodes is not None else None
+
+
 def _form(path: Path) -> str:
     if path.suffix in PICKLES:
         raise ValueError(
@@ -267,16 +276,18 @@ def _form(path: Path) -> str:
     return path.suffix[1:]
 
 
-def _read_onnx(path: Path) -> Content:
+def _read_onnx(path: Path, nodes: Sequence[str] | None) -> Content:
     model = load_model(path)
-    layers = from_onnx(model)
-    notes = [TWO_BIASES] if adds_biases(model) else []
-    known = ("LSTM", "Constant", *RESHAPES) + ("Gather",) * (model.producer_name == "jlstm")
-    others = Counter(node.op_type for node in model.graph.node if node.op_type not in known)
+    graph, stack = read_stack(model, nodes)
+    layers = layers_of(graph, stack)
+    notes = [TWO_BIASES] if adds_biases(graph, stack) else []
+    used = {cell.name for cells in stack for cell in cells}
+    known = ("Constant", *MOVES) + ("Gather",) * (model.producer_name == "jlstm")
+    others = Counter(n.op for n in graph.nodes if n.op not in known and n.name not in used)
     if others:
         counts = [f"{count} {name}" for name, count in sorted(others.items())]
-        notes.append(f"left out, nodes that are no LSTM: {_some(counts)}")
-    if any(state is not None for state in onnx_states(model)):
+        notes.append(f"left out, nodes that are not of the stack: {_some(counts)}")
+    if any(state is not None for state in states_of(graph, stack)):
         notes.append("left out, its initial states: read them with jlstm.interop.onnx_states")
     return Content("onnx", layers, notes)
 

@@ -1,0 +1,337 @@
+"""ONNX models as one flat graph of named values, and the computation of those values."""
+
+from __future__ import annotations
+
+import os
+from collections import ChainMap
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+RANDOM = {
+    "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli",
+    "Multinomial",
+}  # fmt: skip
+RECURRENT = ("LSTM", "GRU", "RNN")
+BODIES = ("Loop", "Scan", "SequenceMap")
+
+
+class Node(NamedTuple):
+    """A node, with the names that its values have in the flat graph."""
+
+    name: str
+    op: str  # with its domain, where that is not ONNX's own
+    proto: Any
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    branches: tuple[tuple[str, ...], ...] = ()  # of an If: the outputs of its branches
+    captured: tuple[tuple[str, str], ...] = ()  # of a Loop: its own names of outer values, and ours
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether it is an LSTM, GRU or RNN, be it quantised."""
+        plain = self.op.rpartition(".")[2]
+        return plain in RECURRENT or ("Quant" in plain and plain.endswith(RECURRENT))
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """All values that it may depend on."""
+        inner = [name for branch in self.branches for name in branch]
+        return tuple(filter(None, (*self.inputs, *inner, *(name for _, name in self.captured))))
+
+
+def load_model(model: Any) -> Any:
+    """An `onnx.ModelProto` from one, from its bytes or from its path.
+
+    Raises:
+      ValueError: no whole model. TypeError: something else. OSError: the file cannot be read.
+    """
+    import onnx
+
+    data = isinstance(model, (bytes, bytearray, memoryview))
+    path = isinstance(model, (str, os.PathLike))
+    if not (data or path or isinstance(model, onnx.ModelProto)):
+        raise TypeError(
+            f"model must be an onnx.ModelProto, its bytes or its path, got {type(model).__name__}"
+        )
+    name = os.fspath(model) if path else "model"
+    try:
+        loaded = onnx.load_model_from_string(bytes(model)) if data else model
+        loaded = onnx.load(model) if path else loaded
+    except OSError:
+        raise
+    except Exception as error:  # of protobuf, which is not imported here
+        raise ValueError(f"{name} is no whole model of ONNX: {error!s:.200}") from None
+    if not loaded.graph.node:
+        raise ValueError(f"{name} is no whole model of ONNX: its graph has no node")
+    return loaded
+
+
+class Graph:
+    """The nodes of a model, its functions and its subgraphs, in one namespace.
+
+    Values of a subgraph have the name of its node before their own. An initializer is a constant,
+    whether or not it is an input of the graph as well, as in files of before IR version 4.
+    """
+
+    def __init__(self, model: Any):
+        from onnx import inliner
+
+        model = load_model(model)
+        if model.functions:
+            model = inliner.inline_local_functions(model)
+        self.opsets = {_domain(o.domain): o.version for o in model.opset_import} or {"": 1}
+        self.nodes: list[Node] = []
+        self.makers: dict[str, Node] = {}
+        self.tensors: dict[str, Any] = {}
+        self.constants: dict[str, np.ndarray] = {}
+        self.types: dict[str, Any] = {}
+        self.inputs: list[str] = []
+        self._names: set[str] = set()
+        self._dependencies: dict[tuple[frozenset[str], bool], dict[str, frozenset[str]]] = {}
+        self._flatten(model.graph, ChainMap(), "")
+        self.recurrent = [node for node in self.nodes if node.recurrent]
+
+    def _flatten(self, graph: Any, outer: ChainMap[str, str], prefix: str) -> tuple[str, ...]:
+        """Add the nodes of a graph; the flat names of its outputs."""
+        scope = outer.new_child()
+        made = [name for node in graph.node for name in node.output]
+        names = [value.name for value in (*graph.input, *graph.initializer)]
+        scope.update({name: prefix + name for name in (*names, *made) if name})
+        self.tensors |= {scope[tensor.name]: tensor for tensor in graph.initializer}
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            if value.name in scope.maps[0]:
+                self.types[scope[value.name]] = value.type
+        self.inputs += [scope[v.name] for v in graph.input if scope[v.name] not in self.tensors]
+        for proto in graph.node:
+            self._add(proto, scope, prefix)
+        return tuple(scope.get(value.name, value.name) for value in graph.output)
+
+    def _add(self, proto: Any, scope: ChainMap[str, str], prefix: str) -> None:
+        domain = _domain(proto.domain)
+        op = f"{domain}.{proto.op_type}" if domain else proto.op_type
+        output = next(filter(None, proto.output), op)
+        name = prefix + (proto.name or output)
+        name = f"{name} of {output}" if name in self._names else name
+        self._names.add(name)
+        inner = {a.name: a.g for a in proto.attribute if a.HasField("g")}
+        branches: list[tuple[str, ...]] = []
+        captured: dict[str, str] = {}
+        for attribute in ("then_branch", "else_branch") if op == "If" else inner:
+            outputs = self._flatten(inner[attribute], scope, f"{name}/{attribute}/")
+            branches += [outputs] if op == "If" else []
+            captured |= {} if op == "If" else _captured(inner[attribute], scope)
+        node = Node(
+            name, op, proto,
+            tuple(scope.get(i, i) for i in proto.input), tuple(scope.get(o, o) for o in proto.output),
+            tuple(branches), tuple(captured.items()),
+        )  # fmt: skip
+        self.nodes.append(node)
+        self.makers |= {output: node for output in node.outputs if output}
+
+    def shape(self, name: str) -> list[int | str | None] | None:
+        """The declared shape of a value: sizes, names of sizes, or None for a size unknown."""
+        kind = self.types.get(name)
+        if kind is None or not kind.tensor_type.HasField("shape"):
+            return None
+        return [d.dim_param or (d.dim_value or None) for d in kind.tensor_type.shape.dim]
+
+    def dtype(self, name: str) -> np.dtype:
+        """The declared dtype of a value, float32 where none is."""
+        from onnx import helper
+
+        kind = self.types.get(name)
+        number = kind.tensor_type.elem_type if kind is not None else 0
+        return np.dtype(helper.tensor_dtype_to_np_dtype(number) if number else np.float32)
+
+    def sources(self, name: str, cut: Iterable[str] = (), values: bool = False) -> frozenset[str]:
+        """The free values that a value depends on: inputs, outputs of recurrent nodes, `cut`.
+
+        With `values`, dependence on their shapes alone does not count.
+        """
+        cut = frozenset(cut)
+        known = self._dependencies.setdefault((cut, values), {})
+        stack, entered = [name], set()
+        while stack:
+            top = stack[-1]
+            reads = self._reads(top, cut, values) if top not in known else ()
+            missing = [read for read in reads if read not in known]
+            if missing and top not in entered:
+                entered.add(top)
+                stack += missing
+                continue
+            if missing:
+                raise ValueError(f"model is no graph in order: {top!r} depends on itself")
+            if top not in known:
+                free = not reads and self._free(top, cut)
+                known[top] = frozenset([top]) if free else frozenset().union(*map(known.get, reads))
+            stack.pop()
+        return known[name]
+
+    def _free(self, name: str, cut: frozenset[str]) -> bool:
+        node = self.makers.get(name)
+        if name in cut or name in self.inputs:
+            return True
+        return node is not None and (node.recurrent or node.op in RANDOM or _trains(self, node))
+
+    def _reads(self, name: str, cut: frozenset[str], values: bool) -> tuple[str, ...]:
+        """The values that this one is computed from."""
+        node = self.makers.get(name)
+        if name in self.constants or name in self.tensors or self._free(name, cut):
+            return ()
+        if node is None:
+            raise ValueError(f"{name!r} is made by no node, and is no input of the model")
+        if values and (node.op in ("Shape", "Size") or self._vanishes(node)):
+            return ()
+        if node.op == "If" and not self.sources(node.inputs[0]):
+            chosen = 0 if bool(self.constant(node.inputs[0]).all()) else 1
+            return tuple(filter(None, node.branches[chosen]))
+        return node.reads
+
+    def _vanishes(self, node: Node) -> bool:
+        """Whether the node computes zeros from a value: `0 * x`, `x - x`."""
+        if node.op == "Sub":
+            return node.inputs[0] == node.inputs[1]
+        known = [name for name in node.inputs if name in self.tensors or name in self.constants]
+        return node.op == "Mul" and any(not self.constant(name).any() for name in known)
+
+    def constant(self, name: str) -> np.ndarray:
+        """A value that depends on nothing."""
+        return self.compute([name], {})[name]
+
+    def compute(self, names: Iterable[str], known: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of these names, given those of others.
+
+        Raises:
+          ValueError: a node that cannot be computed, with its name and the reason.
+        """
+        from onnx import numpy_helper
+
+        found: dict[str, Any] = dict(known)
+        names = list(names)
+        stack = list(names)
+        while stack:
+            name = stack[-1]
+            if name in self.constants:
+                found.setdefault(name, self.constants[name])
+            if name in found:
+                stack.pop()
+                continue
+            if name in self.tensors:
+                self.constants[name] = _array(name, self.tensors[name], numpy_helper)
+                continue
+            node = self.makers.get(name)
+            if node is None or node.recurrent:
+                raise ValueError(f"its value {name!r} depends on what is not known")
+            missing = [read for read in self._wanted(node, found) if read not in found]
+            if missing:
+                stack += missing
+                continue
+            outputs = self._run(node, found)
+            free = node.op in RANDOM or _trains(self, node)
+            if not free and all(read in self.constants for read in self._wanted(node, found)):
+                self.constants |= outputs
+            found |= outputs
+        return {name: found[name] for name in names}
+
+    def _wanted(self, node: Node, found: Mapping[str, Any]) -> tuple[str, ...]:
+        """The values that a node needs: of an `If`, the branch that is taken.
+
+        Where the values of inputs decide and not their shapes, both are, and have to agree.
+        """
+        if node.op != "If":
+            return node.reads
+        (condition,) = node.inputs
+        if condition not in found:
+            return (condition,)
+        return (condition, *(n for branch in self._taken(node, found) for n in branch if n))
+
+    def _taken(self, node: Node, found: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+        if self.sources(node.inputs[0], values=True):
+            return node.branches
+        return (node.branches[0 if bool(np.all(found[node.inputs[0]])) else 1],)
+
+    def _run(self, node: Node, found: Mapping[str, Any]) -> dict[str, Any]:
+        if node.op == "If":
+            first, *others = ([found[n] for n in b] for b in self._taken(node, found))
+            for other in others:
+                if not all(map(np.array_equal, first, other)):
+                    raise ValueError(f"the branches of the node {node.name} (If) differ")
+            return dict(zip(node.outputs, first, strict=False))
+        try:
+            results = evaluate(node, found, self.opsets)
+        except Exception as error:  # of any kind: the evaluator lets NumPy's errors through
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"the node {node.name} ({node.op}) cannot be computed: {reason:.150}"
+            ) from None
+        return {name: value for name, value in zip(node.outputs, results, strict=False) if name}
+
+
+def evaluate(node: Node, found: Mapping[str, Any], opsets: Mapping[str, int]) -> list[Any]:
+    """The outputs of one node, by ONNX's reference evaluator."""
+    import onnx
+    from onnx import helper
+    from onnx.reference import ReferenceEvaluator
+
+    if node.op == "ConstantFill":  # of no standard: PyTorch writes it for opsets before 9
+        return [_constant_fill(node, found)]
+    proto = onnx.NodeProto()
+    proto.CopyFrom(node.proto)
+    proto.domain = _domain(proto.domain)
+    own = zip(proto.input, node.inputs, strict=True)
+    feeds = {name: found[flat] for name, flat in (*own, *node.captured) if name}
+    inputs = [_value_info(name, value) for name, value in feeds.items()]
+    outputs = [onnx.ValueInfoProto(name=name) for name in proto.output if name]
+    graph = helper.make_graph([proto], "node", inputs, outputs)
+    results = iter(ReferenceEvaluator(graph, opsets=dict(opsets)).run(None, feeds))
+    return [next(results) if name else None for name in proto.output]
+
+
+def _value_info(name: str, value: Any) -> Any:
+    import onnx
+    from onnx import helper
+
+    if not isinstance(value, (np.ndarray, np.generic)):  # a sequence
+        return onnx.ValueInfoProto(name=name)
+    number = helper.np_dtype_to_tensor_dtype(value.dtype)
+    return helper.make_tensor_value_info(name, number, value.shape)
+
+
+def _constant_fill(node: Node, found: Mapping[str, Any]) -> np.ndarray:
+    from onnx import helper
+
+    options = {a.name: helper.get_attribute_value(a) for a in node.proto.attribute}
+    shape = found[node.inputs[0]] if options.get("input_as_shape") else options["shape"]
+    dtype = helper.tensor_dtype_to_np_dtype(options.get("dtype", 1))
+    return np.full([int(size) for size in shape], options.get("value", 0.0), dtype)
+
+
+def _array(name: str, tensor: Any, numpy_helper: Any) -> np.ndarray:
+    if tensor.data_location == tensor.EXTERNAL and not tensor.raw_data:
+        raise ValueError(f"{name} lies in a file beside the model: give the model's path")
+    return numpy_helper.to_array(tensor)
+
+
+def _trains(graph: Graph, node: Node) -> bool:
+    """Whether this is a Dropout that drops."""
+    mode = node.inputs[2] if node.op == "Dropout" and len(node.inputs) > 2 else ""
+    return bool(mode and not graph.sources(mode) and graph.constant(mode).all())
+
+
+def _captured(graph: Any, scope: Mapping[str, str]) -> dict[str, str]:
+    """The values of outer graphs that a subgraph reads, and their flat names."""
+    own = {value.name for value in (*graph.input, *graph.initializer)}
+    own |= {name for node in graph.node for name in node.output}
+    read = {name for node in graph.node for name in node.input} | {v.name for v in graph.output}
+    found = {name: scope[name] for name in read - own if name in scope}
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                found |= _captured(attribute.g, {k: v for k, v in scope.items() if k not in own})
+    return found
+
+
+def _domain(domain: str) -> str:
+    return "" if domain == "ai.onnx" else domain
