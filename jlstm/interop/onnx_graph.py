@@ -124,7 +124,8 @@ class Graph:
             captured |= {} if op == "If" else _captured(inner[attribute], scope)
         node = Node(
             name, op, proto,
-            tuple(scope.get(i, i) for i in proto.input), tuple(scope.get(o, o) for o in proto.output),
+            tuple(scope.get(i, i) for i in proto.input),
+            tuple(scope.get(o, o) for o in proto.output),
             tuple(branches), tuple(captured.items()),
         )  # fmt: skip
         self.nodes.append(node)

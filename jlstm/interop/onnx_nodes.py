@@ -39,10 +39,12 @@ class Cell(NamedTuple):
 
     @property
     def name(self) -> str:
+        """That of the node."""
         return self.node.name
 
     @property
     def op(self) -> str:
+        """One of LSTM, GRU and RNN."""
         return self.node.op
 
     def reads(self, place: str) -> str:

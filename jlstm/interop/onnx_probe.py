@@ -149,9 +149,9 @@ def _draw(
     dtype = graph.dtype(name)
     if distinct:
         return 1.0 + rng.permutation(int(np.prod(shape))).reshape(shape)
-    if dtype == object:
+    if dtype.kind == "O":
         return np.full(shape, "a", object)
-    if dtype == bool:
+    if dtype.kind == "b":
         return rng.random(shape) < 0.5
     if np.issubdtype(dtype, np.integer):
         return rng.integers(0, 3, shape).astype(dtype)

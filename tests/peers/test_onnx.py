@@ -83,67 +83,6 @@ def test_a_model_on_disk(onnx, tmp_path):
     same_bits(interop.from_onnx(tmp_path / "model.onnx"), stack)
 
 
-def cases():
-    import warnings
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from onnx.backend.test.case.node import collect_testcases
-
-            return {case.name: case for case in collect_testcases("LSTM")}
-    except ImportError:
-        return {}
-
-
-CASES = cases()
-
-
-def with_constants(onnx, case):
-    """The case's model with all inputs but X as constants, and X and the outputs expected."""
-    model = onnx.ModelProto()
-    model.CopyFrom(case.model)
-    inputs, outputs = case.data_sets[0]
-    values = dict(zip([i.name for i in model.graph.input], inputs, strict=True))
-    lengths = values.pop("sequence_lens", None)
-    for name in [name for name in values if name != "X"]:
-        model.graph.initializer.append(onnx.numpy_helper.from_array(values[name], name))
-    names = [o.name for o in model.graph.output]
-    return model, values["X"], lengths, dict(zip(names, outputs, strict=True))
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_every_case_of_onnx(onnx, name):
-    model, xs, lengths, expected = with_constants(onnx, CASES[name])
-    layers, states = interop.from_onnx(model), interop.onnx_states(model)
-    (node,) = model.graph.node
-    batch_first = any(a.name == "layout" and a.i for a in node.attribute)
-    xs = xs.swapaxes(0, 1) if batch_first else xs
-    if lengths is not None:
-        lengths = lengths.astype(np.int32)
-    ends, hs = jlstm.stack_scan(layers, states, xs, lengths=lengths)
-    parts = [s for s in ends[0] if s] if isinstance(ends[0], jlstm.BiLSTMState) else [ends[0]]
-    time, batch = hs.shape[:2]
-    found = {
-        "Y": np.moveaxis(np.asarray(hs).reshape(time, batch, len(parts), -1), 2, 1),
-        "Y_h": np.stack([s.h for s in parts]),
-        "Y_c": np.stack([s.c for s in parts]),
-    }
-    if batch_first:
-        found = {"Y": found["Y"].transpose(2, 0, 1, 3), "Y_h": found["Y_h"].swapaxes(0, 1)}
-    assert expected
-    for output, value in expected.items():
-        assert_close(found[output], value, tolerance(jnp.float32))
-
-
-def test_the_cases_are_those_we_know():
-    library("onnx")
-    assert set(CASES) >= {
-        "test_lstm_defaults", "test_lstm_with_initial_bias", "test_lstm_with_peepholes",
-        "test_lstm_batchwise", "test_lstm_reverse", "test_lstm_bidirectional",
-    }  # fmt: skip
-
-
 def change(onnx, model, **attributes):
     """The model with other attributes of its first LSTM node."""
     node = next(node for node in model.graph.node if node.op_type == "LSTM")

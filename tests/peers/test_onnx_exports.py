@@ -57,7 +57,11 @@ def scan(layers, states, xs, first):
 def given_states(kind, both, *states):
     """States as PyTorch takes them, one entry `(batch, hidden)` a layer and direction, as ours."""
     each = [jlstm.LSTMState(*s) if kind == "LSTM" else s[0] for s in zip(*states, strict=True)]
-    return [jlstm.BiLSTMState(*pair) for pair in zip(each[::2], each[1::2])] if both else each
+    return (
+        [jlstm.BiLSTMState(*pair) for pair in zip(each[::2], each[1::2], strict=True)]
+        if both
+        else each
+    )
 
 
 @pytest.mark.parametrize(("kind", "layers", "both", "first"), CASES)
