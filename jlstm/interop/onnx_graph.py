@@ -13,6 +13,8 @@ RANDOM = {
     "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli",
     "Multinomial",
 }  # fmt: skip
+# The first versions that ONNX's evaluator knows, of operators that earlier ones agree with.
+SINCE = {"QuantizeLinear": 19, "DequantizeLinear": 19}
 RECURRENT = ("LSTM", "GRU", "RNN")
 BODIES = ("Loop", "Scan", "SequenceMap")
 
@@ -170,6 +172,17 @@ class Graph:
             stack.pop()
         return known[name]
 
+    def between(self, name: str) -> list[str]:
+        """The operators between a value and the free values that it depends on."""
+        found, names = [], [name]
+        for name in names:
+            node = self.makers.get(name)
+            if node is None or node.recurrent or not self.sources(name, values=True):
+                continue
+            found.append(node.op)
+            names += [read for read in node.reads if read not in names]
+        return list(dict.fromkeys(reversed(found)))
+
     def _free(self, name: str, cut: frozenset[str]) -> bool:
         node = self.makers.get(name)
         if name in cut or name in self.inputs:
@@ -286,7 +299,8 @@ def evaluate(node: Node, found: Mapping[str, Any], opsets: Mapping[str, int]) ->
     inputs = [_value_info(name, value) for name, value in feeds.items()]
     outputs = [onnx.ValueInfoProto(name=name) for name in proto.output if name]
     graph = helper.make_graph([proto], "node", inputs, outputs)
-    results = iter(ReferenceEvaluator(graph, opsets=dict(opsets)).run(None, feeds))
+    versions = {**opsets, "": max(opsets.get("", 1), SINCE.get(node.op, 1))}
+    results = iter(ReferenceEvaluator(graph, opsets=versions).run(None, feeds))
     return [next(results) if name else None for name in proto.output]
 
 

@@ -135,16 +135,12 @@ def _optional(graph: Graph, cell: Cell, place: str) -> Any:
             return graph.constant(name)
     except ValueError as error:
         raise ValueError(f"{cell.name}: {place}: {error}") from None
-    kind = "quantised" if _quantised(graph, name) else "no constant"
+    quantised = any("Quant" in op for op in graph.between(name))
+    kind = "quantised" if quantised else "no constant"
     raise ValueError(
         f"{cell.name}: {place} is {kind}: it depends on {', '.join(sorted(free))}; weights and "
         "biases have to be constants of the model"
     )
-
-
-def _quantised(graph: Graph, name: str) -> bool:
-    node = graph.makers.get(name)
-    return node is not None and "Quant" in node.op
 
 
 def _check_shapes(cell: Cell, arrays: dict[str, Any]) -> None:

@@ -64,6 +64,21 @@ def probes(
         raise failure
 
 
+def evaluations(
+    graph: Graph, stack: Sequence[Sequence[Cell]], wanted: Sequence[str]
+) -> Iterator[Probe]:
+    """As `probes`, with the first cut that can be computed."""
+    failure = None
+    for cut in cuts(graph, stack[0][0].reads("X")):
+        try:
+            yield from probes(graph, stack, wanted, cut)
+        except ValueError as error:
+            failure = error
+        else:
+            return
+    raise failure or ValueError("nothing can be computed")
+
+
 def _probe(
     graph: Graph, stack: Sequence[Sequence[Cell]], wanted: Sequence[str], cut: tuple[str, ...],
     size: tuple[int, int], fill: int, k: int, rng: np.random.Generator,

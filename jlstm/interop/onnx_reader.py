@@ -11,6 +11,7 @@ from jlstm.interop.arrays import as_array, as_layer, check_widths
 from jlstm.interop.onnx_graph import Graph
 from jlstm.interop.onnx_graph import load_model as load_model
 from jlstm.interop.onnx_nodes import Cell, read_cells, second_bias
+from jlstm.interop.onnx_probe import evaluations
 from jlstm.interop.onnx_stack import STATES, Stack, find_stack, prove_stack
 from jlstm.types import BiLSTMParams, BiLSTMState, LSTMState
 
@@ -76,8 +77,9 @@ def onnx_states(model: Any, nodes: Sequence[str] | None = None) -> tuple[PyTree,
 
     Returns:
       A tuple as `stack_scan` takes it: `LSTMState`, `h` alone of a GRU or RNN, `BiLSTMState`; None
-      for zeros, and for states that are inputs of the model or that it computes. The states of a
-      model are `(batch, hidden)`, for the one batch size that they were made for.
+      for zeros, and for states that are inputs of the model or that it computes. A constant is
+      `(batch, hidden)`, for the one batch size that it was made for, or, where the model repeats
+      it for every sequence, `(hidden,)`: `jlstm.broadcast_state` gives it a batch.
 
     Raises:
       ValueError: as `from_onnx`; of `initial_h` and `initial_c` one is a constant, and the other is
@@ -90,7 +92,7 @@ def states_of(graph: Graph, stack: Stack) -> tuple[PyTree, ...]:
     """The constant initial states of a stack that was found in a model."""
     states = []
     for cells in stack:
-        parts = [part for cell in cells for part in _constant_states(graph, cell)]
+        parts = [part for cell in cells for part in _constant_states(graph, stack, cell)]
         if not any(part is not None for part in parts):
             states.append(None)
             continue
@@ -113,17 +115,20 @@ def read_stack(model: Any, nodes: Sequence[str] | None = None) -> tuple[Graph, S
     return graph, stack
 
 
-def _constant_states(graph: Graph, cell: Cell) -> list[PyTree]:
+def _constant_states(graph: Graph, stack: Stack, cell: Cell) -> list[PyTree]:
     """The state of each direction, None where it is zero or no constant."""
     places = STATES if cell.op == "LSTM" else STATES[:1]
     names = {place: cell.reads(place) for place in places}
-    constant = {place: not name or not graph.sources(name) for place, name in names.items()}
-    found = {p: graph.constant(names[p]) for p in places if names[p] and constant[p]}
+    constant = {p: not name or not graph.sources(name, values=True) for p, name in names.items()}
+    found = {p: _constant(graph, stack, names[p], cell) for p in places if names[p] and constant[p]}
     if not any(array.any() for array in found.values()):
         return [None]
     if not all(constant.values()):
         given, other = sorted(places, key=lambda place: not constant[place])
         raise ValueError(f"{cell.name}: {given} is a constant, {other} is not")
+    shapes = {array.shape for array in found.values()}
+    if len(shapes) > 1:
+        raise ValueError(f"{cell.name}: its initial states have the shapes {sorted(shapes)}")
     arrays = [_of_directions(cell, found.get(p), next(iter(found.values()))) for p in places]
     if cell.op != "LSTM":
         return list(arrays[0])
@@ -133,4 +138,13 @@ def _constant_states(graph: Graph, cell: Cell) -> list[PyTree]:
 def _of_directions(cell: Cell, array: Any, like: Any) -> Array:
     """A state as `(directions, batch, hidden)`; one that is not given is zero."""
     array = np.zeros_like(like) if array is None else array
-    return as_array(cell.name, array.swapaxes(0, 1) if cell.batch_first else array)
+    swapped = cell.batch_first and array.ndim == 3
+    return as_array(cell.name, array.swapaxes(0, 1) if swapped else array)
+
+
+def _constant(graph: Graph, stack: Stack, name: str, cell: Cell) -> np.ndarray:
+    """A constant state; one that is repeated for every sequence without its batch axis."""
+    if not graph.sources(name):
+        return graph.constant(name)
+    state = next(evaluations(graph, stack, [name])).values[name]
+    return state[0] if cell.batch_first else state[:, 0]

@@ -13,7 +13,6 @@ from jlstm.interop.onnx_nodes import Cell, as_cell, sizes
 from jlstm.interop.onnx_probe import Probe, cuts, probes
 
 STATES = ("initial_h", "initial_c")
-QUANTISE = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
 MOVES = {"Squeeze", "Unsqueeze", "Transpose", "Reshape", "Identity", "Concat", "Dropout", "Flatten"}
 
 Stack = list[tuple[Cell, ...]]
@@ -193,9 +192,9 @@ def _check_taken(
             f"{cell.name}: the output of {names} comes in other axes than (time, batch, features) "
             "with one direction beside the other, as a stack has them"
         )
-    between = _between(graph, cell.reads("X"))
+    between = graph.between(cell.reads("X"))
     ops = [op for op in between if op not in MOVES] or between
-    how = "quantised" if any(op in QUANTISE for op in ops) else "changed"
+    how = "quantised" if any("Quant" in op for op in ops) else "changed"
     raise ValueError(
         f"{cell.name}: takes the output of {names} {how} by {', '.join(ops)}, and a stack has "
         "nothing between its layers but changes of axes"
@@ -262,18 +261,6 @@ def _time_major(cell: Cell, array: Any) -> np.ndarray:
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
     return np.array_equal(a, b)
-
-
-def _between(graph: Graph, name: str) -> list[str]:
-    """The operators between a value and the recurrent nodes or inputs that it comes from."""
-    found, names = [], [name]
-    for name in names:
-        node = graph.makers.get(name)
-        if node is None or node.recurrent or not graph.sources(name, values=True):
-            continue
-        found.append(node.op)
-        names += [read for read in node.reads if read not in names]
-    return list(dict.fromkeys(reversed(found)))
 
 
 def _chosen(graph: Graph, nodes: Sequence[str]) -> list[Node]:
