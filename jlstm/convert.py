@@ -18,10 +18,10 @@ import numpy as np
 
 from jlstm.interop.files import write_bytes
 from jlstm.interop.onnx import to_onnx
+from jlstm.interop.onnx_evaluate import load_model
 from jlstm.interop.onnx_reader import (
     adds_biases,
     layers_of,
-    load_model,
     read_stack,
     states_of,
 )

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jlstm.interop.onnx_evaluate import domain_of, evaluate, load_model
+
 RANDOM = {
     "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli",
     "Multinomial",
 }  # fmt: skip
-# The first versions that ONNX's evaluator knows, of operators that earlier ones agree with.
-SINCE = {"QuantizeLinear": 19, "DequantizeLinear": 19}
 RECURRENT = ("LSTM", "GRU", "RNN")
 BODIES = ("Loop", "Scan", "SequenceMap")
 
@@ -43,33 +42,6 @@ class Node(NamedTuple):
         return tuple(filter(None, (*self.inputs, *inner, *(name for _, name in self.captured))))
 
 
-def load_model(model: Any) -> Any:
-    """An `onnx.ModelProto` from one, from its bytes or from its path.
-
-    Raises:
-      ValueError: no whole model. TypeError: something else. OSError: the file cannot be read.
-    """
-    import onnx
-
-    data = isinstance(model, (bytes, bytearray, memoryview))
-    path = isinstance(model, (str, os.PathLike))
-    if not (data or path or isinstance(model, onnx.ModelProto)):
-        raise TypeError(
-            f"model must be an onnx.ModelProto, its bytes or its path, got {type(model).__name__}"
-        )
-    name = os.fspath(model) if path else "model"
-    try:
-        loaded = onnx.load_model_from_string(bytes(model)) if data else model
-        loaded = onnx.load(model) if path else loaded
-    except OSError:
-        raise
-    except Exception as error:  # of protobuf, which is not imported here
-        raise ValueError(f"{name} is no whole model of ONNX: {error!s:.200}") from None
-    if not loaded.graph.node:
-        raise ValueError(f"{name} is no whole model of ONNX: its graph has no node")
-    return loaded
-
-
 class Graph:
     """The nodes of a model, its functions and its subgraphs, in one namespace.
 
@@ -83,7 +55,7 @@ class Graph:
         model = load_model(model)
         if model.functions:
             model = inliner.inline_local_functions(model)
-        self.opsets = {_domain(o.domain): o.version for o in model.opset_import} or {"": 1}
+        self.opsets = {domain_of(o.domain): o.version for o in model.opset_import} or {"": 1}
         self.nodes: list[Node] = []
         self.makers: dict[str, Node] = {}
         self.tensors: dict[str, Any] = {}
@@ -111,7 +83,7 @@ class Graph:
         return tuple(scope.get(value.name, value.name) for value in graph.output)
 
     def _add(self, proto: Any, scope: ChainMap[str, str], prefix: str) -> None:
-        domain = _domain(proto.domain)
+        domain = domain_of(proto.domain)
         op = f"{domain}.{proto.op_type}" if domain else proto.op_type
         output = next(filter(None, proto.output), op)
         name = prefix + (proto.name or output)
@@ -168,7 +140,9 @@ class Graph:
                 raise ValueError(f"model is no graph in order: {top!r} depends on itself")
             if top not in known:
                 free = not reads and self._free(top, cut)
-                known[top] = frozenset([top]) if free else frozenset().union(*map(known.get, reads))
+                known[top] = (
+                    frozenset([top]) if free else frozenset().union(*(known[r] for r in reads))
+                )
             stack.pop()
         return known[name]
 
@@ -283,46 +257,6 @@ class Graph:
         return {name: value for name, value in zip(node.outputs, results, strict=False) if name}
 
 
-def evaluate(node: Node, found: Mapping[str, Any], opsets: Mapping[str, int]) -> list[Any]:
-    """The outputs of one node, by ONNX's reference evaluator."""
-    import onnx
-    from onnx import helper
-    from onnx.reference import ReferenceEvaluator
-
-    if node.op == "ConstantFill":  # of no standard: PyTorch writes it for opsets before 9
-        return [_constant_fill(node, found)]
-    proto = onnx.NodeProto()
-    proto.CopyFrom(node.proto)
-    proto.domain = _domain(proto.domain)
-    own = zip(proto.input, node.inputs, strict=True)
-    feeds = {name: found[flat] for name, flat in (*own, *node.captured) if name}
-    inputs = [_value_info(name, value) for name, value in feeds.items()]
-    outputs = [onnx.ValueInfoProto(name=name) for name in proto.output if name]
-    graph = helper.make_graph([proto], "node", inputs, outputs)
-    versions = {**opsets, "": max(opsets.get("", 1), SINCE.get(node.op, 1))}
-    results = iter(ReferenceEvaluator(graph, opsets=versions).run(None, feeds))
-    return [next(results) if name else None for name in proto.output]
-
-
-def _value_info(name: str, value: Any) -> Any:
-    import onnx
-    from onnx import helper
-
-    if not isinstance(value, (np.ndarray, np.generic)):  # a sequence
-        return onnx.ValueInfoProto(name=name)
-    number = helper.np_dtype_to_tensor_dtype(value.dtype)
-    return helper.make_tensor_value_info(name, number, value.shape)
-
-
-def _constant_fill(node: Node, found: Mapping[str, Any]) -> np.ndarray:
-    from onnx import helper
-
-    options = {a.name: helper.get_attribute_value(a) for a in node.proto.attribute}
-    shape = found[node.inputs[0]] if options.get("input_as_shape") else options["shape"]
-    dtype = helper.tensor_dtype_to_np_dtype(options.get("dtype", 1))
-    return np.full([int(size) for size in shape], options.get("value", 0.0), dtype)
-
-
 def _array(name: str, tensor: Any, numpy_helper: Any) -> np.ndarray:
     if tensor.data_location == tensor.EXTERNAL and not tensor.raw_data:
         raise ValueError(f"{name} lies in a file beside the model: give the model's path")
@@ -346,7 +280,3 @@ def _captured(graph: Any, scope: Mapping[str, str]) -> dict[str, str]:
             if attribute.HasField("g"):
                 found |= _captured(attribute.g, {k: v for k, v in scope.items() if k not in own})
     return found
-
-
-def _domain(domain: str) -> str:
-    return "" if domain == "ai.onnx" else domain

@@ -97,12 +97,14 @@ def read_cells(graph: Graph, cell: Cell) -> list[PyTree]:
         "B": _optional(graph, cell, "B"), "P": _optional(graph, cell, "P"),
     }  # fmt: skip
     _check_shapes(cell, arrays)
-    w, r, b, p = (a if a is None else as_array(f"{cell.name}: {n}", a) for n, a in arrays.items())
+    given = {n: as_array(f"{cell.name}: {n}", a) for n, a in arrays.items() if a is not None}
     read = {"LSTM": _read_lstm, "GRU": _read_gru, "RNN": _read_rnn}[cell.op]
-    return [
-        read(cell, w[d].T, r[d].T, None if b is None else b[d], None if p is None else p[d])
-        for d in range(len(w))
-    ]
+    cells = []
+    for d in range(len(given["W"])):
+        w, r = given["W"][d].T, given["R"][d].T
+        b, p = (given[n][d] if n in given else None for n in "BP")
+        cells.append(read(cell, w, r, b, p))
+    return cells
 
 
 def second_bias(graph: Graph, cell: Cell) -> bool:
@@ -171,12 +173,12 @@ def _read_lstm(cell: Cell, w: Array, r: Array, b: Array | None, p: Array | None)
 def _read_gru(cell: Cell, w: Array, r: Array, b: Array | None, p: Array | None) -> PyTree:
     hidden = r.shape[0]
     of_inputs, of_state = jnp.split(jnp.zeros(6 * hidden, r.dtype) if b is None else b, 2)
-    weights = [reorder(a, GRU_FROM_ONNX) for a in (w, r)]
+    w, r = (reorder(a, GRU_FROM_ONNX) for a in (w, r))
     if not cell.options.get("linear_before_reset"):
-        return ChoGRUParams(*weights, reorder(of_inputs + of_state, GRU_FROM_ONNX))
+        return ChoGRUParams(w, r, reorder(of_inputs + of_state, GRU_FROM_ONNX))
     inside = of_state.at[2 * hidden :].set(0)
     bias = reorder(of_inputs + inside, GRU_FROM_ONNX)
-    return GRUParams(*weights, bias, of_state[2 * hidden :])
+    return GRUParams(w, r, bias, of_state[2 * hidden :])
 
 
 def _read_rnn(cell: Cell, w: Array, r: Array, b: Array | None, p: Array | None) -> PyTree:

@@ -9,7 +9,6 @@ import numpy as np
 
 from jlstm.interop.arrays import as_array, as_layer, check_widths
 from jlstm.interop.onnx_graph import Graph
-from jlstm.interop.onnx_graph import load_model as load_model
 from jlstm.interop.onnx_nodes import Cell, read_cells, second_bias
 from jlstm.interop.onnx_probe import evaluations
 from jlstm.interop.onnx_stack import STATES, Stack, find_stack, prove_stack

@@ -245,7 +245,7 @@ def _selects(state: np.ndarray, given: np.ndarray) -> bool:
     """Whether `(batch, hidden)` are entries of an array, with the units in its order."""
     flat = given.ravel()
     if not flat.size or len(np.unique(flat)) != flat.size:
-        return bool(_same(state.ravel(), flat))
+        return _same(state.ravel(), flat)
     order = np.argsort(flat)
     at = np.minimum(np.searchsorted(flat[order], state), flat.size - 1)
     if not _same(flat[order][at], state):

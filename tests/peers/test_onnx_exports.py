@@ -120,9 +120,7 @@ def test_the_new_exporter(torch, kind, layers, both, first):
 def test_unrolled_steps_are_no_layer(torch):
     library("onnxscript")
     model = export(torch, make(torch, "RNN"), (torch.zeros(2, 6, 3),), dynamo=True)
-    with pytest.raises(
-        ValueError, match="model has no LSTM, GRU or RNN node; it holds Add, .*Tanh"
-    ):
+    with pytest.raises(ValueError, match="model has no LSTM, GRU or RNN node; it holds Add"):
         interop.from_onnx(model)
 
 

@@ -71,7 +71,7 @@ def squeezed(name, axis="one"):
 TWO = weights() | weights(inputs=H, suffix="2")
 INTS = {
     "zero": np.array([0]), "one": np.array([1]), "two": np.array([2]), "h": np.array([H]),
-    "minus": np.array([-1]), "flat": np.array([0, 0, -1]), "zero_": np.array(0), "one_": np.array(1),
+    "minus": np.array([-1]), "flat": np.array([0, 0, -1]), "zero_": np.array(0),
 }  # fmt: skip
 BATCH = [("Shape", "X", "sizes", {}), ("Slice", "sizes,one,two", "batch", {})]
 SECOND = lstm("Y1_s", "Y", "W2,R2,B2")
@@ -120,7 +120,8 @@ def stacks():
                                 quantised | {"R": keras["R"], "B": keras["B"]}),
         "no bias": ([lstm(letters="W,R")], weights()),
         "batch first inside": ([("Transpose", "X", "x", {"perm": [1, 0, 2]}),
-                                ("Transpose", "x", "xx", {"perm": [1, 0, 2]}), lstm("xx")], weights()),
+                                ("Transpose", "x", "xx", {"perm": [1, 0, 2]}), lstm("xx")],
+                               weights()),
         "a head": ([lstm(), ("Relu", "Y", "r", {}), ("ReduceMean", "r", "head", {})], weights()),
         "Relu before": ([("Relu", "X", "r", {}), ("Sub", "X,r", "n", {}), ("Add", "r,n", "x", {}),
                          lstm("x")], weights()),
@@ -192,7 +193,7 @@ def refused():
                                                          {"hidden_size": H})], TWO, [],
                                 "n2: its initial_h is computed by a node LSTM from the layers"),
         "two stacks": ([lstm(), lstm(shown="Z")], weights(), [],
-                       r"2 recurrent nodes of the model are no one stack: 'n0' \(LSTM\), 'n1'.*nodes="),
+                       r"2 recurrent nodes of the model are no one stack: 'n0' .LSTM., 'n1'"),
         "forward and reverse of two inputs": (
             [lstm(), lstm("Z", "Z1", direction="reverse")], weights(), [("Z", ("t", "b", I))],
             "no one stack"),
@@ -322,8 +323,9 @@ def test_functions(onnx):
     ]
     function = helper.make_function("mine", "Layer", ["x", "w", "r", "b"], ["out"], body, imports)
     nodes = [
-        ("Layer", "X,W,R,B", "a", {"domain": "mine"}), ("Layer", "a,W2,R2,B2", "Y", {"domain": "mine"}),
-    ]  # fmt: skip
+        ("Layer", "X,W,R,B", "a", {"domain": "mine"}),
+        ("Layer", "a,W2,R2,B2", "Y", {"domain": "mine"}),
+    ]
     model = build(onnx, nodes, TWO)
     model.opset_import.append(helper.make_opsetid("mine", 1))
     model.functions.append(function)
