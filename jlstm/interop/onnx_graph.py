@@ -15,7 +15,6 @@ RANDOM = {
     "Multinomial",
 }  # fmt: skip
 RECURRENT = ("LSTM", "GRU", "RNN")
-BODIES = ("Loop", "Scan", "SequenceMap")
 
 
 class Node(NamedTuple):
@@ -140,9 +139,8 @@ class Graph:
                 raise ValueError(f"model is no graph in order: {top!r} depends on itself")
             if top not in known:
                 free = not reads and self._free(top, cut)
-                known[top] = (
-                    frozenset([top]) if free else frozenset().union(*(known[r] for r in reads))
-                )
+                below = [known[read] for read in reads]
+                known[top] = frozenset([top]) if free else frozenset[str]().union(*below)
             stack.pop()
         return known[name]
 

@@ -160,16 +160,18 @@ def _draw(
     graph: Graph, name: str, shape: Sequence[int], k: int, rng: np.random.Generator,
     distinct: bool,
 ) -> np.ndarray:  # fmt: skip
-    """Random values of the declared dtype; distinct ones are whole numbers, in no order."""
+    """Random values of the declared dtype; distinct ones are of both signs, in no order."""
     dtype = graph.dtype(name)
     if distinct:
-        return 1.0 + rng.permutation(int(np.prod(shape))).reshape(shape)
+        count = int(np.prod(shape))
+        return (rng.permutation(count) - count // 2 + 0.25).reshape(shape)
     if dtype.kind == "O":
         return np.full(shape, "a", object)
     if dtype.kind == "b":
         return rng.random(shape) < 0.5
     if np.issubdtype(dtype, np.integer):
-        return rng.integers(0, 3, shape).astype(dtype)
+        most = 3 if len(shape) > 1 else 2 + 3 * k  # one axis may be lengths, more are symbols
+        return rng.integers(0, most, shape).astype(dtype)
     return _normal(shape, k, rng).astype(dtype)
 
 

@@ -121,6 +121,7 @@ def _check_sources(graph: Graph, stack: Stack) -> None:
 def _to_prove(graph: Graph, stack: Stack, cell: Cell, chosen: bool) -> list[str]:
     """The inputs of the node that have to be computed to know what they amount to."""
     own = {output for c in itertools.chain(*stack) for output in c.node.outputs if output}
+    data = graph.sources(stack[0][0].reads("X"), values=True)
     found = ["X"]
     for place in ("sequence_lens", *STATES):
         name = cell.reads(place)
@@ -132,9 +133,11 @@ def _to_prove(graph: Graph, stack: Stack, cell: Cell, chosen: bool) -> list[str]
                 f"{cell.name}: its {place} is computed by a node {graph.makers[name].op} from the "
                 "layers of the stack, which stack_scan does not do"
             )
-        if (name in graph.inputs) or (chosen and not free <= set(graph.inputs)):
+        if name in graph.inputs and name not in data:
             continue
-        if not free <= set(graph.inputs):
+        if chosen and (free & data or not free <= set(graph.inputs)):
+            continue
+        if not free <= set(graph.inputs) or free & data:
             raise ValueError(_computed(graph, cell, place))
         if graph.sources(name) or place == "sequence_lens":
             found.append(place)
@@ -142,10 +145,11 @@ def _to_prove(graph: Graph, stack: Stack, cell: Cell, chosen: bool) -> list[str]
 
 
 def _computed(graph: Graph, cell: Cell, place: str) -> str:
-    maker = graph.makers[cell.reads(place)].op
+    node = graph.makers.get(cell.reads(place))
+    how = f"computed by a node {node.op}" if node else "the data of the first layer"
     given = "lengths" if place == "sequence_lens" else "states"
     return (
-        f"{cell.name}: its {place} is computed by a node {maker}; nodes=[{cell.name!r}] takes its "
+        f"{cell.name}: its {place} is {how}; nodes=[{cell.name!r}] takes its "
         f"weights all the same, and you give the {given} to stack_scan"
     )
 

@@ -209,6 +209,24 @@ def refused():
                                     TWO, lengths, "n2: takes no lengths, n0 takes lengths L"),
         "state of a linear layer": ([("Tanh", "s", "t", {}), lstm(letters="W,R,B,,t,t")], weights(),
                                     start, "n1: its initial_h is computed by a node Tanh; nodes="),
+        "state with negative parts cut off": (
+            [("Relu", "s", "t", {}), lstm(letters="W,R,B,,t,t")], weights(), start,
+            "n1: its initial_h is computed by a node Relu"),
+        "state of the first step": (
+            [("Slice", "X,zero,one,zero", "t", {}), lstm(letters="W,R,B,,t,t")],
+            weights(inputs=H), [("X", ("t", "b", H))], "n1: its initial_h is computed by a node Sl"),
+        "lengths of three at most": (
+            [("Min", "L,three", "l", {}), lstm(letters="W,R,B,l")],
+            weights() | {"three": np.array(3, np.int32)}, lengths,
+            "n1: its sequence_lens is computed by a node Min"),
+        "a Dropout that drops": (
+            [*between, ("Dropout", "Y1_s,half,yes", "c", {}), after],
+            TWO | {"half": np.float32(0.5), "yes": np.array(True)}, [], "no one stack"),
+        "lengths of all but one step": (
+            [*BATCH, ("Gather", "sizes,zero_", "time", {"axis": 0}),
+             ("Sub", "time,one", "less", {}), ("Expand", "less,batch", "t", {}), ("Cast", "t", "L", {"to": 6}),
+             lstm(letters="W,R,B,L")], weights(), [],
+            "n6: its sequence_lens are computed by the model, 4, 4, 4 for 5 time steps"),
         "state of units turned round": (
             [("Slice", "s,last,past,two,minus", "t", {}), lstm(letters="W,R,B,,t,t")],
             weights() | {"last": np.array([-1]), "past": np.array([-99])}, start,
@@ -311,6 +329,34 @@ def test_branches_of_an_if(onnx, constant):
         if which or not constant:
             given = {} if constant else {"which": np.array(which)}
             assert_close(hs, run(model, X=xs, **given)[0][:, 0], TOLERANCE)
+
+
+@pytest.mark.parametrize("shapes_decide", [False, True])
+def test_an_if_between_layers(onnx, shapes_decide):
+    helper = onnx.helper
+
+    def branch(name, op, *inputs):
+        node = helper.make_node(op, inputs, [name])
+        return helper.make_graph([node], name, [], [described(onnx, name, None)])
+
+    decide = [("Shape", "Y1", "d", {"start": 1, "end": 2}), ("Equal", "d,one", "q", {}),
+              ("Squeeze", "q", "which", {})]  # fmt: skip
+    branches = {
+        "then_branch": branch("a", "Squeeze", "Y1", "one"),
+        "else_branch": branch("b", "Identity", "Y1"),
+    }
+    if not shapes_decide:
+        decide, branches["else_branch"] = [], branch("b", "ReduceMax", "Y1")
+    nodes = [lstm(shown="Y1"), *decide, ("If", "which", "Y1_s", branches), SECOND]
+    more = [] if shapes_decide else [("which", (), bool)]
+    model = build(onnx, nodes, TWO | INTS, [("X", ("t", "b", I)), *more])
+    if not shapes_decide:
+        with pytest.raises(ValueError, match="n2: takes which beside the output of n0"):
+            interop.from_onnx(model)
+        return
+    xs = normal(4, 2, I)
+    hs = jlstm.stack_scan(interop.from_onnx(model), None, xs)[1]
+    assert_close(hs, run(model, X=xs)[0][:, 0], TOLERANCE)
 
 
 def test_functions(onnx):
