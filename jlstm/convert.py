@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import jax
 
 from jlstm.formats import TITLES, Content, described, prefixes_of, read, suffix_of, write
-from jlstm.interop.onnx_reader import load_model
+from jlstm.interop.onnx_evaluate import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("--prefix", help="what stands before PyTorch's names: encoder.lstm")
     parser.add_argument(
+        "--nodes", help="names of the nodes of ONNX that are the stack, with commas between them"
+    )
+    parser.add_argument(
         "--nonlinearity", choices=("tanh", "relu"),
         help="of a simple RNN of PyTorch, whose weights do not say it; relu is refused",
     )  # fmt: skip
@@ -86,7 +89,7 @@ def _show(options: argparse.Namespace) -> None:
     for prefix, simple in prefixes.items():
         # What is shown of a simple RNN is the same with any nonlinearity.
         assumed = "tanh" if simple and options.nonlinearity is None else options.nonlinearity
-        content = read(path, prefix, assumed)
+        content = read(path, prefix, assumed, _nodes(options))
         if simple and options.nonlinearity is None:
             content.notes.append("its nonlinearity is not in the file: --nonlinearity tanh")
         _say("", path, content)
@@ -100,7 +103,7 @@ def _convert(options: argparse.Namespace) -> None:
     if target.is_dir() or not target.parent.is_dir():
         fault = "is a folder" if target.is_dir() else f"is in no folder: make {target.parent} first"
         raise ValueError(f"OUT, {target}, {fault}")
-    content = read(source, options.prefix, options.nonlinearity)
+    content = read(source, options.prefix, options.nonlinearity, _nodes(options))
     form = options.to or (suffix if suffix == "onnx" else "jlstm")
     if not options.to and form == content.form == "jlstm":
         form = "torch"
@@ -133,6 +136,10 @@ def _say(verb: str, path: Path, content: Content) -> None:
     print(f"{verb}{path}: {TITLES[content.form]}")
     for line in (*described(content.layers), *content.notes):
         print(f"  {line}")
+
+
+def _nodes(options: argparse.Namespace) -> list[str] | None:
+    return options.nodes.split(",") if options.nodes is not None else None
 
 
 if __name__ == "__main__":

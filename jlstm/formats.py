@@ -13,13 +13,9 @@ import jax
 
 from jlstm.interop.files import write_bytes
 from jlstm.interop.onnx import to_onnx
-from jlstm.interop.onnx_reader import (
-    RESHAPES,
-    adds_biases,
-    from_onnx,
-    load_model,
-    onnx_states,
-)
+from jlstm.interop.onnx_evaluate import load_model
+from jlstm.interop.onnx_reader import adds_biases, layers_of, read_stack, states_of
+from jlstm.interop.onnx_stack import MOVES
 from jlstm.interop.safetensors import (
     load_safetensors,
     read_tensors,
@@ -56,20 +52,26 @@ class Content(NamedTuple):
     notes: list[str]  # what is not in the layers
 
 
-def read(path: Path, prefix: str | None = None, nonlinearity: str | None = None) -> Content:
+def read(
+    path: Path,
+    prefix: str | None = None,
+    nonlinearity: str | None = None,
+    nodes: Sequence[str] | None = None,
+) -> Content:
     """The layers of a file, and what else it holds.
 
     Args:
       path: of a file that ends in `.safetensors` or `.onnx`.
       prefix: of the names of a module of PyTorch; None takes the only one there is.
       nonlinearity: of a simple RNN of PyTorch, whose weights do not say it.
+      nodes: the names of the nodes of ONNX that are the stack; None takes all.
 
     Raises:
       ValueError: another kind of file, no such module or several, layers that this library has no
         place for. OSError: the file cannot be read.
     """
     if suffix_of(path) == "onnx":
-        return _read_onnx(path)
+        return _read_onnx(path, nodes)
     metadata, tensors = read_tensors(path, needed=_may_be_needed)
     if "jlstm" in metadata:
         layers = load_safetensors(path)
@@ -192,16 +194,18 @@ def suffix_of(path: Path) -> str:
     return suffix[1:]
 
 
-def _read_onnx(path: Path) -> Content:
+def _read_onnx(path: Path, nodes: Sequence[str] | None) -> Content:
     model = load_model(path)
-    layers = from_onnx(model)
-    notes = [TWO_BIASES] if adds_biases(model) else []
-    known = ("LSTM", "Constant", *RESHAPES) + ("Gather",) * (model.producer_name == "jlstm")
-    others = Counter(node.op_type for node in model.graph.node if node.op_type not in known)
+    graph, stack = read_stack(model, nodes)
+    layers = layers_of(graph, stack)
+    notes = [TWO_BIASES] if adds_biases(graph, stack) else []
+    used = {cell.name for cells in stack for cell in cells}
+    known = ("Constant", *MOVES) + ("Gather",) * (model.producer_name == "jlstm")
+    others = Counter(n.op for n in graph.nodes if n.op not in known and n.name not in used)
     if others:
         counts = [f"{count} {name}" for name, count in sorted(others.items())]
-        notes.append(f"left out, nodes that are no LSTM: {_some(counts)}")
-    if any(state is not None for state in onnx_states(model)):
+        notes.append(f"left out, nodes that are not of the stack: {_some(counts)}")
+    if any(state is not None for state in states_of(graph, stack)):
         notes.append("left out, its initial states: read them with jlstm.interop.onnx_states")
     return Content("onnx", layers, notes)
 

@@ -133,7 +133,7 @@ def test_what_is_left_out_of_a_model_is_said(files, capsys):
     onnx.save(model, files / "more.onnx")
     assert run(files / "more.onnx", files / "out.safetensors") == 0
     out = capsys.readouterr().out
-    assert "left out, nodes that are no LSTM: 1 Relu, 2 Gather" in out
+    assert "left out, nodes that are not of the stack: 1 Relu, 2 Gather" in out
     assert "left out, its initial states: read them with jlstm.interop.onnx_states" in out
 
 

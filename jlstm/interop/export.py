@@ -28,6 +28,7 @@ from jlstm.types import (
     LSTMGates,
     LSTMState,
     LSTMTrace,
+    compute_dtype,
 )
 from jlstm.values import described
 
@@ -247,7 +248,7 @@ def _arguments(
         first = first.backward if first.forward is None else first.forward
         if first is None:
             raise ValueError("layers[0]: a bidirectional layer has neither direction")
-    dtype = jnp.result_type(*jax.tree.leaves(stack)) if dtype is None else jnp.dtype(dtype)
+    dtype = compute_dtype(*jax.tree.leaves(stack)) if dtype is None else jnp.dtype(dtype)
     width = jnp.shape(first.weight_ih)[0]
     return jax.ShapeDtypeStruct((*sizes((*time, *batch_shape)), width), dtype), states
 

@@ -1,9 +1,9 @@
-"""ONNX: stacks as standard `LSTM` nodes. Imports onnx on use."""
+"""ONNX: stacks as standard `LSTM`, `GRU` and `RNN` nodes. Imports onnx on use."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,12 @@ import numpy as np
 
 from jlstm.extras import needs
 from jlstm.interop.arrays import directions, reorder
-from jlstm.types import LSTMParams
+from jlstm.layers import KINDS
+from jlstm.types import LSTMParams, compute_dtype
 from jlstm.variants.coupled import CoupledParams
+from jlstm.variants.gru import ChoGRUParams, GRUParams
 from jlstm.variants.peephole import PeepholeParams
+from jlstm.variants.rnn import RNNParams
 
 if TYPE_CHECKING:
     from jaxtyping import Array, PyTree
@@ -21,22 +24,59 @@ if TYPE_CHECKING:
 # ONNX has the gates i o f c, and peepholes i o f; this library i f g o, and i f o.
 TO_ONNX = (0, 3, 1, 2)
 PEEPHOLES = (0, 2, 1)  # the same both ways
+GRU_TO_ONNX = (1, 0, 2)  # gates r z n, in ONNX z r h
+OPS = {
+    LSTMParams: "LSTM", PeepholeParams: "LSTM", CoupledParams: "LSTM",
+    GRUParams: "GRU", ChoGRUParams: "GRU", RNNParams: "RNN",
+}  # fmt: skip
+OPTIONS = {CoupledParams: {"input_forget": 1}, GRUParams: {"linear_before_reset": 1}}
 OPSET = 17
 
 
-def to_onnx(layers: Sequence[PyTree], lengths: bool = False) -> Any:
-    """A stack as a model of ONNX, with one standard `LSTM` node a layer: exact.
+class _Parts(NamedTuple):
+    """The parts of a graph in the making."""
+
+    nodes: list[Any]
+    inputs: list[Any]
+    outputs: list[Any]
+    constants: list[Any]
+    dtype: np.dtype
+
+    def node(self, op: str, inputs: Sequence[str], outputs: Sequence[str], **options: Any) -> None:
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(op, inputs, outputs, **options))
+
+    def constant(self, name: str, value: Any) -> str:
+        from onnx import numpy_helper
+
+        self.constants.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def value(self, to: list[Any], name: str, *axes: str | int) -> str:
+        from onnx import helper
+
+        number = helper.np_dtype_to_tensor_dtype(self.dtype)
+        to.append(helper.make_tensor_value_info(name, number, axes))
+        return name
+
+
+def to_onnx(layers: Sequence[PyTree], lengths: bool = False, states: bool = False) -> Any:
+    """A stack as a model of ONNX, with one standard node a layer: exact.
 
     Its inputs are `xs`, `(time, batch, input)`, with any time and batch, and, when asked for,
-    `lengths`, `(batch,)` of int32. Its outputs are `hs`, `(time, batch, output)`, and the final
-    states of each layer, `h_0` and `c_0`, and so on, `h_0_reverse` and `c_0_reverse` of a backward
-    direction, each `(batch, hidden)`. Initial states are zeros.
+    `lengths`, `(batch,)` of int32, and initial states. Its outputs are `hs`, `(time, batch,
+    output)`, and the final states of each layer, `h_0` and `c_0`, and so on, `h_0_reverse` and
+    `c_0_reverse` of a backward direction, each `(batch, hidden)`; a GRU and a simple RNN have no
+    `c`. An initial state has the name of the final one with `initial_` before it; what one call
+    returns as `h_0`, the next one takes as `initial_h_0`.
 
     Args:
-      layers: a stack of `LSTMParams`, `PeepholeParams` or `CoupledParams`, in one direction or
-        both, of float32, float16 or float64.
+      layers: a stack of `LSTMParams`, `PeepholeParams`, `CoupledParams`, `GRUParams`,
+        `ChoGRUParams` or `RNNParams`, in one direction or both, of float32, float16 or float64.
       lengths: whether the model takes lengths, each at least 1; ONNX Runtime refuses an input that
         is not fed.
+      states: whether the model takes initial states, to serve a stream; else they are zeros.
 
     Returns:
       An `onnx.ModelProto`, checked; write it with `onnx.save`.
@@ -46,67 +86,40 @@ def to_onnx(layers: Sequence[PyTree], lengths: bool = False) -> Any:
 
     Example:
       >>> import jax, jlstm
-      >>> model = jlstm.interop.to_onnx(jlstm.init_stack(jax.random.key(0), 3, (8, 4)))
+      >>> layers = jlstm.init_stack(jax.random.key(0), 3, (8, 4))
+      >>> model = jlstm.interop.to_onnx(layers, states=True)
       >>> [output.name for output in model.graph.output]
       ['hs', 'h_0', 'c_0', 'h_1', 'c_1']
+      >>> [value.name for value in model.graph.input][:3]
+      ['xs', 'initial_h_0', 'initial_c_0']
     """
     with needs("to_onnx", "interop"):
         import onnx
-        from onnx import helper, numpy_helper
+        from onnx import helper
 
-    kinds = (LSTMParams, PeepholeParams, CoupledParams)
-    stack = list(directions(layers, "ONNX", kinds))
-    dtype = np.dtype(jnp.result_type(*jax.tree.leaves(layers)))
+    stack = list(directions(layers, "ONNX", tuple(OPS)))
+    for k, ways in stack:
+        if len({(type(params), params.weight_hh.shape) for params in ways}) > 1:
+            raise TypeError(f"layers[{k}]: ONNX has no place for two directions of different kinds")
+    dtype = np.dtype(compute_dtype(*jax.tree.leaves(layers)))
     if dtype.name not in ("float32", "float16", "float64"):
         raise TypeError(f"layers are of {dtype}, ONNX's LSTM takes float32, float16 or float64")
-    number = helper.np_dtype_to_tensor_dtype(dtype)
-    nodes, constants, outputs = [], [], []
-
-    def constant(name: str, value: Any) -> str:
-        constants.append(numpy_helper.from_array(np.asarray(value), name))
-        return name
-
-    def output(name: str, *axes: str | int) -> None:
-        outputs.append(helper.make_tensor_value_info(name, number, axes))
-
-    read, width = "xs", stack[0][1][0].weight_ih.shape[0]
-    inputs = [helper.make_tensor_value_info("xs", number, ("time", "batch", width))]
+    parts = _Parts([], [], [], [], dtype)
+    read = parts.value(parts.inputs, "xs", "time", "batch", stack[0][1][0].weight_ih.shape[0])
     if lengths:
-        inputs.append(helper.make_tensor_value_info("lengths", onnx.TensorProto.INT32, ("batch",)))
-    constant("together", np.array([0, 0, -1]))
-    for k, found in stack:
-        hidden = found[0].weight_hh.shape[0]
-        if len({(type(params), params.weight_hh.shape) for params in found}) > 1:
-            raise TypeError(f"layers[{k}]: ONNX has no place for two directions of different kinds")
-        weights = [
-            constant(f"{name}_{k}", np.stack([a.astype(dtype) for a in arrays]))
-            for name, arrays in zip("WRB", zip(*map(_to_node, found), strict=True), strict=True)
-        ]
-        weights += ["lengths" if lengths else "", "", ""]
-        if isinstance(found[0], PeepholeParams):
-            peepholes = [reorder(params.peephole, PEEPHOLES).astype(dtype) for params in found]
-            weights.append(constant(f"P_{k}", np.stack(peepholes)))
-        options: Any = {"input_forget": 1} if isinstance(found[0], CoupledParams) else {}
-        nodes.append(
-            helper.make_node(
-                "LSTM", [read, *weights], [f"Y_{k}", f"Y_h_{k}", f"Y_c_{k}"], f"layer_{k}",
-                hidden_size=hidden, direction="bidirectional" if len(found) == 2 else "forward",
-                **options,
-            )
-        )  # fmt: skip
-        read = f"hs_{k}" if k + 1 < len(stack) else "hs"
-        nodes.append(helper.make_node("Transpose", [f"Y_{k}"], [f"by_step_{k}"], perm=(0, 2, 1, 3)))
-        nodes.append(helper.make_node("Reshape", [f"by_step_{k}", "together"], [read]))
-        width = hidden * len(found)
-    output("hs", "time", "batch", width)
-    for k, found in stack:
-        for d, suffix in enumerate(("", "_reverse")[: len(found)]):
-            which = constant(f"direction_{k}{suffix}", np.array(d))
-            for part in "hc":
-                name = f"{part}_{k}{suffix}"
-                nodes.append(helper.make_node("Gather", [f"Y_{part}_{k}", which], [name], axis=0))
-                output(name, "batch", found[0].weight_hh.shape[0])
-    graph = helper.make_graph(nodes, "jlstm", inputs, outputs, constants)
+        batch = helper.make_tensor_value_info("lengths", onnx.TensorProto.INT32, ("batch",))
+        parts.inputs.append(batch)
+    parts.constant("together", np.array([0, 0, -1]))
+    parts.constant("first", np.array([0]))
+    for k, ways in stack:
+        shown = f"hs_{k}" if k + 1 < len(stack) else "hs"
+        _add_layer(parts, k, ways, read, shown, lengths, states)
+        read = shown
+    width = sum(params.weight_hh.shape[0] for params in stack[-1][1])
+    parts.value(parts.outputs, "hs", "time", "batch", width)
+    for k, ways in stack:
+        _add_final_states(parts, k, ways)
+    graph = helper.make_graph(parts.nodes, "jlstm", *parts[1:4])
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8, producer_name="jlstm"
     )
@@ -114,13 +127,67 @@ def to_onnx(layers: Sequence[PyTree], lengths: bool = False) -> Any:
     return model
 
 
+def _add_layer(
+    parts: _Parts, k: int, ways: Sequence[PyTree], read: str, shown: str, lengths: bool,
+    states: bool,
+) -> None:  # fmt: skip
+    """One node, and its output with direction beside direction."""
+    kind = type(ways[0])
+    arrays = zip(*map(_to_node, ways), strict=True)
+    inputs = [read]
+    for letter, each in zip("WRB", arrays, strict=True):
+        stacked = np.stack([a.astype(parts.dtype) for a in each])
+        inputs.append(parts.constant(f"{letter}_{k}", stacked))
+    inputs.append("lengths" if lengths else "")
+    inputs += [_add_initial_state(parts, k, ways, part) if states else "" for part in _state(kind)]
+    if kind is PeepholeParams:
+        peepholes = [reorder(params.peephole, PEEPHOLES).astype(parts.dtype) for params in ways]
+        inputs.append(parts.constant(f"P_{k}", np.stack(peepholes)))
+    parts.node(
+        OPS[kind], inputs, [f"Y_{k}", *(f"Y_{part}_{k}" for part in _state(kind))],
+        name=f"layer_{k}", hidden_size=ways[0].weight_hh.shape[0],
+        direction="bidirectional" if len(ways) == 2 else "forward", **OPTIONS.get(kind, {}),
+    )  # fmt: skip
+    parts.node("Transpose", [f"Y_{k}"], [f"by_step_{k}"], perm=(0, 2, 1, 3))
+    parts.node("Reshape", [f"by_step_{k}", "together"], [shown])
+
+
+def _add_initial_state(parts: _Parts, k: int, ways: Sequence[PyTree], part: str) -> str:
+    """An input for each direction, joined as the node takes them."""
+    each = []
+    for params, suffix in zip(ways, ("", "_reverse"), strict=False):
+        hidden = params.weight_hh.shape[0]
+        name = parts.value(parts.inputs, f"initial_{part}_{k}{suffix}", "batch", hidden)
+        parts.node("Unsqueeze", [name, "first"], [f"{name}_of_direction"])
+        each.append(f"{name}_of_direction")
+    parts.node("Concat", each, [f"initial_{part}_of_{k}"], axis=0)
+    return f"initial_{part}_of_{k}"
+
+
+def _add_final_states(parts: _Parts, k: int, ways: Sequence[PyTree]) -> None:
+    for d, suffix in enumerate(("", "_reverse")[: len(ways)]):
+        which = parts.constant(f"direction_{k}{suffix}", np.array(d))
+        for part in _state(type(ways[0])):
+            name = f"{part}_{k}{suffix}"
+            parts.node("Gather", [f"Y_{part}_{k}", which], [name], axis=0)
+            parts.value(parts.outputs, name, "batch", ways[0].weight_hh.shape[0])
+
+
+def _state(kind: type) -> str:
+    return "hc" if KINDS[kind].has_cell else "h"
+
+
 def _to_node(params: PyTree) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """W, R and B of one direction; the second half of B is zero."""
+    """W, R and B of one direction; the second half of B is zero, but for a bias of its own."""
     weights = params[:3]
     if isinstance(params, CoupledParams):
         weights = map(_with_forget, weights)
-    weight_ih, weight_hh, bias = (reorder(a, TO_ONNX) for a in weights)
-    both = jnp.concatenate([bias, jnp.zeros_like(bias)])
+    order = {"LSTM": TO_ONNX, "GRU": GRU_TO_ONNX, "RNN": (0,)}[OPS[type(params)]]
+    weight_ih, weight_hh, bias = (reorder(a, order) for a in weights)
+    of_state = jnp.zeros_like(bias)
+    if isinstance(params, GRUParams):
+        of_state = of_state.at[-params.bias_hn.shape[0] :].set(params.bias_hn)
+    both = jnp.concatenate([bias, of_state])
     return np.asarray(weight_ih.T), np.asarray(weight_hh.T), np.asarray(both)
 
 
