@@ -214,7 +214,7 @@ def refused():
             "n1: its initial_h is computed by a node Relu"),
         "state of the first step": (
             [("Slice", "X,zero,one,zero", "t", {}), lstm(letters="W,R,B,,t,t")],
-            weights(inputs=H), [("X", ("t", "b", H))], "n1: its initial_h is computed by a node Sl"),
+            weights(inputs=H), [("X", ("t", "b", H))], "n1: its initial_h is computed by a node"),
         "lengths of three at most": (
             [("Min", "L,three", "l", {}), lstm(letters="W,R,B,l")],
             weights() | {"three": np.array(3, np.int32)}, lengths,
