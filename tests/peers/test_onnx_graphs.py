@@ -214,7 +214,7 @@ def refused():
             "n1: its initial_h is computed by a node Relu"),
         "state of the first step": (
             [("Slice", "X,zero,one,zero", "t", {}), lstm(letters="W,R,B,,t,t")],
-            weights(inputs=H), [("X", ("t", "b", H))], "n1: its initial_h is computed by a node Sl"),
+            weights(inputs=H), [("X", ("t", "b", H))], "n1: its initial_h is computed by a node"),
         "lengths of three at most": (
             [("Min", "L,three", "l", {}), lstm(letters="W,R,B,l")],
             weights() | {"three": np.array(3, np.int32)}, lengths,
@@ -224,8 +224,8 @@ def refused():
             TWO | {"half": np.float32(0.5), "yes": np.array(True)}, [], "no one stack"),
         "lengths of all but one step": (
             [*BATCH, ("Gather", "sizes,zero_", "time", {"axis": 0}),
-             ("Sub", "time,one", "less", {}), ("Expand", "less,batch", "t", {}), ("Cast", "t", "L", {"to": 6}),
-             lstm(letters="W,R,B,L")], weights(), [],
+             ("Sub", "time,one", "less", {}), ("Expand", "less,batch", "t", {}),
+             ("Cast", "t", "L", {"to": 6}), lstm(letters="W,R,B,L")], weights(), [],
             "n6: its sequence_lens are computed by the model, 4, 4, 4 for 5 time steps"),
         "state of units turned round": (
             [("Slice", "s,last,past,two,minus", "t", {}), lstm(letters="W,R,B,,t,t")],
