@@ -233,8 +233,8 @@ def test_what_it_refuses(files, capsys):
     out = files / "out.onnx"
     (files / "half.safetensors").write_bytes((files / "torch.safetensors").read_bytes()[:200])
     (files / "half.onnx").write_bytes((files / "model.onnx").read_bytes()[:200])
-    gru = files / "gru.safetensors"
-    interop.save_safetensors(gru, draw(3, 5, init=variants.init_gru))
+    normed = files / "normed.safetensors"
+    interop.save_safetensors(normed, draw(3, 5, init=variants.init_layer_norm))
     safetensors.numpy.save_file({"a": np.ones(3, np.float32)}, files / "none.safetensors")
     half = files / "half.safetensors"
     (files / "a_folder.onnx").mkdir()
@@ -250,7 +250,7 @@ def test_what_it_refuses(files, capsys):
         ((files / "nowhere.onnx", out), "nowhere.onnx"),
         ((half, out), "half.safetensors is no whole safetensors file"),
         ((files / "half.onnx", files / "a.safetensors"), "half.onnx is no whole model of ONNX"),
-        ((gru, out), "layers[0]: ONNX has no place for GRUParams"),
+        ((normed, out), "layers[0]: ONNX has no place for LayerNormParams"),
         ((files / "model.pt", out), "looks like a pickle, which can run code; in PyTorch, load"),
         ((files / "model.PTH", out), "torch.load(path, weights_only=True)"),
         ((files / "model.keras", out), "model.keras is of Keras: use jlstm.interop.from_keras"),

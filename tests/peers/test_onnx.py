@@ -238,7 +238,7 @@ def test_states_given_as_constants(onnx):
 
 
 def test_what_onnx_has_no_place_for(onnx):
-    for init in (variants.init_gru, variants.init_layer_norm):
+    for init in (variants.init_no_forget, variants.init_layer_norm):
         with pytest.raises(TypeError, match=r"layers\[0\]: ONNX has no place for \w+Params"):
             interop.to_onnx(draw(init))
     with pytest.raises(TypeError, match="layers are of bfloat16, ONNX's LSTM takes float32"):

@@ -225,9 +225,13 @@ def refused():
         "lengths of all but one step": (
             [*BATCH, ("Gather", "sizes,zero_", "time", {"axis": 0}),
              ("Sub", "time,one", "less", {}), ("Expand", "less,batch", "t", {}),
-             ("Cast", "t", "L", {"to": 6}),
-             lstm(letters="W,R,B,L")], weights(), [],
+             ("Cast", "t", "L", {"to": 6}), lstm(letters="W,R,B,L")], weights(), [],
             "n6: its sequence_lens are computed by the model, 4, 4, 4 for 5 time steps"),
+        "lengths of all but those beyond a bound": (
+            [*BATCH, ("Gather", "sizes,zero_", "time", {"axis": 0}),
+             ("Min", "time,bound", "less", {}), ("Expand", "less,batch", "t", {}),
+             ("Cast", "t", "L", {"to": 6}), lstm(letters="W,R,B,L")],
+            weights() | {"bound": np.array(100)}, [], "n6: its sequence_lens are computed by"),
         "state of units turned round": (
             [("Slice", "s,last,past,two,minus", "t", {}), lstm(letters="W,R,B,,t,t")],
             weights() | {"last": np.array([-1]), "past": np.array([-99])}, start,
