@@ -305,7 +305,7 @@ def test_tables_that_are_too_short(tmp_path, change, message):
 
 
 @pytest.mark.parametrize(("cell", "message"), [
-    (lambda k: k if k > 90 else "", "column 'b' is empty where there is training"),
+    (lambda k: k if k > 90 else "", "column 'b' has no value in the training part"),
     (lambda k: 1e300 if k == 50 else k, "the numbers of column 'b' are too large"),
 ])  # fmt: skip
 def test_columns_that_cannot_be_learned_from(tmp_path, cell, message):
