@@ -21,8 +21,8 @@ def mean_and_deviation(
       InputError: a column without a value, or with numbers whose squares overflow.
     """
     values = values.astype(np.float64)
-    for name, missing in zip(names, np.isnan(values).all(0), strict=True):
-        if missing:
+    for name, column in zip(names, values.T, strict=True):
+        if np.isnan(column).all():
             raise InputError(f"{source}: {name} has no value in the training part")
     with np.errstate(over="ignore"):
         mean, deviation = np.nanmean(values, 0), np.nanstd(values, 0)

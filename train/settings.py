@@ -141,8 +141,8 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Tabular:
-    """What a table is read by; shared by the tasks that read tables."""
+class Columns:
+    """The columns of a file."""
 
     __pydantic_config__ = STRICT
 
@@ -152,6 +152,12 @@ class Tabular:
     """The column of times."""
     columns: tuple[str, ...] = ()
     """The columns to read."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """How a table is written, as far as it does not say so itself."""
+
     missing: tuple[str, ...] = ()
     """Further spellings of a missing value, such as -999; empty cells, NA, NULL, - are known."""
     decimal: Literal["point", "comma"] = "point"
@@ -171,7 +177,7 @@ class Tabular:
 
 
 @dataclass(frozen=True)
-class Series(Tabular):
+class Series(Written, Columns):
     """Sequences of vectors with a class each."""
 
     path: str | None = None
@@ -199,7 +205,7 @@ class Series(Tabular):
 
 
 @dataclass(frozen=True)
-class Table(Tabular):
+class Table(Written, Columns):
     """Columns of numbers over time."""
 
     path: str | None = None

@@ -25,6 +25,7 @@ from train.config import check_config, to_values
 from train.errors import InputError
 from train.evaluate import main as evaluate_main
 from train.model import apply, init_model
+from train.normalize import mean_and_deviation
 from train.settings import (
     Classification,
     Forecasting,
@@ -314,6 +315,26 @@ def test_columns_that_cannot_be_learned_from(tmp_path, cell, message):
     data = Table(path=str(path), context=8, horizon=2)
     with pytest.raises(InputError, match=message):
         forecasts.load(Forecasting(data=data))
+
+
+@pytest.mark.parametrize("name", ["classification", "forecasting"])
+def test_a_constant_feature_is_not_divided_by_what_rounding_leaves(tmp_path, name):
+    """Numbers that differ in their last bit are a constant: a mean of 0.1 may be off by as much."""
+    constant = np.where(np.arange(999) % 2, 0.1, np.nextafter(0.1, 1))
+    assert 0 < constant.std() < 1e-16
+    found, deviation = mean_and_deviation("a", constant[:, None], ["x"])
+    assert (found[0], deviation[0]) == (pytest.approx(0.1), 1.0)
+    path = str(tmp_path / "a.npz")
+    if name == "forecasting":
+        np.savez(path, values=np.stack([constant, RNG.normal(size=999)], 1))
+        config = Forecasting(data=Table(path=path, context=8, horizon=2))
+    else:
+        inputs = np.stack([constant, RNG.normal(size=999)], 1).reshape(111, 9, 2)
+        np.savez(path, inputs=inputs, labels=np.arange(111) % 2)
+        config = Classification(data=Series(path=path))
+    spread = find_task(name).load(config).about["spread"]
+    assert spread[0] == 1.0
+    assert 0.5 < spread[1] < 2
 
 
 def test_another_table_needs_the_times_that_were_learned_from(tmp_path):

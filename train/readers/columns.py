@@ -12,10 +12,11 @@ import numpy as np
 
 from train.errors import InputError
 from train.readers.files import array_of, arrays_of, inside_package, read_bytes
-from train.readers.grid import grid_of
+from train.readers.headers import check_header
 from train.readers.numbers import complaint, looks_like_a_number, numbers_the_rows, read_numbers
 from train.readers.tables import Rows, read_rows
-from train.readers.times import TimeColumn, check_header, find_time
+from train.readers.times.column import TimeColumn, find_time
+from train.readers.times.grid import grid_of
 from train.settings import Table
 
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from train.readers.dates import is_date
-from train.settings import Tabular
+from train.readers.times.dates import is_date
+from train.settings import Written
 
 MISSING = {
     "", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "nat", "null", "none", "nil",
@@ -36,7 +36,7 @@ class Numbers(NamedTuple):
     missing: Counter[str]  # how often each spelling of a missing value was found
 
 
-def read_numbers(cells: list[str], how: Tabular) -> Numbers:
+def read_numbers(cells: list[str], how: Written) -> Numbers:
     """The numbers of cells by the settings `missing`, `decimal` and `thousands`.
 
     A column of `true` and `false` alone is 1 and 0.
@@ -83,7 +83,7 @@ def _plain(cells: list[str]) -> list[float]:
     return [] if any(map(math.isinf, numbers)) else numbers
 
 
-def _number(cell: str, how: Tabular, group: re.Pattern[str] | None) -> float | None:
+def _number(cell: str, how: Written, group: re.Pattern[str] | None) -> float | None:
     text = cell.replace("\u2212", "-")
     start = group and group.match(text)
     if start:
@@ -115,7 +115,7 @@ def holds_a_value(cell: str) -> bool:
     return looks_like_a_number(cell) or is_date(cell) or cell.lower() in MISSING
 
 
-def complaint(cell: str, how: Tabular) -> str:
+def complaint(cell: str, how: Written) -> str:
     """Why the cell is no number, and the flag that may change this."""
     other = "point" if how.decimal == "comma" else "comma"
     if INFINITE.fullmatch(cell) or (PLAIN.fullmatch(cell) and how.decimal == "point"):

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from train.errors import InputError
-from train.readers.dates import is_date, read_dates
-from train.readers.even import ticks_of
+from train.readers.headers import check_header
 from train.readers.numbers import MISSING, PLAIN, complaint, numbers_the_rows, read_numbers
 from train.readers.tables import Rows, read_rows
-from train.readers.times import check_header
+from train.readers.times.dates import is_date, read_dates
+from train.readers.times.frequency import ticks_of
 from train.settings import Series
 
 UCR = (

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from train.errors import InputError
 from train.readers.numbers import holds_a_value
-from train.settings import Tabular
+from train.settings import Written
 
 DELIMITERS = {"tab": "\t", "semicolon": ";", "pipe": "|", "comma": ",", "space": " "}
 UNREADABLE = {
@@ -54,7 +54,7 @@ class Rows(NamedTuple):
         return f"{self.word} {self.lines[row]}"
 
 
-def read_rows(path: str, data: bytes, how: Tabular) -> Rows:
+def read_rows(path: str, data: bytes, how: Written) -> Rows:
     """The header and the rows of a file, all of one length.
 
     Args:
@@ -70,11 +70,11 @@ def read_rows(path: str, data: bytes, how: Tabular) -> Rows:
             f"data.thousands and data.decimal are both {how.decimal}; they must differ"
         )
     if data[:4] == b"PAR1":
-        from train.readers.office import rows_of_parquet
+        from train.readers.spreadsheets import rows_of_parquet
 
         return rows_of_parquet(path, data)
     if data[:2] == b"PK" and b"xl/workbook" in data:
-        from train.readers.office import cells_of_workbook
+        from train.readers.spreadsheets import cells_of_workbook
 
         word, numbered = "row", cells_of_workbook(path, data, how.sheet)
         numbered = [(number, row) for number, row in numbered if number > how.skip]
@@ -89,7 +89,7 @@ def read_rows(path: str, data: bytes, how: Tabular) -> Rows:
     return Rows(list(rows[0]), list(rows[1:]), list(lines[1:]), word)
 
 
-def _lines(path: str, data: bytes, how: Tabular) -> Iterator[tuple[int, list[str]]]:
+def _lines(path: str, data: bytes, how: Written) -> Iterator[tuple[int, list[str]]]:
     """Cells of each line of text."""
     text = _text(path, _unpacked(path, data), how.encoding)
     lines = re.split("\r\n|\r|\n", text)
@@ -127,7 +127,7 @@ def _split(
         raise InputError(f"{path}, line {above + number}: {reason}") from None
 
 
-def _delimiter(lines: list[str], how: Tabular) -> str:
+def _delimiter(lines: list[str], how: Written) -> str:
     """The first of those that split most of the first lines into equally many cells."""
     first = list(itertools.islice((line for line in lines if line.strip()), 100))
     shares = {}
