@@ -5,11 +5,12 @@ import io
 import json
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from tests.train.runs import run_here
-from tests.train.small import RNG, make, untrained
+from tests.train.small import make, untrained
 from train.errors import InputError
 from train.evaluate import main as evaluate
 from train.predict import main as predict
@@ -48,9 +49,10 @@ def forecasts(tmp_path_factory):
 def classes(tmp_path_factory):
     """A run on a long table with points, and the table."""
     folder = tmp_path_factory.mktemp("classes")
+    rng = np.random.default_rng(0)
     days = pd.date_range("2024-01-28", periods=6)
     frame = pd.concat([
-        pd.DataFrame({"id": f"s{k}", "when": days, "x": RNG.normal(size=6), "label": "ab"[k % 2]})
+        pd.DataFrame({"id": f"s{k}", "when": days, "x": rng.normal(size=6), "label": "ab"[k % 2]})
         for k in range(12)
     ])  # fmt: skip
     frame.loc[frame["when"] == days[1], "x"] = float("nan")

@@ -104,6 +104,15 @@ def test_text_that_is_no_long_csv(tmp_path, text, message):
     assert message in found
 
 
+def test_features_may_be_called_as_years_are(tmp_path):
+    """As wavelengths are: the header of a table for forecasts would be of times."""
+    path = tmp_path / "a.csv"
+    path.write_text("id,1400,1500,1600,label\na,1,2,3,u\na,4,5,6,u\nb,7,8,9,v\n")
+    found = read_labelled(str(path), None)
+    same(found, [np.array([[1, 2, 3], [4, 5, 6]]), np.array([[7, 8, 9]])], ["u", "v"])
+    assert found.columns == ["1400", "1500", "1600"]
+
+
 def test_the_file_of_the_docs(tmp_path):
     page = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
     lines = page.partition("  ```text\n")[2].partition("  ```")[0].splitlines()

@@ -324,12 +324,13 @@ def test_a_constant_feature_is_not_divided_by_what_rounding_leaves(tmp_path, nam
     assert 0 < constant.std() < 1e-16
     found, deviation = mean_and_deviation("a", constant[:, None], ["x"])
     assert (found[0], deviation[0]) == (pytest.approx(0.1), 1.0)
+    other = np.random.default_rng(0).normal(size=999)
     path = str(tmp_path / "a.npz")
     if name == "forecasting":
-        np.savez(path, values=np.stack([constant, RNG.normal(size=999)], 1))
+        np.savez(path, values=np.stack([constant, other], 1))
         config = Forecasting(data=Table(path=path, context=8, horizon=2))
     else:
-        inputs = np.stack([constant, RNG.normal(size=999)], 1).reshape(111, 9, 2)
+        inputs = np.stack([constant, other], 1).reshape(111, 9, 2)
         np.savez(path, inputs=inputs, labels=np.arange(111) % 2)
         config = Classification(data=Series(path=path))
     spread = find_task(name).load(config).about["spread"]

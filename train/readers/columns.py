@@ -12,7 +12,7 @@ import numpy as np
 
 from train.errors import InputError
 from train.readers.files import array_of, arrays_of, inside_package, read_bytes
-from train.readers.headers import check_header
+from train.readers.headers import check_header, refuse_times_in_header
 from train.readers.numbers import complaint, looks_like_a_number, numbers_the_rows, read_numbers
 from train.readers.tables import Rows, read_rows
 from train.readers.times.column import TimeColumn, find_time
@@ -109,7 +109,9 @@ def _from_table(
     path: str, data: bytes, time: str | None, names: tuple[str, ...], how: Table
 ) -> Columns:
     rows = read_rows(path, data, how)
-    check_header(path, rows, names)
+    if not names:
+        refuse_times_in_header(path, rows)
+    check_header(path, rows)
     cells = dict(zip(rows.header, map(list, zip(*rows.rows, strict=True)), strict=True))
     free = {name: column for name, column in cells.items() if name not in names or name == time}
     found = find_time(path, rows, free, time, how.date_order)

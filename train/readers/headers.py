@@ -8,20 +8,11 @@ from train.readers.tables import Rows
 from train.readers.times.dates import is_date, month_number
 
 
-def check_header(path: str, rows: Rows, names: tuple[str, ...]) -> None:
-    """Refuse a header of numbers, of times, or with a name twice; tell unnamed columns apart."""
+def check_header(path: str, rows: Rows) -> None:
+    """Refuse a header of numbers, or with a name twice; tell unnamed columns apart."""
     header = rows.header
     named = [name for name in header if name]
     repeated = [name for k, name in enumerate(header) if name and name in header[:k]]
-    dates = [name for name in named if is_date(name)]
-    months = [name for name in named if month_number(name) != name]
-    for found, least in ((dates, max(3, len(named) / 2)), (months, 4)):
-        if len(found) >= least and not names:
-            raise InputError(
-                f"{path} has times such as {found[0]!r} in its header: a wide table must be "
-                "turned, to a row for each step of time and a column for each series (melt in "
-                "pandas)"
-            )
     if all(map(holds_a_value, named)):
         raise InputError(f"{path} has no header: its first line holds numbers alone")
     if repeated:
@@ -39,3 +30,17 @@ def check_header(path: str, rows: Rows, names: tuple[str, ...]) -> None:
     for k in unnamed[len(full) == 0 :]:
         if k not in full:
             header[k] = f"Unnamed: {k}"
+
+
+def refuse_times_in_header(path: str, rows: Rows) -> None:
+    """A wide table has its steps of time side by side."""
+    named = [name for name in rows.header if name]
+    dates = [name for name in named if is_date(name)]
+    months = [name for name in named if month_number(name) != name]
+    for found, least in ((dates, max(3, len(named) / 2)), (months, 4)):
+        if len(found) >= least:
+            raise InputError(
+                f"{path} has times such as {found[0]!r} in its header: a wide table must be "
+                "turned, to a row for each step of time and a column for each series (melt in "
+                "pandas)"
+            )

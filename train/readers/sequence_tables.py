@@ -65,7 +65,7 @@ def read_sequence_table(path: str, data: bytes, how: Series) -> Rows:
     table = read_rows(path, data, how)
     if all(PLAIN.fullmatch(name) for name in table.header):
         raise InputError(f"{path} has no header: its first line holds numbers alone; {UCR}")
-    check_header(path, table, how.columns)
+    check_header(path, table)
     return table
 
 
