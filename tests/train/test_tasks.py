@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 import jlstm
 from tests.train.runs import ROOT, command, run_command, run_here
-from tests.train.small import RNG, make
+from tests.train.small import make
 from train import measure, step
 from train.config import check_config, to_values
 from train.errors import InputError
@@ -38,6 +38,7 @@ from train.settings import (
 from train.tasks import TASKS, Data, Task, find_task
 from train.tasks import forecasting as forecasts
 
+RNG = np.random.default_rng(0)
 NAMES = ("classification", "forecasting", "piano_roll")
 
 
