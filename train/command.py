@@ -7,14 +7,16 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import tyro
 
+from train.config import check_config, read_config, to_values
 from train.errors import InputError, RunError, Terminated
 from train.screen import Screen, fit, set_style
+from train.settings import Config, Written
 
 Options = TypeVar("Options")
 
@@ -28,6 +30,11 @@ class File:
 
 
 @dataclass(frozen=True)
+class OtherTable(Written, File):
+    """What is read, and how it is written where this is not as in the table of the run."""
+
+
+@dataclass(frozen=True)
 class OfRun:
     """The flags of what is done with a finished run."""
 
@@ -36,6 +43,9 @@ class OfRun:
     data: File = field(default_factory=File)
     best: bool = False
     """Whether to use the weights that were best by validation, instead of the last ones."""
+
+
+OfRunT = TypeVar("OfRunT", bound=OfRun)
 
 
 def parse(default: Options, args: Sequence[str], prog: str, example: str = "") -> Options:
@@ -59,6 +69,34 @@ def parse(default: Options, args: Sequence[str], prog: str, example: str = "") -
             print(fit(f"\nexample:\n  {prog} {example}"))
             raise
         raise InputError(_one_line(shown.getvalue())) from None
+
+
+def parse_of_run(default: OfRunT, args: Sequence[str], prog: str, example: str) -> OfRunT:
+    """The options, with the flags of a table where the run learned from one."""
+    place = next((arg for arg in args if os.path.isfile(Path(arg) / "config.toml")), None)
+    data = read_config(Path(place) / "config.toml").data if place else None
+    if isinstance(data, Written):
+        default = replace(default, data=OtherTable(**_written(data)))
+    return parse(default, args, prog, example)
+
+
+def with_table(config: Config, data: File) -> Config:
+    """The config of a run, for a table that is written as the flags say.
+
+    Raises:
+      InputError: a value out of range, or flags without a table.
+    """
+    if not isinstance(data, OtherTable):
+        return config
+    changed = {key: new for key, new in _written(data).items() if new != getattr(config.data, key)}
+    if changed and data.path is None:
+        raise InputError(f"--data.{next(iter(changed))} needs a table: --data.path FILE")
+    new = replace(config, data=replace(config.data, **changed))
+    return check_config(to_values(new), "command line")
+
+
+def _written(data: Written) -> dict[str, Any]:
+    return {field.name: getattr(data, field.name) for field in fields(Written)}
 
 
 def run(

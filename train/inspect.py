@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from train.command import OfRun, parse, run
+from train.command import OfRun, parse_of_run, run, with_table
 from train.errors import InputError, RunError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Command(OfRun):
 
 def main(args: list[str]) -> None:
     """Write the page and say where it is."""
-    command = parse(Command(), args, PROG, EXAMPLE)
+    command = parse_of_run(Command(), args, PROG, EXAMPLE)
     if command.steps < 1:
         raise InputError(f"--steps must be 1 or more, got {command.steps}")
     if command.text == "":
@@ -86,6 +86,7 @@ def inspect(command: Command, console: Console) -> tuple[str, int, int]:
 
     with console.status("reading the weights and the data") as status:
         trained = of_run(command.run, command.best)
+        trained = trained._replace(config=with_table(trained.config, command.data))
         source, split = _split(command, trained)
         chosen = subjects.Chosen(command.row, command.steps, command.marker)
         config, _, about, params = trained

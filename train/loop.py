@@ -20,7 +20,7 @@ from train.folder import finished_step, open_folder
 from train.measure import evaluate
 from train.model import Params, check_fits, flops_per_step
 from train.processes import asked_to_end, first_does, is_first
-from train.progress import say, show_progress
+from train.progress import left_out, say, show_progress
 from train.report import write_report
 from train.settings import Config
 from train.state import TrainState, init_train_state, shapes, step_of, trained
@@ -125,6 +125,7 @@ def finish(run: Run, state: TrainState, progress: Progress) -> dict[str, Any]:
     facts = [
         f"{name.replace('_', ' ')} {f'{value:.4g}' if isinstance(value, float) else value}"
         for name, value in data.facts.items()
+        if name != "left_out"
     ]
     say(
         run.console,
@@ -132,6 +133,8 @@ def finish(run: Run, state: TrainState, progress: Progress) -> dict[str, Any]:
         f"{make_mesh(config.data.rows).size} ({jax.default_backend().upper()})"
         + (f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""),
     )
+    if data.facts.get("left_out"):
+        say(run.console, f"left out: {left_out(data.facts['left_out'])}")
     state, progress = take_steps(run, state, progress)
     params = trials.apart(config, trained(state))
     result = write_report(

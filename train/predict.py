@@ -5,7 +5,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from train.command import OfRun, parse, run
+from train.command import OfRun, parse_of_run, run, with_table
 from train.errors import InputError, RunError
 
 PROG = "python -m train.predict"
@@ -22,7 +22,7 @@ class Command(OfRun):
 
 def main(args: list[str]) -> None:
     """Write a row a prediction, under a header."""
-    command = parse(Command(), args, PROG, EXAMPLE)
+    command = parse_of_run(Command(), args, PROG, EXAMPLE)
     if command.data.path is None:
         raise InputError("name what to predict for: --data.path FILE")
     from jlstm.interop.files import write_bytes
@@ -30,6 +30,7 @@ def main(args: list[str]) -> None:
     from train.weights import of_run
 
     config, task, about, params = of_run(command.run, command.best)
+    config = with_table(config, command.data)
     split = task.read(config, about, command.data.path)
     rows = task.table(config, about, split, lambda some: over(config, task, params, some))
     text = io.StringIO()

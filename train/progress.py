@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 LINE_EVERY = 10.0  # seconds between two plain lines
+NAMED = 5  # columns that are left out for one reason
 
 Report = Callable[[int, dict[str, float]], None]
 
@@ -38,6 +39,18 @@ def show_progress(console: Console, step: int, steps: int, unit: str) -> Iterato
 def say(console: Console, message: str) -> None:
     """A line of its own, as it is: brackets in it are no markup."""
     console.print(Text(message), soft_wrap=True)
+
+
+def left_out(reasons: dict[str, str]) -> str:
+    """Columns and why they are left out, those with one reason together."""
+    together: dict[str, list[str]] = {}
+    for name, why in reasons.items():
+        together.setdefault(why, []).append(repr(name))
+    parts = []
+    for why, names in together.items():
+        more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
+        parts.append(f"{', '.join([*names[:NAMED], *more])}: {why}")
+    return "; ".join(parts)
 
 
 def _plain_lines(console: Console, steps: int, unit: str) -> Report:

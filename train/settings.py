@@ -141,47 +141,23 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Series:
-    """Sequences of vectors with a class each."""
+class Columns:
+    """The columns of a file."""
 
     __pydantic_config__ = STRICT
 
     path: str | None = None
-    """A .ts or .npz file, a .csv file of all sequences, or a folder with a .csv file for each in
-    the sub-folder of its class. Without one: JapaneseVowels, which the package sktime holds."""
-    test_path: str | None = None
-    """A file or folder with the test split; without one it is drawn from the first."""
-    id: str = "id"
-    """The column of a .csv file that says which sequence a row belongs to."""
-    label: str = "label"
-    """The column of a .csv file that has the class of the sequence."""
+    """The file."""
     time: str | None = None
-    """A column of times in .csv files: they must rise, and are not read as a feature."""
+    """The column of times."""
     columns: tuple[str, ...] = ()
-    """The columns of .csv files to read as features; without any, all the others."""
-    rows: Rows = 32
-    """Sequences side by side: the batch."""
-    bucket: Bucket = 8
-    """Batches that are drawn at once and sorted by length, so that little is padded; 1 is none."""
-    validation: Fraction = 0.15
-    """Share of the training sequences that validation uses, drawn by the seed."""
-    test: Fraction = 0.2
-    """Share of the sequences that the final figure is measured on, where there is no test file."""
+    """The columns to read."""
 
 
 @dataclass(frozen=True)
-class Table:
-    """Columns of numbers over time."""
+class Written:
+    """How a table is written, as far as it does not say so itself."""
 
-    __pydantic_config__ = STRICT
-
-    path: str | None = None
-    """A table with a header (.csv or other text, .xlsx, .parquet), or an .npz file with `values`.
-    Without one: weekly carbon dioxide at Mauna Loa, which the package statsmodels holds."""
-    time: str | None = None
-    """The column of times; found by itself where its cells are dates."""
-    columns: tuple[str, ...] = ()
-    """The columns to read and to forecast; without any, all that hold numbers."""
     missing: tuple[str, ...] = ()
     """Further spellings of a missing value, such as -999; empty cells, NA, NULL, - are known."""
     decimal: Literal["point", "comma"] = "point"
@@ -198,6 +174,47 @@ class Table:
     """Lines or rows above the header; empty ones and comments (#) are passed over anyway."""
     sheet: str | None = None
     """The sheet of an .xlsx file that has several."""
+
+
+@dataclass(frozen=True)
+class Series(Written, Columns):
+    """Sequences of vectors with a class each."""
+
+    path: str | None = None
+    """A table of all sequences (.csv or other text, .xlsx, .parquet), a folder with a table for
+    each in the sub-folder of its class, or a .ts or .npz file. Without one: JapaneseVowels, which
+    the package sktime holds."""
+    time: str | None = None
+    """A column of times in tables: they must rise, and are not read as a feature."""
+    columns: tuple[str, ...] = ()
+    """The columns of tables to read as features; without any, all the others."""
+    test_path: str | None = None
+    """A file or folder with the test split; without one it is drawn from the first."""
+    id: str = "id"
+    """The column of a table that says which sequence a row belongs to."""
+    label: str = "label"
+    """The column of a table that has the class of the sequence."""
+    rows: Rows = 32
+    """Sequences side by side: the batch."""
+    bucket: Bucket = 8
+    """Batches that are drawn at once and sorted by length, so that little is padded; 1 is none."""
+    validation: Fraction = 0.15
+    """Share of the training sequences that validation uses, drawn by the seed."""
+    test: Fraction = 0.2
+    """Share of the sequences that the final figure is measured on, where there is no test file."""
+
+
+@dataclass(frozen=True)
+class Table(Written, Columns):
+    """Columns of numbers over time."""
+
+    path: str | None = None
+    """A table with a header (.csv or other text, .xlsx, .parquet), or an .npz file with `values`.
+    Without one: weekly carbon dioxide at Mauna Loa, which the package statsmodels holds."""
+    time: str | None = None
+    """The column of times; found by itself where its cells are dates."""
+    columns: tuple[str, ...] = ()
+    """The columns to read and to forecast; without any, all that hold numbers."""
     context: Count = 96
     """Steps that the model sees."""
     horizon: Count = 12

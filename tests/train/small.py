@@ -23,7 +23,6 @@ from train.settings import (
 from train.tasks import find_task
 from train.weights import save_weights
 
-RNG = np.random.default_rng(0)
 QUICK = {
     "steps": 30,
     "checkpoint_every": 10,
@@ -34,10 +33,11 @@ QUICK = {
 
 def write_series(folder, count=60):
     """Two classes: which half of a sequence is louder; of 4 to 20 steps."""
-    lengths, labels = RNG.integers(4, 21, count), RNG.integers(0, 2, count)
+    rng = np.random.default_rng(0)
+    lengths, labels = rng.integers(4, 21, count), rng.integers(0, 2, count)
     inputs = np.zeros((count, 20, 3))
     for k, (n, label) in enumerate(zip(lengths, labels, strict=True)):
-        inputs[k, :n] = RNG.normal(size=(n, 3))
+        inputs[k, :n] = rng.normal(size=(n, 3))
         half = slice(0, n // 2) if label else slice(n // 2, n)
         inputs[k, half] *= 5
     path = folder / "series.npz"
@@ -47,8 +47,8 @@ def write_series(folder, count=60):
 
 def write_table(folder, rows=400):
     """A wave with a trend and a second column that follows it, some cells missing, a gap."""
-    time = np.arange(rows)
-    wave = np.sin(time / 5) + 0.002 * time + 0.05 * RNG.normal(size=rows)
+    rng, time = np.random.default_rng(0), np.arange(rows)
+    wave = np.sin(time / 5) + 0.002 * time + 0.05 * rng.normal(size=rows)
     after = np.roll(wave, 3) * 10 + 100
     lines = ["when,wave (m), load kW,who"]
     for t in time:
@@ -66,6 +66,8 @@ def write_table(folder, rows=400):
 def write_rolls(folder):
     """Pieces in which a key moves up by one at every step."""
 
+    rng = np.random.default_rng(0)
+
     def piece(n, start):
         roll = np.zeros((n, 88))
         roll[np.arange(n), (start + np.arange(n)) % 12 + 40] = 1
@@ -74,7 +76,7 @@ def write_rolls(folder):
     path = folder / "rolls.npz"
     names = {"train": 12, "valid": 4, "test": 4}
     np.savez(path, **{
-        f"{part}_{k}": piece(int(RNG.integers(5, 30)), int(RNG.integers(12)))
+        f"{part}_{k}": piece(int(rng.integers(5, 30)), int(rng.integers(12)))
         for part, count in names.items() for k in range(count)
     })  # fmt: skip
     return path

@@ -6,8 +6,8 @@ import pytest
 
 from train.errors import InputError
 from train.readers.columns import times_after
-from train.readers.dates import read_dates, write_dates
-from train.readers.grid import grid_of
+from train.readers.times.dates import read_dates, write_dates
+from train.readers.times.grid import grid_of
 
 DAYS = """
 D 2D 3D 7D 10D B 2B W-SUN W-MON W-THU 2W-FRI 4W-TUE MS ME 2MS 2ME BMS BME SMS SME QS QE QS-FEB

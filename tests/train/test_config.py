@@ -1,6 +1,6 @@
 """Configs: defaults, files, complaints, and what makes two of them the same run."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from tests.train.runs import ROOT, TINY
 from train.config import differences, read_config, to_toml
 from train.errors import InputError
-from train.settings import CONFIGS, Forecasting, Log, Text
+from train.settings import CONFIGS, Classification, Forecasting, Log, Text
 
 
 def test_a_resolved_config_reads_back_the_same(tmp_path):
@@ -16,6 +16,23 @@ def test_a_resolved_config_reads_back_the_same(tmp_path):
     path = tmp_path / "config.toml"
     path.write_text(to_toml(config), encoding="utf-8")
     assert read_config(path) == config
+
+
+@pytest.mark.parametrize("kind", [Classification, Forecasting])
+def test_how_a_table_is_written_is_said_alike(tmp_path, kind):
+    """Keys that stood in no config before have defaults, so that older runs go on."""
+    data = kind().data
+    written = replace(
+        data, missing=("-999", "x"), decimal="comma", thousands="point", date_order="dmy",
+        delimiter="semicolon", encoding="latin-1", skip=3, sheet="Daten",
+    )  # fmt: skip
+    path = tmp_path / "config.toml"
+    path.write_text(to_toml(kind(data=written)), encoding="utf-8")
+    assert read_config(path) == kind(data=written)
+    path.write_text(f'task = "{kind.task}"\n[data]\nrows = {data.rows}\n')
+    assert read_config(path) == kind()
+    keys = [field.name for field in fields(data)]
+    assert keys[:4] == ["path", "time", "columns", "missing"]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda p: p.name)
@@ -43,6 +60,9 @@ def test_shipped_configs(path):
     ("data = 3", "data: should be an object, got 3"),
     ("steps = ", "is not TOML"),
     ("a = 1979-05-27", "unknown key a"),
+    ('task = "classification"\n[data]\nsheets = "a"', "unknown key data.sheets"),
+    ('task = "classification"\n[data]\nskip = -1', "data.skip: should be greater than or equal to"),
+    ('task = "forecasting"\n[data]\ndecimal = "dot"', "data.decimal: should be 'point' or 'comma'"),
     ("[model]\nhidden = 3", "model.hidden: should be a valid array, got 3"),
     ("[model]\nhidden = []", "model.hidden: Tuple should have at least 1 item after validation"),
     ("[model]\nhidden = [-3]", "hidden.0: should be greater than or equal to 1, got -3$"),

@@ -114,7 +114,7 @@ def test_data_that_cannot_be_learned_from(config, tmp_path):
 
     gone = RNG.normal(size=(40, 6, 2))
     gone[..., 1] = np.nan
-    assert "a.npz: feature 2 is missing in all training sequences" in refused(inputs=gone)
+    assert "a.npz: feature 2 has no value in the training part" in refused(inputs=gone)
     large = RNG.normal(size=(40, 6, 2)) * [1, 1e200]
     assert "a.npz: the numbers of feature 2 are too large" in refused(inputs=large)
     assert refused() is None

@@ -66,7 +66,7 @@ def test_npz(write):
 
 
 @pytest.mark.parametrize(("name", "content", "message"), [
-    ("a.txt", "", "data.path .*a.txt must end in .ts, .npz or .csv"),
+    ("a.txt", "", "a.txt must hold a header and rows of numbers"),
     ("a.ts", "1,2:up", "a.ts is no .ts file: it has no line @data"),
     ("a.ts", TS.replace("7,8", "7,x"), "a.ts, line 8: could not convert string to float: 'x'"),
     ("a.ts", TS.replace("7,8", "7"), "line 8: its dimensions have different lengths, 1 and 2"),

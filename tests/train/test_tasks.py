@@ -19,12 +19,13 @@ from matplotlib.figure import Figure
 
 import jlstm
 from tests.train.runs import ROOT, command, run_command, run_here
-from tests.train.small import RNG, make
+from tests.train.small import make
 from train import measure, step
 from train.config import check_config, to_values
 from train.errors import InputError
 from train.evaluate import main as evaluate_main
 from train.model import apply, init_model
+from train.normalize import mean_and_deviation
 from train.settings import (
     Classification,
     Forecasting,
@@ -37,6 +38,7 @@ from train.settings import (
 from train.tasks import TASKS, Data, Task, find_task
 from train.tasks import forecasting as forecasts
 
+RNG = np.random.default_rng(0)
 NAMES = ("classification", "forecasting", "piano_roll")
 
 
@@ -305,7 +307,7 @@ def test_tables_that_are_too_short(tmp_path, change, message):
 
 
 @pytest.mark.parametrize(("cell", "message"), [
-    (lambda k: k if k > 90 else "", "column 'b' is empty where there is training"),
+    (lambda k: k if k > 90 else "", "column 'b' has no value in the training part"),
     (lambda k: 1e300 if k == 50 else k, "the numbers of column 'b' are too large"),
 ])  # fmt: skip
 def test_columns_that_cannot_be_learned_from(tmp_path, cell, message):
@@ -314,6 +316,27 @@ def test_columns_that_cannot_be_learned_from(tmp_path, cell, message):
     data = Table(path=str(path), context=8, horizon=2)
     with pytest.raises(InputError, match=message):
         forecasts.load(Forecasting(data=data))
+
+
+@pytest.mark.parametrize("name", ["classification", "forecasting"])
+def test_a_constant_feature_is_not_divided_by_what_rounding_leaves(tmp_path, name):
+    """Numbers that differ in their last bit are a constant: a mean of 0.1 may be off by as much."""
+    constant = np.where(np.arange(999) % 2, 0.1, np.nextafter(0.1, 1))
+    assert 0 < constant.std() < 1e-16
+    found, deviation = mean_and_deviation("a", constant[:, None], ["x"])
+    assert (found[0], deviation[0]) == (pytest.approx(0.1), 1.0)
+    other = np.random.default_rng(0).normal(size=999)
+    path = str(tmp_path / "a.npz")
+    if name == "forecasting":
+        np.savez(path, values=np.stack([constant, other], 1))
+        config = Forecasting(data=Table(path=path, context=8, horizon=2))
+    else:
+        inputs = np.stack([constant, other], 1).reshape(111, 9, 2)
+        np.savez(path, inputs=inputs, labels=np.arange(111) % 2)
+        config = Classification(data=Series(path=path))
+    spread = find_task(name).load(config).about["spread"]
+    assert spread[0] == 1.0
+    assert 0.5 < spread[1] < 2
 
 
 def test_another_table_needs_the_times_that_were_learned_from(tmp_path):

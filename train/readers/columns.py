@@ -12,13 +12,12 @@ import numpy as np
 
 from train.errors import InputError
 from train.readers.files import array_of, arrays_of, inside_package, read_bytes
-from train.readers.grid import grid_of
-from train.readers.numbers import complaint, looks_like_a_number, read_numbers
+from train.readers.headers import check_header, refuse_times_in_header
+from train.readers.numbers import complaint, looks_like_a_number, numbers_the_rows, read_numbers
 from train.readers.tables import Rows, read_rows
-from train.readers.times import TimeColumn, check_header, find_time
+from train.readers.times.column import TimeColumn, find_time
+from train.readers.times.grid import grid_of
 from train.settings import Table
-
-INDICES = {"", "index", "level_0", "id", "row", "rows", "rownames", "row_id", "rowid", "no", "nr"}
 
 
 class Columns(NamedTuple):
@@ -52,10 +51,6 @@ def read_columns(
       InputError: the file cannot be read, or a cell of these columns is no number.
     """
     how = how or Table()
-    if how.thousands == how.decimal:
-        raise InputError(
-            f"data.thousands and data.decimal are both {how.decimal}; they must differ"
-        )
     if len(set(names)) < len(names):
         raise InputError(f"data.columns must name each column once, got {list(names)}")
     source = path
@@ -114,7 +109,9 @@ def _from_table(
     path: str, data: bytes, time: str | None, names: tuple[str, ...], how: Table
 ) -> Columns:
     rows = read_rows(path, data, how)
-    check_header(path, rows, names)
+    if not names:
+        refuse_times_in_header(path, rows)
+    check_header(path, rows)
     cells = dict(zip(rows.header, map(list, zip(*rows.rows, strict=True)), strict=True))
     free = {name: column for name, column in cells.items() if name not in names or name == time}
     found = find_time(path, rows, free, time, how.date_order)
@@ -158,7 +155,7 @@ def _why_not(path: str, name: str, cells: list[str], bad: list[int], present: in
     """Why a column that nobody named is no series of numbers; None where it is meant as one."""
     if not present:
         return "is empty"
-    if not bad and _is_index(name, cells):
+    if not bad and numbers_the_rows(name, cells):
         return "numbers the rows"
     if not bad and not name:
         raise InputError(
@@ -166,18 +163,6 @@ def _why_not(path: str, name: str, cells: list[str], bad: list[int], present: in
         )
     meant = present - len(bad) + sum(looks_like_a_number(cells[row]) for row in bad)
     return None if 5 * meant >= present else f"holds text, such as {cells[bad[0]][:40]!r}"
-
-
-def _is_index(name: str, cells: list[str]) -> bool:
-    """Whether a column is the index of a data frame, which says nothing of a row."""
-    try:
-        numbers = np.array(cells, float)
-    except ValueError:
-        return False
-    if not name or name.lower().startswith("unnamed:"):
-        return bool((numbers % 1 == 0).all()) and len(np.unique(numbers)) == len(numbers)
-    counts = numbers[0] in (0, 1) and bool((np.diff(numbers) == 1).all())
-    return counts and name.lower().strip(" #.") in INDICES
 
 
 def _check_names(path: str, names: tuple[str, ...], known: list[str]) -> None:

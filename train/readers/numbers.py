@@ -7,14 +7,17 @@ import re
 from collections import Counter
 from typing import NamedTuple
 
-from train.readers.dates import is_date
-from train.settings import Table
+import numpy as np
+
+from train.readers.times.dates import is_date
+from train.settings import Written
 
 MISSING = {
     "", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "nat", "null", "none", "nil",
     "missing", "?", "-", "--", "---", "\u2013", "\u2014", ".", "..", "...", ":", "*",
 }  # fmt: skip
 PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+INDICES = {"", "index", "level_0", "id", "row", "rows", "rownames", "row_id", "rowid", "no", "nr"}
 SPACES = r" \u00a0\u2009\u202f"
 GROUPS = {"comma": ",", "point": r"\.", "space": f"[{SPACES}]", "apostrophe": "['\u2019]"}
 INFINITE = re.compile(r"[-+]?inf(inity)?|[-+]?\u221e", re.IGNORECASE)
@@ -33,7 +36,7 @@ class Numbers(NamedTuple):
     missing: Counter[str]  # how often each spelling of a missing value was found
 
 
-def read_numbers(cells: list[str], how: Table) -> Numbers:
+def read_numbers(cells: list[str], how: Written) -> Numbers:
     """The numbers of cells by the settings `missing`, `decimal` and `thousands`.
 
     A column of `true` and `false` alone is 1 and 0.
@@ -80,7 +83,7 @@ def _plain(cells: list[str]) -> list[float]:
     return [] if any(map(math.isinf, numbers)) else numbers
 
 
-def _number(cell: str, how: Table, group: re.Pattern[str] | None) -> float | None:
+def _number(cell: str, how: Written, group: re.Pattern[str] | None) -> float | None:
     text = cell.replace("\u2212", "-")
     start = group and group.match(text)
     if start:
@@ -88,6 +91,18 @@ def _number(cell: str, how: Table, group: re.Pattern[str] | None) -> float | Non
     if how.decimal == "comma":
         text = text.replace(".", "?").replace(",", ".")
     return float(text) if PLAIN.fullmatch(text) else None
+
+
+def numbers_the_rows(name: str, cells: list[str]) -> bool:
+    """Whether a column is the index of a data frame, which says nothing of a row."""
+    try:
+        numbers = np.array(cells, float)
+    except ValueError:
+        return False
+    if not name or name.lower().startswith("unnamed:"):
+        return bool((numbers % 1 == 0).all()) and len(np.unique(numbers)) == len(numbers)
+    counts = numbers[0] in (0, 1) and bool((np.diff(numbers) == 1).all())
+    return counts and name.lower().strip(" #.") in INDICES
 
 
 def looks_like_a_number(cell: str) -> bool:
@@ -100,7 +115,7 @@ def holds_a_value(cell: str) -> bool:
     return looks_like_a_number(cell) or is_date(cell) or cell.lower() in MISSING
 
 
-def complaint(cell: str, how: Table) -> str:
+def complaint(cell: str, how: Written) -> str:
     """Why the cell is no number, and the flag that may change this."""
     other = "point" if how.decimal == "comma" else "comma"
     if INFINITE.fullmatch(cell) or (PLAIN.fullmatch(cell) and how.decimal == "point"):

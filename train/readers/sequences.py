@@ -1,4 +1,4 @@
-"""Sequences with a class each, from .ts, .npz and .csv files and from folders."""
+"""Sequences with a class each, from tables, folders of tables, .ts and .npz files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from train.errors import InputError
-from train.readers.csvs import Read, files_of_folder, from_folder, from_long
 from train.readers.files import array_of, arrays_of, inside_package, read_bytes
+from train.readers.sequence_folders import files_of_folder, from_folder
+from train.readers.sequence_tables import Read, from_long
 from train.readers.ts import from_ts
 from train.settings import Series
 
@@ -23,15 +24,10 @@ PADDED = (
     "inputs=inputs, lengths=lengths, labels=np.array(labels, str))"
 )
 RECIPES = {
-    ".tsv": "for a file of the UCR archive, download its .ts, or table = np.loadtxt(FILE); "
-    "np.savez(NEW, inputs=table[:, 1:], labels=table[:, 0]); a table of tabs is read as .csv",
-    ".txt": "for a file of the UCR archive, download its .ts, or table = np.loadtxt(FILE); "
-    "np.savez(NEW, inputs=table[:, 1:], labels=table[:, 0]); a table is read as .csv",
     ".arff": "download the .ts of the same data from the UEA archive",
     ".npy": "np.savez(NEW, inputs=np.load(FILE), labels=...)",
-    ".xlsx": "save it as .csv",
-    ".parquet": "pandas.read_parquet(FILE).to_csv(NEW, index=False)",
-    ".gz": "unpack it by gunzip",
+    ".ts.gz": "unpack it by gunzip",
+    ".npz.gz": "unpack it by gunzip",
     ".mat": "np.savez(NEW, inputs=..., labels=...) with arrays of scipy.io.loadmat(FILE)",
     ".h5": "np.savez(NEW, inputs=..., labels=...)",
 }
@@ -60,7 +56,7 @@ def read_labelled(path: str | None, test_path: str | None, how: Series | None = 
     Args:
       path: of the file or folder.
       test_path: of another with the test split, if there is one.
-      how: the settings that name the columns of .csv files.
+      how: the settings that name the columns of tables, and say how they are written.
 
     Raises:
       InputError: they cannot be read, do not fit each other, or lack classes.
@@ -93,8 +89,8 @@ def read_sequences(
 
     Args:
       path: of the file or folder.
-      how: the settings that name the columns of .csv files.
-      columns: the features that .csv files must have, in this order; empty takes those of `how`.
+      how: the settings that name the columns of tables, and say how they are written.
+      columns: the features that tables must have, in this order; empty takes those of `how`.
     """
     return _read_sequences("data.path", path, how or Series(), columns)
 
@@ -110,19 +106,19 @@ def _read_sequences(key: str, path: str, how: Series, columns: tuple[str, ...] =
             digest.update(f"{name}\0{hashlib.sha256(data).hexdigest()}\n".encode())
         read = from_folder(path, files, how)
     else:
-        suffix = Path(path).suffix.lower()
-        if suffix not in (".ts", ".npz", ".csv"):
-            recipe = RECIPES.get(suffix)
-            raise InputError(
-                f"{key} {path} must end in .ts, .npz or .csv, or be a folder of .csv files"
-                + (f"; {recipe}" if recipe else "")
-            )
+        for suffix, recipe in RECIPES.items():
+            if path.lower().endswith(suffix):
+                raise InputError(
+                    f"{key} {path} must be a table, such as .csv, a folder of tables, a .ts or an "
+                    f".npz file; {recipe}"
+                )
         data = read_bytes(key, path)
         digest = hashlib.sha256(data)
-        if suffix == ".csv":
-            read = from_long(path, data, how)
-        else:
+        suffix = Path(path).suffix.lower()
+        if suffix in (".ts", ".npz"):
             read = Read(*(from_npz if suffix == ".npz" else from_ts)(path, data), [], [])
+        else:
+            read = from_long(path, data, how)
     _check(path, read)
     return Sequences(
         read.sequences, read.labels, None, path, digest.hexdigest(), read.names, read.columns

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from train.errors import InputError
 from train.readers.numbers import holds_a_value
-from train.settings import Table
+from train.settings import Written
 
 DELIMITERS = {"tab": "\t", "semicolon": ";", "pipe": "|", "comma": ",", "space": " "}
 UNREADABLE = {
@@ -44,25 +44,37 @@ class Rows(NamedTuple):
     lines: list[int]  # the number of each row in the file
     word: str  # line or row
 
+    def column(self, name: str) -> list[str]:
+        """The cells below a name of the header."""
+        place = self.header.index(name)
+        return [row[place] for row in self.rows]
+
     def where(self, row: int) -> str:
         """The place of a row for an error."""
         return f"{self.word} {self.lines[row]}"
 
 
-def read_rows(path: str, data: bytes, how: Table) -> Rows:
+def read_rows(path: str, data: bytes, how: Written) -> Rows:
     """The header and the rows of a file, all of one length.
 
     Args:
       path: of the file, for errors.
       data: its content.
-      how: the settings `delimiter`, `encoding`, `skip` and `sheet`.
+      how: the settings that say how it is written.
+
+    Raises:
+      InputError: it is no table, or has rows of another length.
     """
+    if how.thousands == how.decimal:
+        raise InputError(
+            f"data.thousands and data.decimal are both {how.decimal}; they must differ"
+        )
     if data[:4] == b"PAR1":
-        from train.readers.office import rows_of_parquet
+        from train.readers.spreadsheets import rows_of_parquet
 
         return rows_of_parquet(path, data)
     if data[:2] == b"PK" and b"xl/workbook" in data:
-        from train.readers.office import cells_of_workbook
+        from train.readers.spreadsheets import cells_of_workbook
 
         word, numbered = "row", cells_of_workbook(path, data, how.sheet)
         numbered = [(number, row) for number, row in numbered if number > how.skip]
@@ -77,7 +89,7 @@ def read_rows(path: str, data: bytes, how: Table) -> Rows:
     return Rows(list(rows[0]), list(rows[1:]), list(lines[1:]), word)
 
 
-def _lines(path: str, data: bytes, how: Table) -> Iterator[tuple[int, list[str]]]:
+def _lines(path: str, data: bytes, how: Written) -> Iterator[tuple[int, list[str]]]:
     """Cells of each line of text."""
     text = _text(path, _unpacked(path, data), how.encoding)
     lines = re.split("\r\n|\r|\n", text)
@@ -115,7 +127,7 @@ def _split(
         raise InputError(f"{path}, line {above + number}: {reason}") from None
 
 
-def _delimiter(lines: list[str], how: Table) -> str:
+def _delimiter(lines: list[str], how: Written) -> str:
     """The first of those that split most of the first lines into equally many cells."""
     first = list(itertools.islice((line for line in lines if line.strip()), 100))
     shares = {}

@@ -13,6 +13,7 @@ import optax
 from train import batches as by_length
 from train.batches import drawn_by_length, every_step, padded
 from train.errors import InputError
+from train.normalize import mean_and_deviation
 from train.readers.sequences import Sequences, read_labelled, read_sequences
 from train.settings import Classification
 from train.tasks import EVERY, Batch, Data, Run, Shape, Sums, Task
@@ -50,7 +51,9 @@ def load(config: Classification) -> Data:
     if len(classes) < 2:
         raise InputError(f"{found.source} has one class alone, {classes[0]}")
     features = sequences[0].shape[1]
-    mean, spread = _mean_and_spread(found.source, [sequences[k] for k in splits[0]])
+    joined = np.concatenate([sequences[k] for k in splits[0]])
+    named = [f"feature {k + 1}" for k in range(features)]
+    mean, spread = mean_and_deviation(found.source, joined, named)
     missing = sum(int(np.isnan(sequence).sum()) for sequence in found.sequences)
     about = {
         "classes": classes, "features": features, "columns": list(found.columns),
@@ -88,21 +91,6 @@ def _cut(found: Sequences, config: Classification, count: int) -> list[np.ndarra
             f"for validation, {len(test)} for the test"
         )
     return [train, validation, test]
-
-
-def _mean_and_spread(source: str, sequences: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Of each feature, where its values are known; the spread of a constant is 1."""
-    joined = np.concatenate(sequences).astype(np.float64)
-    empty = np.flatnonzero(np.isnan(joined).all(0))
-    if len(empty):
-        raise InputError(f"{source}: feature {empty[0] + 1} is missing in all training sequences")
-    with np.errstate(over="ignore"):
-        mean, spread = np.nanmean(joined, 0), np.nanstd(joined, 0)
-    large = np.flatnonzero(~np.isfinite(spread))
-    if len(large):
-        raise InputError(f"{source}: the numbers of feature {large[0] + 1} are too large")
-    constant = spread <= 1e-14 * np.abs(mean)  # what rounding leaves of it
-    return mean, np.where(constant, 1.0, spread)
 
 
 def labelled(

@@ -12,6 +12,7 @@ import numpy as np
 from train import batches as by_length
 from train.batches import drawn_by_length, every_step
 from train.errors import InputError
+from train.normalize import mean_and_deviation
 from train.readers.columns import digits, read_columns, times_after
 from train.settings import Forecasting
 from train.tasks import EVERY, Batch, Data, Run, Shape, Sums, Task
@@ -61,20 +62,12 @@ def load(config: Forecasting) -> Data:
             f"{settings.context} + {settings.horizon} and data.horizon are needed"
         )
     part = table.values[: ends[0]]
-    empty = [
-        name for name, column in zip(table.names, part.T, strict=True) if np.isnan(column).all()
-    ]
-    if empty:
-        raise InputError(f"{table.source}: column {empty[0]!r} is empty where there is training")
-    with np.errstate(over="ignore"):
-        spread = np.nanstd(part, axis=0)
-    for name, value in zip(table.names, spread, strict=True):
-        if not np.isfinite(value):
-            raise InputError(f"{table.source}: the numbers of column {name!r} are too large")
+    mean, spread = mean_and_deviation(
+        table.source, part, [f"column {name!r}" for name in table.names]
+    )
     about = {
         "columns": table.names, "time": table.time, "date_order": table.date_order,
-        "mean": np.nanmean(part, axis=0).tolist(),
-        "spread": np.where(spread > 0, spread, 1.0).tolist(),
+        "mean": mean.tolist(), "spread": spread.tolist(),
     }  # fmt: skip
     values = normalised(table.values, about)
     firsts = np.array([0, ends[0] - settings.context, ends[1] - settings.context])

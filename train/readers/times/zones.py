@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from train.readers.dates import DAY, SECOND, Times
+from train.readers.times.dates import DAY, SECOND, Times
 
 CHANGES = 20  # of clocks that a zone must have had, the newest ones
 

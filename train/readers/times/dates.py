@@ -136,6 +136,13 @@ def is_date(cell: str) -> bool:
         return True
 
 
+def month_number(cell: str) -> str:
+    """The number of a month that is called by its name; other cells as they are."""
+    low = cell.lower()
+    names = [k for k, name in enumerate(MONTHS, 1) if low in (name.lower(), name[:3].lower())]
+    return str(names[0]) if names else cell.removesuffix(".0")
+
+
 def _fields(pattern: re.Pattern[str], cells: list[str]) -> list[Moment] | None:
     """Day, clock and offset of each cell; None at the first one in another format."""
     rows = []

@@ -7,10 +7,10 @@ import re
 from typing import NamedTuple
 
 from train.errors import InputError
-from train.readers.dates import MONTHS, Format, Times, is_date, read_dates
-from train.readers.grid import NUMBER, alike, grid_of
-from train.readers.numbers import MISSING, holds_a_value
+from train.readers.numbers import MISSING
 from train.readers.tables import Rows
+from train.readers.times.dates import Format, Times, is_date, month_number, read_dates
+from train.readers.times.grid import NUMBER, alike, grid_of
 
 # Words in the name of a column whose numbers, such as 20240131 or 1949, are dates; after some more
 # words they are, if they rise or fall.
@@ -40,39 +40,6 @@ class TimeColumn(NamedTuple):
     parts: list[str]  # the columns that they are made of
     dates: tuple[Times, Format] | None = None  # the cells, where they are read already
     left_out: dict[str, str] = {}  # noqa: RUF012  # further columns of times
-
-
-def check_header(path: str, rows: Rows, names: tuple[str, ...]) -> None:
-    """Refuse a header of numbers, of times, or with a name twice; tell unnamed columns apart."""
-    header = rows.header
-    named = [name for name in header if name]
-    repeated = [name for k, name in enumerate(header) if name and name in header[:k]]
-    dates = [name for name in named if is_date(name)]
-    months = [name for name in named if _month_number(name) != name]
-    for found, least in ((dates, max(3, len(named) / 2)), (months, 4)):
-        if len(found) >= least and not names:
-            raise InputError(
-                f"{path} has times such as {found[0]!r} in its header: a wide table must be "
-                "turned, to a row for each step of time and a column for each series (melt in "
-                "pandas)"
-            )
-    if all(map(holds_a_value, named)):
-        raise InputError(f"{path} has no header: its first line holds numbers alone")
-    if repeated:
-        raise InputError(f"{path} has two columns {repeated[0]!r}; give one another name")
-    unnamed = [k for k, name in enumerate(header) if not name]
-    full = [k for k in unnamed if any(row[k] for row in rows.rows)]
-    if len(full) > 1:
-        raise InputError(f"{path}: columns {full[0] + 1} and {full[1] + 1} have no name; name them")
-    for k in full:
-        if k > 0 and not holds_a_value(rows.rows[0][k]):
-            raise InputError(
-                f"{path}: column {k + 1} has no name, but {rows.rows[0][k]!r} in {rows.where(0)}; "
-                "--data.skip passes over lines above the header"
-            )
-    for k in unnamed[len(full) == 0 :]:
-        if k not in full:
-            header[k] = f"Unnamed: {k}"
 
 
 def find_time(
@@ -174,7 +141,7 @@ def _year_and_month(cells: dict[str, list[str]]) -> list[TimeColumn]:
         return []
     dates = []
     for row in zip(*(cells[name] for name in parts), strict=True):
-        numbers = [_month_number(cell) for cell in row]
+        numbers = [month_number(cell) for cell in row]
         if not all(number.isdecimal() for number in numbers) or len(numbers[0]) != 4:
             return []
         year, *rest = numbers
@@ -186,12 +153,6 @@ def _year_and_month(cells: dict[str, list[str]]) -> list[TimeColumn]:
     except ValueError:
         fits = False
     return [TimeColumn(" ".join(parts), dates, parts)] if fits else []
-
-
-def _month_number(cell: str) -> str:
-    low = cell.lower()
-    names = [k for k, name in enumerate(MONTHS, 1) if low in (name.lower(), name[:3].lower())]
-    return str(names[0]) if names else cell.removesuffix(".0")
 
 
 def _refuse_odd_times(path: str, rows: Rows, cells: dict[str, list[str]]) -> None:

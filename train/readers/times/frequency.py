@@ -7,9 +7,9 @@ from typing import NamedTuple, NoReturn
 
 import numpy as np
 
-from train.readers.calendars import steps_of_days
-from train.readers.dates import DAY, SECOND, Times
-from train.readers.zones import offsets_at
+from train.readers.times.calendars import steps_of_days
+from train.readers.times.dates import DAY, SECOND, Times
+from train.readers.times.zones import offsets_at
 
 UNITS = (("day", DAY), ("hour", 3600 * SECOND), ("minute", 60 * SECOND), ("second", SECOND),
          ("millisecond", 10**6), ("microsecond", 1000), ("nanosecond", 1))  # fmt: skip

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from train.readers.dates import DAY, SECOND, Format, Times, is_date, read_dates, write_dates
-from train.readers.even import Even, even_ticks, even_times, reversed_times, ticks_of
+from train.readers.times.dates import DAY, SECOND, Format, Times, is_date, read_dates, write_dates
+from train.readers.times.frequency import Even, even_ticks, even_times, reversed_times, ticks_of
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,2})?", re.ASCII)
 # Whole numbers in such a range may count time: from, to, nanoseconds of 1, the day of 0.

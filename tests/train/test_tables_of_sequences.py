@@ -1,13 +1,16 @@
 """Sequences in one long CSV file, and in a folder with a file for each."""
 
 import csv
+import gzip
 import io
 import json
 import os
+from datetime import date
 from functools import partial
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.train.forms import INPUTS, LENGTHS, outcome, same
@@ -57,16 +60,17 @@ def test_one_long_csv(tmp_path, delimiter):
 
 @pytest.mark.parametrize(("line", "place", "cell", "how", "message"), [
     (0, 0, "name", {}, "a.csv has no column 'id' that says which sequence a row belongs"),
-    (0, 4, "class", {}, "a.csv, line 2: 'a' in column 'class' is no number; write numbers as"),
-    (0, 2, "y", {}, "a.csv, line 1: the header has two columns 'y'"),
-    (0, 2, "", {}, "a.csv, line 1: the header does not name column 3"),
-    (2, 0, "", {}, "a.csv, line 3: column 'id' is empty"),
-    (2, 2, "1,5", {}, "a.csv, line 3: '1,5' in column 'x' is no number; write numbers as 1234.5"),
-    (2, 2, "inf", {}, "a.csv, line 3: 'inf' in column 'x' is no number"),
+    (0, 4, "class", {}, "a.csv, line 2: 'a' in column 'class' is no number; where it stands for"),
+    (0, 2, "y", {}, "a.csv has two columns 'y'; give one another name"),
+    (0, 2, "", {}, "a.csv: column 3 has no name; name it, or the columns to read"),
+    (2, 0, "", {}, "a.csv, line 3: '' in column 'id' names no sequence"),
+    (2, 2, "1,5", {}, "a.csv, line 3: '1,5' in column 'x' has a comma: --data.decimal comma if"),
+    (2, 2, "inf", {}, "a.csv, line 3: 'inf' in column 'x' is not finite; leave it empty"),
     (2, 2, "1_0", {}, "a.csv, line 3: '1_0' in column 'x' is no number"),
-    (2, 2, "1e999", {}, "a.csv: sequence s0 is not finite at step 2, feature 2"),
+    (2, 2, "1e999", {}, "a.csv, line 3: '1e999' in column 'x' is not finite"),
     (2, 4, "b", {}, "a.csv: sequence 's0' has classes 'a' and 'b' in column 'label'; a sequence"),
     (2, 1, "0", {"time": "t"}, "a.csv, line 3: times of a sequence must rise, and '0' comes after"),
+    (2, 2, "2024-01-31", {}, "a.csv, line 3: '2024-01-31' in column 'x' is a date; if the column"),
     (2, 1, "soon", {"time": "t"}, "a.csv, line 3: 'soon' in column 't' is no number and no date"),
     (2, 1, "1", {"time": "when"}, "a.csv has no column 'when'; it has ['id', 't', 'x'"),
     (2, 1, "1", {"columns": ("x", "z")}, "a.csv has no column 'z'; it has"),
@@ -86,18 +90,27 @@ def test_long_csv_that_is_refused(tmp_path, line, place, cell, how, message):
     ("", "must hold a header and rows of numbers"),
     ("id,x\n", "must hold a header and rows of numbers"),
     ("1,2\n3,4\n", "has no header: its first line holds numbers alone"),
-    ("id,x\n1,2\n1\n", "line 3: has 1 cells, the header has 2"),
+    ("id,x\n1,2\n1\n", "line 3: has 1 cells, the header (line 1) has 2"),
     ('id,x\n1,"2\n', "line 2: a quote is not closed"),
     ("id,label\na,b\n", "has no column of numbers; it has ['id', 'label']"),
     ("id,x\na,1\nb,2\nb,3\n", "holds no classes to learn; it needs a column 'label', or --data.la"),
     ("id,x,label\na,1,\na,1,\nb,2,u\n", "sequence a has no class"),
-    ("id,x\0,label\n", "is not UTF-8 text: byte 4 is 0x00"),
+    ("id,x\0,label\n", "is not text, or not in utf-8: for UTF-16 --data.encoding utf-16-le"),
 ])  # fmt: skip
 def test_text_that_is_no_long_csv(tmp_path, text, message):
     (tmp_path / "a.csv").write_text(text)
     found = outcome(read_labelled, str(tmp_path / "a.csv"), None)[1]
     assert found is not None
     assert message in found
+
+
+def test_features_may_be_called_as_years_are(tmp_path):
+    """As wavelengths are: the header of a table for forecasts would be of times."""
+    path = tmp_path / "a.csv"
+    path.write_text("id,1400,1500,1600,label\na,1,2,3,u\na,4,5,6,u\nb,7,8,9,v\n")
+    found = read_labelled(str(path), None)
+    same(found, [np.array([[1, 2, 3], [4, 5, 6]]), np.array([[7, 8, 9]])], ["u", "v"])
+    assert found.columns == ["1400", "1500", "1600"]
 
 
 def test_the_file_of_the_docs(tmp_path):
@@ -121,6 +134,101 @@ def test_a_table_with_a_sequence_in_each_row(tmp_path):
     exec(recipe, {"np": np, "pandas": pandas, "FILE": path, "NEW": new,
                   "STEPS": ["t0", "t1", "t2", "t3"], "LABEL": "label"})  # fmt: skip
     same(read_labelled(str(new), None), list(INPUTS[..., :1]), list("abcab"))
+
+
+ROWS = [("id", "day", "x", "y", "label")] + [
+    (f"s{k}", f"2024-01-{20 * (k % 2) + t + 1:02}", f"{INPUTS[k, t, 0]:.3f}",
+     "" if t == 1 else f"{k + t}", "abc"[k % 3])
+    for k, n in enumerate(LENGTHS) for t in range(n)
+]  # fmt: skip
+
+
+def as_text(rows, delimiter=",", day=None):
+    """The rows as text; dates in another format."""
+    lines = []
+    for name, when, *rest in rows:
+        written = when if day is None or when == "day" else f"{date.fromisoformat(when):{day}}"
+        lines.append(delimiter.join([name, written, *rest]))
+    return "\n".join(lines) + "\n"
+
+
+def as_frame():
+    frame = pd.DataFrame(ROWS[1:], columns=ROWS[0])
+    day = pd.to_datetime(frame["day"])
+    return frame.assign(day=day, x=frame["x"].astype(float), y=pd.to_numeric(frame["y"]))
+
+
+def as_excel():
+    file = io.BytesIO()
+    with pd.ExcelWriter(file) as book:
+        pd.DataFrame({"note": ["made by hand"]}).to_excel(book, sheet_name="about", index=False)
+        as_frame().to_excel(book, sheet_name="runs", index=False)
+    return file.getvalue()
+
+
+TEXT = as_text(ROWS)
+COMMAS = as_text([[cell.replace(".", ",") for cell in row] for row in ROWS], ";", "%d.%m.%Y")
+FORMS = {
+    "csv": ("a.csv", TEXT.encode(), {}),
+    "pipes": ("a.dat", as_text(ROWS, "|").encode(), {}),
+    "tabs": ("a.tsv", as_text(ROWS, "\t").encode(), {}),
+    "decimal commas": ("a.csv", COMMAS.encode(), {"decimal": "comma", "date_order": "dmy"}),
+    "gzip": ("a.csv.gz", gzip.compress(TEXT.encode()), {}),
+    "UTF-16": ("a.txt", TEXT.encode("utf-16"), {}),
+    "below notes": ("a.csv", ("by hand\n\n" + TEXT).encode(), {"skip": 1}),
+    "-999": ("a.csv", TEXT.replace(",,", ",-999,").encode(), {"missing": ("-999",)}),
+    "#N/A": ("a.csv", TEXT.replace(",,", ",#N/A,").encode(), {}),
+    "American dates": ("a.csv", as_text(ROWS, ",", "%m/%d/%Y").encode(), {}),
+    "names of months": ("a.csv", as_text(ROWS, ",", "%d %b %Y").encode(), {}),
+    "an index": ("a.csv", as_frame().to_csv().encode(), {}),
+    "parquet": ("a.parquet", as_frame().to_parquet(), {}),
+    "parquet with an index": ("a.parquet", as_frame().set_index("id").to_parquet(), {}),
+    "excel": ("a.xlsx", as_excel(), {"sheet": "runs"}),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_long_table_in_each_form(tmp_path, form):
+    """The same sequences as `pandas.DataFrame.groupby` finds in the frame."""
+    name, data, how = FORMS[form]
+    (tmp_path / name).write_bytes(data)
+    found = read_labelled(str(tmp_path / name), None, Series(time="day", **how))
+    groups = as_frame().groupby("id", sort=False)
+    same(found, [part[["x", "y"]].to_numpy() for _, part in groups],
+         [part["label"].iloc[0] for _, part in groups])  # fmt: skip
+    assert (found.names, found.columns) == ([f"s{k}" for k in range(5)], ["x", "y"])
+
+
+def test_a_folder_of_tables_in_several_forms(tmp_path):
+    frame = as_frame()
+    writers = {"s0.csv": pd.DataFrame.to_csv, "s1.parquet": pd.DataFrame.to_parquet,
+               "s2.xlsx": pd.DataFrame.to_excel, "s3.csv.gz": pd.DataFrame.to_csv,
+               "s4.tsv": partial(pd.DataFrame.to_csv, sep="\t")}  # fmt: skip
+    for name, write in writers.items():
+        part = frame[frame["id"] == name[:2]].drop(columns=["id", "label"])
+        write(part.reset_index(drop=True), tmp_path / name, index=False)
+    pd.DataFrame({"file": list(writers), "label": list("abcab")}).to_excel(
+        tmp_path / "labels.xlsx", index=False
+    )
+    found = read_labelled(str(tmp_path), None, Series(time="day"))
+    groups = frame.groupby("id")
+    same(found, [part[["x", "y"]].to_numpy() for _, part in groups], list("abcab"))
+    (tmp_path / "labels.csv").write_text("file,label\n")
+    assert "holds both labels." in outcome(read_labelled, str(tmp_path), None)[1]
+
+
+@pytest.mark.parametrize(("text", "how", "message"), [
+    ("id,t,x\na,01/02/2024,1\na,02/02/2024,1\n", {}, "which may be dmy or mdy (day, month, year)"),
+    ("id,t,x\na,2024-01-02,1\na,3 Jan 2024,1\n", {}, "those above it are written differently"),
+    ("id,t,x\na,2024-01-02,1\na,,1\n", {}, "line 3: '' in column 't' is no number and no date"),
+    ("id,t,x\na,1700000000000000001,1\na,1700000000000000000,1\n", {}, "times of a sequence must"),
+    ("id,t,x\na,1,1.000\na,2,2\n", {"decimal": "comma"}, "is no number, unless digits are grou"),
+    ("id,t,x\na,1,1\na,2,2\n", {"decimal": "comma", "thousands": "comma"}, "they must differ"),
+    ("id,t,\na,1,5\na,2,5\n", {}, "column 3 has no name; name it, or the columns to read"),
+])  # fmt: skip
+def test_tables_of_sequences_that_are_refused(tmp_path, text, how, message):
+    (tmp_path / "a.csv").write_text(text)
+    assert message in outcome(read_sequences, str(tmp_path / "a.csv"), Series(time="t", **how))[1]
 
 
 def write_folder(folder, classes="ab"):
@@ -155,14 +263,14 @@ def test_a_folder_with_a_file_for_each_sequence(tmp_path):
 
 @pytest.mark.parametrize(("name", "rows", "message"), [
     ("c.csv", [("x", "y"), (1, 2)], "holds both files (c.csv) and folders"),
-    ("a/c.txt", [("x", "y"), (1, 2)], "c.txt is no .csv file"),
+    ("a/c.md", [("x", "y"), (1, 2)], "c.md is no table"),
     ("a/c.csv", [("x", "z"), (1, 2)], "a/c.csv has columns ['x', 'z'], a/0.csv has ['x', 'y']"),
-    ("a/c.csv", [("x", "y", "label"), (1, 2, 3)], "a/c.csv has a column 'label', as one long file"),
+    ("a/c.csv", [("x", "y", "label"), (1, 2, 3)], "a/c.csv has a column 'label', as one long ta"),
     ("a/c.csv", [("x", "y")], "a/c.csv must hold a header and rows of numbers"),
     ("a/c.csv", [], "a/c.csv must hold a header and rows of numbers"),
     ("a/c.csv", [(1, 2), (3, 4)], "a/c.csv has no header"),
     ("a/c.csv", [("x", "y"), (1, "u")], "a/c.csv, line 2: 'u' in column 'y' is no number"),
-    ("a/c/d.csv", [("x", "y"), (1, 2)], "a/c is no .csv file"),
+    ("a/c/d.csv", [("x", "y"), (1, 2)], "a/c is no table"),
     ("Test/c.csv", [("x", "y"), (1, 2)], "holds a folder Test, which is a split and no class"),
     ("labels.csv", [("file", "label"), ("0.csv", 2)], "holds both folders of classes and l"),
 ])  # fmt: skip

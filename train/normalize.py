@@ -1,0 +1,33 @@
+"""The mean and the standard deviation by which columns of numbers are normalised."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from train.errors import InputError
+
+
+def mean_and_deviation(
+    source: str, values: np.ndarray, names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and standard deviation of each column; 1 is the deviation of a constant one.
+
+    Args:
+      source: of the values, for errors.
+      values: (rows, columns) of the training part; NaN is a missing value.
+      names: of the columns, for errors.
+
+    Raises:
+      InputError: a column without a value, or with numbers whose squares overflow.
+    """
+    values = values.astype(np.float64)
+    for name, column in zip(names, values.T, strict=True):
+        if np.isnan(column).all():
+            raise InputError(f"{source}: {name} has no value in the training part")
+    with np.errstate(over="ignore"):
+        mean, deviation = np.nanmean(values, 0), np.nanstd(values, 0)
+    for name, finite in zip(names, np.isfinite(deviation), strict=True):
+        if not finite:
+            raise InputError(f"{source}: the numbers of {name} are too large")
+    constant = deviation <= 1e-14 * np.abs(mean)  # what rounding leaves of it
+    return mean, np.where(constant, 1.0, deviation)

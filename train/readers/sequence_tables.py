@@ -1,0 +1,163 @@
+"""Sequences in tables: their features, and all sequences in one long table with a column of ids."""
+
+from __future__ import annotations
+
+import itertools
+from decimal import Decimal
+from typing import NamedTuple
+
+import numpy as np
+
+from train.errors import InputError
+from train.readers.headers import check_header
+from train.readers.numbers import MISSING, PLAIN, complaint, numbers_the_rows, read_numbers
+from train.readers.tables import Rows, read_rows
+from train.readers.times.dates import is_date, read_dates
+from train.readers.times.frequency import ticks_of
+from train.settings import Series
+
+UCR = (
+    "for a file of the UCR archive, download its .ts, or table = np.loadtxt(FILE); "
+    "np.savez(NEW, inputs=table[:, 1:], labels=table[:, 0])"
+)
+
+
+class Read(NamedTuple):
+    """Sequences as the files have them."""
+
+    sequences: list[np.ndarray]  # (time, features), NaN where a value is missing
+    labels: list[str]  # empty where there are no classes; "" is a class that is not known
+    names: list[str]  # ids, or files
+    columns: list[str]  # the features
+
+
+def from_long(path: str, data: bytes, how: Series) -> Read:
+    """Sequences of one table: a row is a step, the column `how.id` says of which sequence."""
+    table = read_sequence_table(path, data, how)
+    if how.id not in table.header:
+        raise InputError(
+            f"{path} has no column {how.id!r} that says which sequence a row belongs to; it has "
+            f"{table.header}; name another: --data.id COLUMN"
+        )
+    columns = features_of(path, table, how, {how.id, how.label})
+    values = read_features(path, table, columns, how)
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(table.column(how.id)):
+        if name.lower() in MISSING:
+            raise InputError(
+                f"{path}, {table.where(row)}: {name!r} in column {how.id!r} names no sequence"
+            )
+        rows.setdefault(name, []).append(row)
+    if len(rows) == len(table.rows) > 1:
+        raise InputError(
+            f"{path} has one row for each {how.id!r}, and a row is a step; for a table with a "
+            "sequence in each row, table = pandas.read_csv(FILE); np.savez(NEW, "
+            "inputs=table[STEPS], labels=table[LABEL].astype(str).to_numpy(str)), with the names "
+            "of its columns"
+        )
+    check_times(path, table, how, list(rows.values()))
+    labels = _labels(path, table, how, rows) if how.label in table.header else []
+    return Read([values[of_one] for of_one in rows.values()], labels, list(rows), columns)
+
+
+def read_sequence_table(path: str, data: bytes, how: Series) -> Rows:
+    """The cells of a table whose columns have names."""
+    table = read_rows(path, data, how)
+    if all(PLAIN.fullmatch(name) for name in table.header):
+        raise InputError(f"{path} has no header: its first line holds numbers alone; {UCR}")
+    check_header(path, table)
+    return table
+
+
+def features_of(path: str, table: Rows, how: Series, not_one: set[str]) -> list[str]:
+    """The columns to read: those that are named, or all that say nothing else."""
+    named = [*how.columns, *([how.time] if how.time else [])]
+    unknown = [name for name in named if name not in table.header]
+    if unknown:
+        raise InputError(f"{path} has no column {unknown[0]!r}; it has {table.header}")
+    columns = list(how.columns)
+    for name in table.header if not columns else []:
+        nameless = not name or name.lower().startswith("unnamed:")
+        cells = table.column(name) if nameless else []
+        if nameless and (not any(cells) or numbers_the_rows(name, cells)):
+            continue  # the index of a data frame, or a delimiter at the end of each line
+        if not name:
+            place = table.header.index(name) + 1
+            raise InputError(
+                f"{path}: column {place} has no name; name it, or the columns to read: "
+                "--data.columns"
+            )
+        if name not in not_one and name != how.time:
+            columns.append(name)
+    if not columns:
+        raise InputError(f"{path} has no column of numbers; it has {table.header}")
+    return columns
+
+
+def read_features(path: str, table: Rows, names: list[str], how: Series) -> np.ndarray:
+    """The columns of these names, `(rows, columns)` in float64; NaN is a missing value."""
+    values = np.empty((len(table.rows), len(names)))
+    for k, name in enumerate(names):
+        cells = table.column(name)
+        found = read_numbers(cells, how)
+        if found.bad:
+            cell = cells[found.bad[0]]
+            why = complaint(cell, how)
+            if how.time is None and is_date(cell):
+                why = f"is a date; if the column is the time: --data.time {name!r}"
+            where = f"{path}, {table.where(found.bad[0])}"
+            raise InputError(f"{where}: {cell[:40]!r} in column {name!r} {why}")
+        values[:, k] = found.values
+    return values
+
+
+def check_times(path: str, table: Rows, how: Series, sequences: list[list[int]]) -> None:
+    """The times of a sequence rise: rows in another order would be another sequence."""
+    if how.time is None:
+        return
+    cells = table.column(how.time)
+    times = _times(path, table, how, cells)
+    for rows in sequences:
+        for last, row in itertools.pairwise(rows):
+            if not times[last] < times[row]:
+                raise InputError(
+                    f"{path}, {table.where(row)}: times of a sequence must rise, and "
+                    f"{cells[row]!r} comes after {cells[last]!r}; sort the rows"
+                )
+
+
+def _times(path: str, table: Rows, how: Series, cells: list[str]) -> list:
+    """Times as numbers that rise as they do."""
+    if all(map(PLAIN.fullmatch, cells)):
+        return list(map(Decimal, cells))  # exact, also for nanoseconds since 1970
+    numbers = read_numbers(cells, how)
+    if not numbers.bad and not numbers.missing:
+        return numbers.values
+    try:
+        dates = read_dates(cells, how.date_order)
+    except ValueError as error:
+        raise InputError(f"{path}: column {how.time!r} {error}") from None
+    if dates is None:
+        texts = [row for row in range(len(cells)) if not is_date(cells[row])]
+        bad = next((row for row in numbers.bad if row in texts), (texts or numbers.bad)[0])
+        why = "is no number and no date such as 2024-01-31 14:00"
+        if not texts:
+            why = "and those above it are written differently"
+        raise InputError(
+            f"{path}, {table.where(bad)}: {cells[bad][:40]!r} in column {how.time!r} {why}"
+        )
+    return ticks_of(dates[0])[0].tolist()
+
+
+def _labels(path: str, table: Rows, how: Series, rows: dict[str, list[int]]) -> list[str]:
+    """The class of each sequence, which is the same in all its rows."""
+    column, labels = table.column(how.label), []
+    for name, of_one in rows.items():
+        found = list(dict.fromkeys(column[row] for row in of_one))
+        if len(found) > 1:
+            raise InputError(
+                f"{path}: sequence {name!r} has classes {found[0]!r} and {found[1]!r} in column "
+                f"{how.label!r}; a sequence has one class, and each its own id"
+            )
+        labels.append("" if found[0] == "?" else found[0])
+    return labels if any(labels) else []
