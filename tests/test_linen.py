@@ -296,4 +296,4 @@ for name in ("linen", "nnx"):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     for line, name in zip(lines, ("linen", "nnx"), strict=True):
-        assert line.startswith(f"jlstm.{name} needs Flax: pip install 'jlstm[flax]'")
+        assert line.startswith(f"jlstm.{name} needs flax: pip install '.[flax]' in the clone")

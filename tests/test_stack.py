@@ -474,7 +474,7 @@ def test_other_bad_arguments():
     with pytest.raises(TypeError, match="batch_shape must be a tuple of sizes, got 4"):
         jlstm.broadcast_state(STATES[0], 4)
     assert len(jlstm.init_stack(jax.random.key(0), 3, np.array([6, 4]))) == 2
-    with pytest.raises(TypeError, match="hidden_sizes must be a sequence of sizes, got 6"):
+    with pytest.raises(TypeError, match="hidden_sizes must be a sequence of sizes, one a layer"):
         jlstm.init_stack(jax.random.key(0), 3, 6)
     with pytest.raises(ValueError, match="hidden_sizes must name 1 layer or more, got none"):
         jlstm.init_stack(jax.random.key(0), 3, ())
