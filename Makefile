@@ -12,6 +12,9 @@ PEERS_READY := $(VENV)/peers-$(INTERPRETER)
 DOCS_READY := $(VENV)/docs-$(INTERPRETER)
 BENCH_READY := $(VENV)/bench-$(INTERPRETER)
 WORKERS ?= auto
+# Left out of test-portable, for time: every transformation of every layer type, and benchmarks.
+MATRICES := $(addprefix tests/,gpu tables test_family.py test_transformations.py test_variants.py \
+  test_meshes.py test_export.py test_gpu_benchmark.py train/test_scaling.py train/test_trials.py)
 
 .PHONY: help train test test-portable test-slow test-peers tables tables-quick browser bench docs docs-links check \
   format clean
@@ -40,7 +43,8 @@ test: $(TEST_READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 test-portable: $(TEST_READY)
-	$(BIN)/python -m tests.portable -n $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
+	$(BIN)/python -m tests.portable -n $(WORKERS) --dist worksteal -m "not slow" \
+	  $(addprefix --ignore=,$(MATRICES)) $(ARGS)
 
 test-slow: $(TEST_READY) browser
 	XLA_FLAGS="$(XLA_FLAGS)" $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
