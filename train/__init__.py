@@ -1,5 +1,6 @@
 """The training program: `python -m train configs/char_lm.toml`."""
 
+import sys
 from importlib.util import find_spec
 
 NEEDED = (
@@ -7,7 +8,8 @@ NEEDED = (
     "tomli_w", "tyro",
 )  # fmt: skip
 if missing := [name for name in NEEDED if find_spec(name) is None]:
-    raise ModuleNotFoundError(
-        f"train needs {', '.join(missing)}: pip install '.[train,data]' in the clone",
-        name=missing[0],
-    )
+    message = f"train needs {', '.join(missing)}: pip install '.[train,data]' in the clone"
+    if sys.argv[:1] == ["-m"]:  # a command, `python -m train...`: one line
+        print(message, file=sys.stderr)
+        sys.exit(2)
+    raise ModuleNotFoundError(message, name=missing[0])

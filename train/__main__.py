@@ -1,6 +1,7 @@
 """`python -m train CONFIG.toml [--out DIR] [--steps N] [--any.other.key VALUE]`."""
 
 import dataclasses
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -43,8 +44,14 @@ def main(args: list[str]) -> None:
         print(fit(HELP.format(configs=list_configs())))
         return
     if args[0].startswith("-"):
-        raise InputError(f"name a config before {args[0]}, as in: {PROG} {' '.join(args)}")
+        configs = [arg for arg in args if arg.endswith(".toml")]
+        flags = " ".join(arg for arg in args if arg not in configs[:1])
+        named = PROG.replace("CONFIG.toml", configs[0]) if configs else PROG
+        raise InputError(f"name a config before {args[0]}, as in: {named} {flags}")
     path = Path(args[0])
+    shipped = CONFIGS / f"{path.stem}.toml"
+    if not path.exists() and shipped.exists():
+        raise InputError(f"there is no config {path}; one is {os.path.relpath(shipped)}")
     example = "--steps 2000 --out runs/mine"
     command: Any = parse(
         command_of(read_config(path)), args[1:], f"python -m train {path}", example

@@ -95,6 +95,11 @@ def with_table(config: Config, data: File) -> Config:
     return check_config(to_values(new), "command line")
 
 
+def same_file(one: Path, other: str) -> bool:
+    """Whether both are the same file, however it is named."""
+    return one.exists() and os.path.exists(other) and one.samefile(other)
+
+
 def _written(data: Written) -> dict[str, Any]:
     return {field.name: getattr(data, field.name) for field in fields(Written)}
 

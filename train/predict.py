@@ -5,7 +5,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from train.command import OfRun, parse_of_run, run, with_table
+from train.command import OfRun, parse_of_run, run, same_file, with_table
 from train.errors import InputError, RunError
 
 PROG = "python -m train.predict"
@@ -25,6 +25,8 @@ def main(args: list[str]) -> None:
     command = parse_of_run(Command(), args, PROG, EXAMPLE)
     if command.data.path is None:
         raise InputError("name what to predict for: --data.path FILE")
+    if command.out is not None and same_file(command.out, command.data.path):
+        raise InputError(f"--out is --data.path, {command.out}: the file would be lost")
     from jlstm.interop.files import write_bytes
     from train.measure import run as over
     from train.weights import of_run

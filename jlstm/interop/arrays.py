@@ -55,7 +55,8 @@ def directions(
 ) -> Iterator[tuple[int, tuple[PyTree, ...]]]:
     """The directions of each layer, one or two; a kind that `to` has no place for is refused."""
     if hasattr(layers, "_fields") or not isinstance(layers, Sequence) or not layers:
-        raise TypeError(f"layers must be a tuple of layers, got {type(layers).__name__}")
+        cure = "; (params,) is a stack of one layer" if hasattr(layers, "_fields") else ""
+        raise TypeError(f"layers must be a tuple of layers, got {type(layers).__name__}{cure}")
     checked = []
     for k, layer in enumerate(layers):
         found = tuple(layer) if isinstance(layer, BiLSTMParams) else (layer,)

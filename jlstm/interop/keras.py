@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,12 @@ def from_keras(weights: Any) -> tuple[PyTree, ...]:
       >>> len(jlstm.interop.from_keras(weights))
       2
     """
+    if isinstance(weights, str | os.PathLike):
+        raise TypeError(f"weights is a path: keras.models.load_model({str(weights)!r}) reads it")
+    if not is_module(weights) and not isinstance(weights, Sequence):
+        raise TypeError(
+            f"weights must be a layer, a model or a list of arrays, got {type(weights).__name__}"
+        )
     if is_module(weights) or (len(weights) and hasattr(weights[0], "shape")):
         weights = [weights]
     layers: list[PyTree] = []
@@ -96,6 +103,8 @@ def to_keras(layers: Sequence[PyTree], bias: bool = True) -> list[list[np.ndarra
 
 def _of_arrays(name: str, arrays: Any) -> list[Cell]:
     """The directions of one layer, from its arrays."""
+    if not isinstance(arrays, Sequence):
+        raise TypeError(f"{name} must be a layer or a list of arrays, got {type(arrays).__name__}")
     if len(arrays) not in (2, 3, 4, 6):
         raise ValueError(
             f"{name} holds {len(arrays)} arrays; a layer has 3, or 2 without bias, a "

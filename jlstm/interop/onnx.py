@@ -61,7 +61,7 @@ class _Parts(NamedTuple):
         return name
 
 
-def to_onnx(layers: Sequence[PyTree], lengths: bool = False, states: bool = False) -> Any:
+def to_onnx(layers: Sequence[PyTree], *, lengths: bool = False, states: bool = False) -> Any:
     """A stack as a model of ONNX, with one standard node a layer: exact.
 
     Its inputs are `xs`, `(time, batch, input)`, with any time and batch, and, when asked for,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -80,8 +81,11 @@ def from_torch(
     if is_module(state_dict):
         state_dict, prefix, nonlinearity = read_module(state_dict, prefix, nonlinearity)
     if not isinstance(state_dict, Mapping):
+        file = isinstance(state_dict, str | os.PathLike)
+        cure = ": torch.load(path, weights_only=True) reads a file" if file else ""
         raise TypeError(
-            f"state_dict must map names to arrays, or be a module; got {type(state_dict).__name__}"
+            "state_dict must map names to arrays, or be a module; got "
+            f"{type(state_dict).__name__}{cure}"
         )
     modules = find_modules(state_dict)
     if not modules:

@@ -121,3 +121,14 @@ def test_a_run_says_which_columns_it_leaves_out(tmp_path):
     config = replace(config, data=replace(data, path=str(tmp_path / "b.csv")))
     (tmp_path / "b.csv").write_text("x\n" + "\n".join(f"{k % 9}.5" for k in range(60)))
     assert "left out" not in run_here(config, tmp_path / "run2")[1]
+
+
+def test_the_table_is_not_overwritten(forecasts, tmp_path):
+    run, frame = forecasts
+    table = tmp_path / "own.csv"
+    frame.to_csv(table, index=False)
+    before = table.read_bytes()
+    for out in (table, tmp_path / "." / "own.csv"):
+        with pytest.raises(InputError, match=r"--out is --data.path, .*: the file would be lost"):
+            predict([str(run), "--data.path", str(table), "--out", str(out)])
+    assert table.read_bytes() == before

@@ -554,6 +554,8 @@ def test_the_command_explains_its_flags():
     (["configs/char_lm.toml", "--steps", "0"], "command line: steps: should be greater than or"),
     (["configs/char_lm.toml", "--data.path", "nowhere"], "cannot read data.path nowhere"),
     (["--steps", "3"], "name a config before --steps"),
+    (["--print-config", "a.toml"], "as in: python -m train a.toml --print-config"),
+    (["co2"], "there is no config co2; one is configs/co2.toml"),
 ])  # fmt: skip
 def test_bad_commands_get_one_line_and_status_2(flags, message, tmp_path):
     process = run_command(*flags, "--out", str(tmp_path / "run"))
