@@ -147,8 +147,20 @@ def _recurrent_layers(name: str, model: Any) -> list[tuple[str, Any]]:
 
 
 def _flat(model: Any) -> Iterator[Any]:
-    """The layers of a model and of the models in it, in order."""
+    """The layers of a model and of the models in it, in order.
+
+    Raises:
+      ValueError: a layer that the model applies more than once.
+    """
+    depths = getattr(model, "_nodes_by_depth", {})  # the calls of which a functional model is made
+    nodes = [node for depth in depths.values() for node in depth]
     for layer in model.layers:
+        times = sum(node.operation is layer for node in nodes)
+        if times > 1:
+            raise ValueError(
+                f"{model.name} applies {layer.name} {times} times: give a list of the layers in "
+                "the order in which they run"
+            )
         if hasattr(layer, "layers") and not hasattr(layer, "cells"):
             yield from _flat(layer)
         else:

@@ -45,6 +45,7 @@ def read_module(
         )
     prefix = choose_module(recurrent, prefix, recurrent)
     part = recurrent[prefix]
+    _refuse_own_computation(prefix.removesuffix(".") or "the module", part)
     state_dict = dict(module.state_dict())
     for name, steps in getattr(part, "parametrizations", {}).items():
         kinds = [type(step).__name__ for step in steps]
@@ -62,6 +63,24 @@ def read_module(
 def _is_recurrent(part: Any) -> bool:
     bases = {b.__name__ for b in type(part).__mro__ if b.__module__ == "torch.nn.modules.rnn"}
     return bool(bases & KINDS) or getattr(part, "original_name", None) in SCRIPTED
+
+
+def _refuse_own_computation(name: str, part: Any) -> None:
+    """A module computes what its class of PyTorch does: its own `forward`, without hooks."""
+    owner = next((base for base in type(part).__mro__ if "forward" in vars(base)), None)
+    other = owner is not None and owner.__module__.split(".")[0] != "torch"
+    if other or "forward" in vars(part):
+        raise ValueError(
+            f"{name} is a {type(part).__name__} with a forward of its own, which may compute "
+            "something else: give its state_dict(), if it does not"
+        )
+    hooks = [*part._forward_pre_hooks.values(), *part._forward_hooks.values()]
+    for hook in hooks:  # those of weight norm and pruning are of PyTorch itself
+        if type(hook).__module__.split(".")[0] != "torch":
+            raise ValueError(
+                f"{name} has a hook around its forward, which may compute something else: remove "
+                "it, or give the state_dict()"
+            )
 
 
 def _nonlinearity(part: Any, given: str | None) -> str | None:

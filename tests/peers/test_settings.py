@@ -413,3 +413,14 @@ def test_modules_of_equinox():
         interop.from_equinox(Odd(FEATURES, UNITS, key=jax.random.key(0)))
     with pytest.raises(TypeError, match=r"cells\[0\] is a GRUCell, layers\[0\] LSTMParams"):
         interop.to_equinox((jlstm.init_params(jax.random.key(0), 3, 4),), cells[0])
+
+
+def test_a_layer_of_keras_that_is_applied_twice(keras):
+    layers = keras.layers
+    x = layers.Input((TIME, UNITS))
+    shared = layers.LSTM(UNITS, return_sequences=True, name="shared")
+    with pytest.raises(ValueError, match="applies shared 2 times: give a list of the layers"):
+        interop.from_keras(keras.Model(x, shared(shared(x))))
+    inner = keras.Sequential([layers.Input((TIME, UNITS)), shared], name="inner")
+    with pytest.raises(ValueError, match="applies inner 2 times"):
+        interop.from_keras(keras.Model(x, inner(inner(x))))

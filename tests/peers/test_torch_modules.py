@@ -315,3 +315,22 @@ def test_torchscript(torch):
     jax.tree.map(np.testing.assert_array_equal, found, interop.from_torch(lstm))
     with pytest.raises(ValueError, match="nonlinearity='relu'"):
         interop.from_torch(torch.jit.script(rnn))
+
+
+def test_modules_that_compute_something_else(torch):
+    class Doubled(torch.nn.LSTM):
+        def forward(self, *args):
+            hs, state = super().forward(*args)
+            return 2 * hs, state
+
+    doubled = Doubled(FEATURES, UNITS)
+    with pytest.raises(ValueError, match=r"is a Doubled with a forward of its own"):
+        interop.from_torch(doubled)
+    assert len(interop.from_torch(doubled.state_dict())) == 1
+    for register in ("register_forward_hook", "register_forward_pre_hook"):
+        module = made(torch, "GRU")
+        handle = getattr(module, register)(lambda *args: None)
+        with pytest.raises(ValueError, match="has a hook around its forward"):
+            interop.from_torch(module)
+        handle.remove()
+        assert len(interop.from_torch(module)) == 1

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from train.errors import InputError
-from train.readers.columns import digits, read_columns
+from train.readers.columns import digits, read_columns, times_after
 from train.readers.numbers import read_numbers
 from train.settings import Table
 
@@ -533,3 +533,38 @@ def test_digits():
     numbers = [1.5, NAN, 12345678.9, -1e-5, 1e9, 0.1 + 0.2, 0]
     expected = ["1.5", "", "12345680", "-0.00001", "1000000000", "0.3", "0"]
     assert list(digits(np.array(numbers))) == expected
+
+
+def test_rows_that_begin_with_a_hash_are_rows(tmp_path):
+    """A comment has other cells than the table; `#N/A` of Excel is a missing value."""
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n1,10\n# by hand\n#N/A,30\n4,40\n", encoding="utf-8")
+    found = read_columns(str(path), None, ())
+    np.testing.assert_array_equal(found.values, [[1, 10], [np.nan, 30], [4, 40]])
+    path.write_text("a\n1\n# by hand\n#N/A\n4\n", encoding="utf-8")
+    np.testing.assert_array_equal(read_columns(str(path), None, ()).values, [[1], [np.nan], [4]])
+
+
+@pytest.mark.parametrize(("header", "rows", "after"), [
+    ("year,month,v", [f"2024,{k + 1},{k}" for k in range(12)], ["2025-01", "2025-02"]),
+    ("year,month,day,v", [f"2024,1,{k + 1},{k}" for k in range(31)], ["2024-02-01", "2024-02-02"]),
+])  # fmt: skip
+def test_parts_of_one_year_or_month(header, rows, after, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join([header, *rows, ""]), encoding="utf-8")
+    found = read_columns(str(path), None, ())
+    assert found.names == ["v"]
+    assert times_after(found.times, 2) == after
+
+
+def test_dates_that_an_order_does_not_fit(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("date,v\n" + "".join(f"01/{k:02}/2024,{k}\n" for k in range(1, 21)))
+    for time in (None, "date"):
+        with pytest.raises(InputError, match=r"'01/20/2024'.* not in the order of --data.date_ord"):
+            read_columns(str(path), time, (), Table(date_order="dmy"))
+
+
+def test_times_beyond_the_last_year():
+    with pytest.raises(InputError, match="'9999-12-31' lie beyond the year 9999"):
+        times_after(["9999-12-29", "9999-12-30", "9999-12-31"], 2)

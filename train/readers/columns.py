@@ -79,6 +79,8 @@ def times_after(times: list[str], count: int, order: str | None = None) -> list[
         return grid.write(grid.places.max() + 1 + np.arange(count))
     except ValueError as error:
         raise InputError(str(error)) from None
+    except (AttributeError, OverflowError):  # of dates, which NumPy has and Python has not
+        raise InputError(f"the times after {times[-1]!r} lie beyond the year 9999") from None
 
 
 def digits(values: np.ndarray) -> Iterator[str]:

@@ -78,7 +78,11 @@ def rows_of_parquet(path: str, data: bytes) -> Rows:
     names = table.column_names
     places = sorted(range(len(names)), key=lambda k: names[k] not in index)
     columns = []
-    for values in (_plain(table.column(place)) for place in places):
+    for place in places:
+        try:
+            values = _plain(table.column(place))
+        except (ValueError, OverflowError) as error:  # a time that Python does not have
+            raise InputError(f"{path}, column {names[place]!r}: {error}") from None
         days = _are_days(values)
         columns.append([_text(value, days) for value in values])
     header = ["" if names[k].startswith("__index_level_") else names[k] for k in places]

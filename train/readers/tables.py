@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from train.errors import InputError
-from train.readers.numbers import holds_a_value
+from train.readers.numbers import MISSING, holds_a_value
 from train.settings import Written
 
 DELIMITERS = {"tab": "\t", "semicolon": ";", "pipe": "|", "comma": ",", "space": " "}
@@ -111,20 +111,28 @@ def _lines(path: str, data: bytes, how: Written) -> Iterator[tuple[int, list[str
 def _split(
     path: str, lines: list[str], delimiter: str, above: int = 0
 ) -> Iterator[tuple[int, list[str]]]:
-    """Rows by RFC 4180, without comments below the first, and the lines where they begin."""
+    """Rows by RFC 4180, without comments below the first, and the lines where they begin.
+
+    A line that begins with # is a row where it has as many cells as most: `#N/A,30`.
+    """
     if delimiter == " ":
         lines = [" ".join(line.split()) for line in lines]
     source = (line + "\n" for line in lines)
     reader = csv.reader(source, delimiter=delimiter, strict=True, skipinitialspace=True)
-    number = 1
+    number, rows = 1, []
     try:
         for row in reader:
-            if row and (number == 1 or not lines[number - 1].startswith("#")):
-                yield above + number, row
+            if row:
+                rows.append((number, row))
             number = reader.line_num + 1
     except csv.Error as error:
         reason = "a quote is not closed" if "unexpected end" in str(error) else error
         raise InputError(f"{path}, line {above + number}: {reason}") from None
+    ((usual, _),) = Counter(len(row) for _, row in rows).most_common(1) or [(0, 0)]
+    for number, row in rows:
+        cells = len(row) == usual and (usual > 1 or row[0].strip().lower() in MISSING)
+        if number == 1 or cells or not lines[number - 1].startswith("#"):
+            yield above + number, row
 
 
 def _delimiter(lines: list[str], how: Written) -> str:

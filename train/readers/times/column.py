@@ -52,7 +52,8 @@ def find_time(
     """
     if name in cells:
         return TimeColumn(name or "", cells[name], [name or ""])
-    joined = [*_date_and_clock(cells, order), *_year_and_month(cells)]
+    parts = _year_and_month(cells)
+    joined = [*_date_and_clock(cells, order), *parts]
     if name is not None:
         made = [column for column in joined if column.name == name]
         if not made:
@@ -60,14 +61,16 @@ def find_time(
         return made[0]
     found = []
     for key, column in cells.items():
+        if parts and key in parts[0].parts:  # a month alone, which rises in a table of one year
+            continue
         dates = _dates_of(path, key, column, order)
         if dates is not None or _counts_time(key, column):
             found.append(TimeColumn(key, column, [key], dates))
     if not found and not joined:
-        _refuse_odd_times(path, rows, cells)
+        _refuse_odd_times(path, rows, cells, order)
         return TimeColumn("", [], [])
     # Days repeat where the time stands beside them; those beside a sunrise do not.
-    both = [*found, *joined]
+    both = [*found, *parts, *joined]
     first = next((one for one in both if len(set(one.cells)) == len(one.cells)), both[0])
     others = [one.name for one in found if one.name not in first.parts]
     why = f"holds times, too; {first.name!r} is the one that counts"
@@ -155,7 +158,9 @@ def _year_and_month(cells: dict[str, list[str]]) -> list[TimeColumn]:
     return [TimeColumn(" ".join(parts), dates, parts)] if fits else []
 
 
-def _refuse_odd_times(path: str, rows: Rows, cells: dict[str, list[str]]) -> None:
+def _refuse_odd_times(
+    path: str, rows: Rows, cells: dict[str, list[str]], order: str | None
+) -> None:
     """A column of dates with a cell that is none is not left out, or learned, in silence."""
     for name, column in cells.items():
         named = _may_be_time(name)
@@ -165,7 +170,13 @@ def _refuse_odd_times(path: str, rows: Rows, cells: dict[str, list[str]]) -> Non
         if dates > len(column) / 2 or (named and len(texts) > len(column) / 2):
             bad = next((k for k, cell in enumerate(column) if not is_date(cell)), None)
             if bad is None:
-                bad = next(k for k in range(len(column)) if not alike(column[0], column[k]))
+                unlike = (k for k in range(len(column)) if not alike(column[0], column[k]))
+                bad = next(unlike, None)
+            if bad is None:
+                raise InputError(
+                    f"{path}: the dates of column {name!r}, such as {column[-1]!r}, are not in the "
+                    f"order of --data.date_order {order}"
+                )
             raise InputError(
                 f"{path}, {rows.where(bad)}: {column[bad][:40]!r} in column {name!r} is no date "
                 f"{_cure(column[bad])}; if the column is no time, choose the others: --data.columns"

@@ -95,7 +95,9 @@ def _odd_one(cells: list[str]) -> str:
     for cell in cells:
         if not NUMBER.fullmatch(cell) and not is_date(cell):
             return f"the time {cell!r} is no number and no date such as 2024-01-31 14:00"
-    other = next(cell for cell in cells if not alike(first, cell))
+    other = next((cell for cell in cells if not alike(first, cell)), None)
+    if other is None:
+        return f"the times, such as {cells[-1]!r}, are not in the order of --data.date_order"
     return f"the times {first!r} and {other!r} are written differently"
 
 
