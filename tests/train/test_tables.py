@@ -452,6 +452,43 @@ def test_excel(tmp_path):
     assert (hours.names, hours.step, hours.times[8]) == (["a"], "1 hour", "2024-01-01 08:00:00")
 
 
+@pytest.mark.parametrize("flags", [
+    {}, {"decimal": "comma"}, {"decimal": "comma", "thousands": "point"}, {"thousands": "comma"},
+    {"decimal": "comma", "thousands": "apostrophe"},
+])  # fmt: skip
+@pytest.mark.parametrize("suffix", [".xlsx", ".parquet"])
+def test_numbers_of_a_workbook_are_numbers_whatever_the_flags(tmp_path, suffix, flags):
+    """As openpyxl and pandas read them; the flags say how cells of text are written."""
+    rng = np.random.default_rng(7)
+    numbers = pd.DataFrame({
+        "three": rng.integers(1_000, 999_999, 60) / 1000, "whole": rng.integers(-9_999, 9_999, 60),
+        "large": rng.normal(size=60) * 1e9, "small": rng.normal(size=60) * 1e-9,
+    })  # fmt: skip
+    numbers["date"] = [f"2024-{k % 12 + 1:02}-{1 + k // 12:02}" for k in range(60)]
+    numbers = numbers.sort_values("date")
+    path = str(tmp_path / f"a{suffix}")
+    write, check = (
+        (numbers.to_excel, pd.read_excel) if suffix == ".xlsx" else
+        (numbers.to_parquet, pd.read_parquet)
+    )  # fmt: skip
+    write(path, index=False)
+    found = read(path, **flags)
+    assert found.names == ["three", "whole", "large", "small"]
+    np.testing.assert_array_equal(found.values, check(path)[found.names])
+
+
+def test_text_beside_numbers_in_a_workbook(tmp_path):
+    rows = [["date", "a"], *([day, 1.125 + k] for k, day in enumerate(DAYS))]
+    rows[2][1], rows[3][1], rows[4][1], rows[5][1] = "1.125,5", " 7,25 ", "-999", -999
+    path = workbook(tmp_path / "a.xlsx", ("one", rows))
+    found = read(path, decimal="comma", thousands="point", missing=("-999",))
+    expected = 1.125 + np.arange(20)
+    expected[1:5] = [1125.5, 7.25, NAN, NAN]
+    np.testing.assert_array_equal(found.values[:, 0], expected)
+    with pytest.raises(InputError, match=r"row 3: '1\.125,5' in column 'a' has a comma"):
+        read(path)
+
+
 def test_excel_with_faults(tmp_path):
     rows = [["date", "a"], ["2024-01-01", 1], ["2024-01-02", "x"], ["2024-01-03", 3]]
     path = workbook(tmp_path / "a.xlsx", ("one", rows), ("two", [["a"], [1], [2]]))

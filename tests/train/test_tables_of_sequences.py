@@ -347,3 +347,19 @@ def test_a_run_on_a_folder_and_on_one_file(tmp_path):
     assert process.stderr.startswith("train: data.path ")
     assert process.stderr.count("\n") == 1
     assert not (tmp_path / "run2").exists()
+
+
+@pytest.mark.parametrize("suffix", [".xlsx", ".parquet"])
+def test_numbers_of_workbooks_are_numbers_whatever_the_flags(tmp_path, suffix):
+    """As pandas reads them, in one table and in a folder; text follows the flags."""
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"a": rng.integers(1_000, 99_999, 40) / 1000, "b": rng.normal(size=40)})
+    written = frame.assign(text=[f"{n:.3f}".replace(".", ",") for n in frame["a"]])
+    (tmp_path / "all").mkdir()
+    paths = tmp_path / f"one{suffix}", tmp_path / "all" / f"s0{suffix}"
+    for path, table in zip(paths, (written.assign(id="s0"), written), strict=True):
+        (table.to_excel if suffix == ".xlsx" else table.to_parquet)(path, index=False)
+    for place in (paths[0], tmp_path / "all"):
+        found = read_sequences(str(place), Series(decimal="comma", thousands="point"))
+        wanted = frame[["a", "b", "a"]]
+        np.testing.assert_allclose(found.sequences[0], wanted, rtol=1e-15)  # 16 digits in .xlsx

@@ -28,6 +28,12 @@ DRESSED = re.compile(
 )
 
 
+class NumberCell(str):
+    """A cell that is a number in its file, as one of a workbook: no setting says how to read it."""
+
+    __slots__ = ()
+
+
 class Numbers(NamedTuple):
     """A column as numbers."""
 
@@ -37,7 +43,7 @@ class Numbers(NamedTuple):
 
 
 def read_numbers(cells: list[str], how: Written) -> Numbers:
-    """The numbers of cells by the settings `missing`, `decimal` and `thousands`.
+    """The numbers of cells by the settings `missing`, and for text `decimal` and `thousands`.
 
     A column of `true` and `false` alone is 1 and 0.
     """
@@ -84,6 +90,8 @@ def _plain(cells: list[str]) -> list[float]:
 
 
 def _number(cell: str, how: Written, group: re.Pattern[str] | None) -> float | None:
+    if isinstance(cell, NumberCell):
+        return float(cell)
     text = cell.replace("\u2212", "-")
     start = group and group.match(text)
     if start:
