@@ -369,6 +369,39 @@ def test_tables_that_cannot_be_used(write, content, options, message):
     assert "\n" not in str(caught.value)
 
 
+def panel(name="id", step="time", ids="abc", start=0, by=1, tidy=True):
+    """A long table with a step column that begins again with each series."""
+    rows = [(key, start + by * k) for key in ids for k in range(12)]
+    rows = rows if tidy else sorted(rows, key=lambda row: row[1])
+    lines = [f"{key},{k},{np.sin(k):.3f},{np.cos(3 * k):.3f}" for key, k in rows]
+    return "\n".join([f"{name},{step},temp,load", *lines]) + "\n"
+
+
+@pytest.mark.parametrize("names", [(), ("temp", "load")])
+@pytest.mark.parametrize("sort", [
+    {}, {"step": "t"}, {"step": "counter"}, {"step": "counter", "start": 1}, {"tidy": False},
+    {"ids": "123"}, {"ids": "123", "step": "cycle", "name": "unit"}, {"by": 0.25},
+    {"name": "machine", "ids": ["m 1", "m 2"]}, {"name": "motor_nr", "ids": "12", "step": "Zeit"},
+    {"name": "Maschine", "ids": "12"},
+])  # fmt: skip
+def test_steps_that_begin_again_are_of_a_long_table(write, sort, names):
+    name, step = sort.get("name", "id"), sort.get("step", "time")
+    message = f"column '{step}' goes from .* rises only within each '{name}': pivot a long table"
+    with pytest.raises(InputError, match=message):
+        read(write(panel(**sort)), names=names)
+
+
+def test_numbers_that_repeat_make_no_long_table(write):
+    """Hours of days, months of years and counts since an event, beside text that repeats."""
+    hours = [f"{'ab'[k // 5 % 2]},{k % 24},{k % 7},{k // 24 % 12 + 1},{k}.5" for k in range(900)]
+    found = read(write("\n".join(["weather,hour,weekday,month,a", *hours])))
+    assert found.names == ["hour", "weekday", "month", "a"]
+    single = read(write(panel(ids="a")))
+    assert (single.names, single.time) == (["temp", "load"], "time")
+    days = [f"{k // 24 + 1},{k % 24},{k}.5" for k in range(240)]
+    assert read(write("\n".join(["day,hour,a", *days]))).names == ["day", "hour", "a"]
+
+
 def test_lines_above_the_header(write):
     text = '"World, Bank"\nUpdated,2024-07-01,x\n\n' + table("date,a", lambda k: k)
     assert read(write(text), skip=2).names == ["a"]

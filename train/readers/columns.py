@@ -13,6 +13,7 @@ import numpy as np
 from train.errors import InputError
 from train.readers.files import array_of, arrays_of, inside_package, read_bytes
 from train.readers.headers import check_header, refuse_times_in_header
+from train.readers.long_tables import refuse_long_table
 from train.readers.numbers import complaint, looks_like_a_number, numbers_the_rows, read_numbers
 from train.readers.tables import Rows, read_rows
 from train.readers.times.column import TimeColumn, find_time
@@ -115,6 +116,8 @@ def _from_table(
     cells = dict(zip(rows.header, map(list, zip(*rows.rows, strict=True)), strict=True))
     free = {name: column for name, column in cells.items() if name not in names or name == time}
     found = find_time(path, rows, free, time, how.date_order)
+    if not found.cells:
+        refuse_long_table(path, rows, cells)
     for name in found.parts:
         cells.pop(name)
     table = _numbers(path, rows, cells, names, how)

@@ -79,7 +79,7 @@ def _dates_of(
 ) -> tuple[Times, Format] | None:
     """The dates of a column; numbers, such as 1949, need a name that says so."""
     if NUMBER.fullmatch(column[0]):
-        named = _words(name) & DATE_WORDS and len(column[0]) > 3
+        named = words_of(name) & DATE_WORDS and len(column[0]) > 3
         return read_dates(column) if named else None
     try:
         return read_dates(column, order)
@@ -92,7 +92,7 @@ def _counts_time(name: str, column: list[str]) -> bool:
     if not name:
         named = len(column[0]) > 3 and read_dates(column) is not None
     else:
-        named = _may_be_time(name)
+        named = may_be_time(name)
     if not named or not all(map(NUMBER.fullmatch, column)):
         return False
     try:
@@ -158,7 +158,7 @@ def _year_and_month(cells: dict[str, list[str]]) -> list[TimeColumn]:
 def _refuse_odd_times(path: str, rows: Rows, cells: dict[str, list[str]]) -> None:
     """A column of dates with a cell that is none is not left out, or learned, in silence."""
     for name, column in cells.items():
-        named = _may_be_time(name)
+        named = may_be_time(name)
         present = [cell for cell in column if cell.lower() not in MISSING]
         texts = [cell for cell in present if not NUMBER.fullmatch(cell)]
         dates = sum(is_date(cell) or is_date(cell[:10]) for cell in texts)
@@ -189,10 +189,12 @@ def _cure(cell: str) -> str:
     return "such as 2024-01-31 14:00, or not written as those above it"
 
 
-def _may_be_time(name: str) -> bool:
+def may_be_time(name: str) -> bool:
+    """Whether a column of this name may hold times."""
     parts = ("date", "time", "year", "month", "day")  # as in YearMonth
-    return bool(_words(name) & MAYBE_WORDS) or any(part in name.lower() for part in parts)
+    return bool(words_of(name) & MAYBE_WORDS) or any(part in name.lower() for part in parts)
 
 
-def _words(name: str) -> set[str]:
+def words_of(name: str) -> set[str]:
+    """The words in the name of a column, in small letters."""
     return set(re.findall(r"[^\W\d_]+", name.lower()))
