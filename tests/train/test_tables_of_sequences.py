@@ -76,6 +76,11 @@ def test_one_long_csv(tmp_path, delimiter):
     (2, 1, "1", {"columns": ("x", "z")}, "a.csv has no column 'z'; it has"),
     (2, 1, "1", {"columns": ("x", "x")}, "data.columns must name each column once"),
     (2, 1, "1", {"label": "who"}, "a.csv, line 2: 'a' in column 'label' is no number"),
+    (0, 4, "state", {}, "there is no column 'label': if this is it, --data.label 'state'"),
+    (2, 1, "1", {"time": "T"}, "a.csv has no column 'T'; it has ['id', 't', 'x', 'y', "
+     "'label']; was 't' meant?"),
+    (0, 0, "name", {}, "a file of one sequence is read from a folder that holds it: --data.path"),
+    (2, 1, "Mai 3", {"time": "t"}, "months and weekdays are known by their English names alone"),
 ])  # fmt: skip
 def test_long_csv_that_is_refused(tmp_path, line, place, cell, how, message):
     rows = [list(row) for row in LONG]
@@ -253,6 +258,9 @@ def test_a_folder_with_a_file_for_each_sequence(tmp_path):
     whole = [INPUTS[k, : LENGTHS[k], :2] for k in range(5)]
     before = read_sequences(str(flat))
     same(before, whole, [])
+    message = outcome(read_labelled, str(flat), None)[1]
+    assert "put each file into a sub-folder that is called as its class" in message
+    assert message.endswith("or list the files in labels.csv, with the columns file and label")
     write_csv(flat / "labels.csv", [("file", "label"), *((f"{5 * k}.csv", k) for k in range(5))])
     after = read_labelled(str(flat), None)
     same(after, whole, list("01234"))

@@ -7,9 +7,17 @@ import re
 from typing import NamedTuple
 
 from train.errors import InputError
+from train.readers.headers import meant
 from train.readers.numbers import MISSING
 from train.readers.tables import Rows
-from train.readers.times.dates import Format, Times, is_date, month_number, read_dates
+from train.readers.times.dates import (
+    Format,
+    Times,
+    about_names,
+    is_date,
+    month_number,
+    read_dates,
+)
 from train.readers.times.grid import NUMBER, alike, grid_of
 
 # Words in the name of a column whose numbers, such as 20240131 or 1949, are dates; after some more
@@ -56,7 +64,9 @@ def find_time(
     if name is not None:
         made = [column for column in joined if column.name == name]
         if not made:
-            raise InputError(f"{path} has no column {name!r}; it has {rows.header}")
+            raise InputError(
+                f"{path} has no column {name!r}; it has {rows.header}{meant(name, rows.header)}"
+            )
         return made[0]
     found = []
     for key, column in cells.items():
@@ -186,6 +196,8 @@ def _cure(cell: str) -> str:
         return "of 00:00 to 23:59; write 24:00 as 00:00 of the next day"
     if re.search(r"\d ?[A-Z]{3,4}$", cell):
         return "that is known by its zone; write the offset, such as +01:00"
+    if about_names(cell):
+        return f"such as 2024-01-31 14:00{about_names(cell)}"
     return "such as 2024-01-31 14:00, or not written as those above it"
 
 
