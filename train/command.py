@@ -20,6 +20,12 @@ from train.settings import Config, Written
 
 Options = TypeVar("Options")
 
+# Marks of tables that the flags call by a word.
+MARKS = {
+    ",": "comma", ".": "point", ";": "semicolon", "|": "pipe", "\t": "tab", "\\t": "tab",
+    " ": "space", "'": "apostrophe",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class File:
@@ -148,6 +154,20 @@ def _one_line(box: str) -> str:
     """What tyro says in a box: its first paragraph, and the flag that was meant."""
     lines = [line.strip("│| \n") for line in box.splitlines()[1:]]
     end = next((k for k, line in enumerate(lines) if re.match("─|╰|-----|[+]--", line)), len(lines))
-    message = " ".join(lines[:end])
+    message = _with_choices(" ".join(lines[:end]))
     meant = [line.split()[0] for line in lines[end:] if line.startswith("--")]
     return f"{message}; was {meant[0]} meant?" if "Perhaps you meant:" in box and meant else message
+
+
+def _with_choices(message: str) -> str:
+    """The complaint about a choice, with all in order: tyro keeps optional ones in a set."""
+    match = re.fullmatch(
+        r"invalid choice (.*) for argument (.*)\. Expected one of \((.*)\)\.", message
+    )
+    if match is None:
+        return message
+    given, flag, listed = match.groups()
+    choices = sorted(set(re.findall(r"'([^']+)'", listed)) - {"None"})
+    word = MARKS.get(given[1:-1].replace("\\\\", "\\"))
+    meant = f"; was {word} meant?" if word in choices else ""
+    return f"invalid choice {given} for {flag[1:-1]}, which is one of {', '.join(choices)}{meant}"

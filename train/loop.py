@@ -20,7 +20,7 @@ from train.folder import finished_step, open_folder
 from train.measure import evaluate
 from train.model import Params, check_fits, flops_per_step
 from train.processes import asked_to_end, first_does, is_first
-from train.progress import left_out, say, show_progress
+from train.progress import in_short, left_out, say, show_progress
 from train.report import write_report
 from train.settings import Config
 from train.state import TrainState, init_train_state, shapes, step_of, trained
@@ -122,14 +122,9 @@ def resume(
 def finish(run: Run, state: TrainState, progress: Progress) -> dict[str, Any]:
     """Take the remaining steps and write the report."""
     config, data = run.config, run.data
-    facts = [
-        f"{name.replace('_', ' ')} {f'{value:.4g}' if isinstance(value, float) else value}"
-        for name, value in data.facts.items()
-        if name != "left_out"
-    ]
     say(
         run.console,
-        f"{data.source}: {', '.join(facts)}; writing to {run.out}; devices: "
+        f"{data.source}: {in_short(data.facts)}; writing to {run.out}; devices: "
         f"{make_mesh(config.data.rows).size} ({jax.default_backend().upper()})"
         + (f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""),
     )

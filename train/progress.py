@@ -3,13 +3,19 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from train.words import BASELINES, value_text
+
 LINE_EVERY = 10.0  # seconds between two plain lines
-NAMED = 5  # columns that are left out for one reason
+NAMED = 5  # columns, of those in a list
+# Facts of the data that the report has, and a line at the start of a run has not.
+LATER = {*BASELINES, "left_out", "missing_spellings", "steps_of_time", "train_windows",
+         "test_windows"}  # fmt: skip
 
 Report = Callable[[int, dict[str, float]], None]
 
@@ -39,6 +45,18 @@ def show_progress(console: Console, step: int, steps: int, unit: str) -> Iterato
 def say(console: Console, message: str) -> None:
     """A line of its own, as it is: brackets in it are no markup."""
     console.print(Text(message), soft_wrap=True)
+
+
+def in_short(facts: dict[str, Any]) -> str:
+    """What a reader of the first line wants to know of the data; the report has all of it."""
+    parts = []
+    for name, value in facts.items():
+        if name in LATER or not value:
+            continue
+        if isinstance(value, list) and len(value) > NAMED:
+            value = f"{', '.join(value[:NAMED])} and {len(value) - NAMED} more"
+        parts.append(f"{name.replace('_', ' ')} {value_text(value)}")
+    return "; ".join(parts)
 
 
 def left_out(reasons: dict[str, str]) -> str:

@@ -117,6 +117,8 @@ def _results(config: Config, task: Task, result: dict[str, Any]) -> str:
 def _about_data(data: Data, result: dict[str, Any]) -> Iterable[tuple[str, Any]]:
     yield "Source", data.source
     for name, value in data.facts.items():
+        if name == "missing_spellings":
+            value = {spelling or "empty": count for spelling, count in value.items()}
         if name not in words.BASELINES:
             yield words.fact_name(name), value
     yield "SHA-256", result["data_sha256"]

@@ -43,3 +43,17 @@ def test_brackets_are_no_markup():
     screen = io.StringIO()
     progress.say(Console(file=screen, width=20), "[bold] a long line that is not to be wrapped [/]")
     assert screen.getvalue() == "[bold] a long line that is not to be wrapped [/]\n"
+
+
+def test_the_facts_of_a_first_line_are_short():
+    """No reprs of Python, nothing that is 0 or unknown."""
+    facts = {
+        "persistence_mae": 0.25, "columns": ["a", "b"], "rows": 1500, "gaps": 0, "time": None,
+        "step_of_time": "1 month, on the last day", "missing": 5,
+        "missing_spellings": {"": 4, "k.A.": 1}, "left_out": {"c": "is empty"},
+    }  # fmt: skip
+    assert progress.in_short(facts) == (
+        "columns a, b; rows 1,500; step of time 1 month, on the last day; missing 5"
+    )
+    many = progress.in_short({"columns": [f"c{k}" for k in range(40)]})
+    assert many == "columns c0, c1, c2, c3, c4 and 35 more"

@@ -15,7 +15,7 @@ from tests.train.runs import run_here
 from tests.train.small import make
 from train import pictures, report_page, words
 from train.settings import Classification, Series
-from train.tasks import TASKS, Data, classification, find_task
+from train.tasks import TASKS, Data, Shape, classification, find_task
 
 RNG = np.random.default_rng(0)
 
@@ -80,6 +80,21 @@ def test_one_column_has_its_error_in_its_own_units():
     assert "better than the baseline, 0.5, which is a forecast that repeats the last value" in text
     worse = report_page._summary(find_task("forecasting"), Data, {**result, "persistence_mae": 0.1})
     assert "no better than the baseline" in worse
+
+
+def test_an_empty_cell_that_is_missing_has_a_name():
+    data = Data(
+        None,
+        None,
+        None,
+        Shape(0, 0, 0),
+        {},
+        {"missing_spellings": {"": 4, "k.A.": 1}},
+        "a.csv",
+        "0",
+    )
+    rows = dict(report_page._about_data(data, {"data_sha256": "0"}))
+    assert words.value_text(rows["Cells read as missing"]) == "empty: 4, k.A.: 1"
 
 
 def test_a_name_without_words_loses_its_underscores():

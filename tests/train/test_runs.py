@@ -549,6 +549,10 @@ def test_the_command_explains_its_flags():
     (["nowhere.toml"], "cannot read the config nowhere.toml: No such file or directory"),
     (["configs/char_lm.toml", "--foo", "3"], "Unrecognized options: --foo"),
     (["configs/char_lm.toml", "--model.hiden", "3"], "was --model.hidden meant?"),
+    (["configs/co2.toml", "--data.delimiter", ";"],
+     "invalid choice ';' for --data.delimiter, which is one of comma, pipe, semicolon, space, tab; "
+     "was semicolon meant?"),
+    (["configs/co2.toml", "--data.path", "configs"], "Is a directory; name a file"),
     (["configs/char_lm.toml", "--steps"], "Missing value for argument '--steps'"),
     (["configs/char_lm.toml", "--steps", "many"], "Error parsing --steps: invalid literal"),
     (["configs/char_lm.toml", "--steps", "0"], "command line: steps: should be greater than or"),

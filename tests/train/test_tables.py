@@ -317,7 +317,13 @@ def test_numbers_that_programs_write():
     ("a;b\n0,5;1\n1,5;2\n", {},
      "line 2: '0,5' in column 'a' has a comma: --data.decimal comma if .*--data.thousands comma"),
     ("a;b\n1 200;1\n1 500;2\n", {}, "unless digits are grouped: --data.thousands space"),
-    ("a;b\n1.200,5;1\n1.500,7;2\n", {}, "a' has a comma: --data.decimal comma"),
+    ("a;b\n1.200,5;1\n1.500,7;2\n", {}, "a' has a comma and a point: --data.decimal comma "
+     "--data.thousands point$"),
+    ('a,b\n"1,200.5",1\n"1,500.7",2\n', {}, "has a comma and a point: --data.thousands comma$"),
+    ("a;b\n100.25;1\n200.5;2\n", {"decimal": "comma"}, "has a point, and data.decimal is comma: "),
+    ("date;a\nMär 2012;1\nApr 2012;2\nMai 2012;3\nJun 2012;4\nJul 2012;4\n", {},
+     "months and weekdays are known by their English names alone"),
+    ("a;b\n1. Januar 2012;1\n1. Februar 2012;2\n", {"time": "a"}, "by their English names alone"),
     ("a;b\n1.200,5;1\n1.500,7;2\n", {"decimal": "comma"}, "grouped: --data.thousands point"),
     ("a,b\n5,1\nND,2\nND,3\nND,4\n", {}, "line 3: 'ND' in column 'a' is no number; .*data.missing"),
     ('a,b\n"1,5",1\n"1,7",2\n', {"thousands": "comma"}, "'1,5' in column 'a' is no number; where"),
@@ -331,7 +337,11 @@ def test_numbers_that_programs_write():
     ("a,b\n1,2\n", {"names": ("a", "a")}, "must name each column once"),
     ("Start time,x\n32/01/2024 14:00,1\n", {}, "line 2: '32/01/2024 14:00' in .* is no date"),
     ("a,b\n1,2\n", {"names": ("c",)}, r"has no column 'c' of numbers; it has \['a', 'b'\]"),
-    ("a,b\n1,x\n2,y\n", {"names": ("b",)}, "line 2: 'x' in column 'b' is no number"),
+    ("a,b\n1,x\n2,y\n", {"names": ("b",)}, "line 2: 'x' in column 'b' is no number; where it "
+     "stands for a missing value: --data.missing 'x'$"),
+    ("a,b\n1,2%\n2,3%\n", {"names": ("b",)}, "has more than a number; write numbers alone$"),
+    ("Umsatz,b\n1,2\n", {"names": ("umsaz",)}, "; was 'Umsatz' meant[?]$"),
+    ("Umsatz,b\n1,2\n", {"time": "Umsaz"}, "; was 'Umsatz' meant[?]$"),
     ("a,b\n1,2\n", {"time": "c"}, r"has no column 'c'; it has \['a', 'b'\]"),
     ("a,b\n2,2\n1,2\n3,4\n", {"time": "a"}, "times must rise, and '1' comes after '2': sort the"),
     ("a,b\n1,2\n1,2\n", {"time": "a"}, "'1' comes after '1', and some rows have the same time"),
@@ -367,6 +377,39 @@ def test_tables_that_cannot_be_used(write, content, options, message):
     with pytest.raises(InputError, match=message) as caught:
         read(write(content), **options)
     assert "\n" not in str(caught.value)
+
+
+def panel(name="id", step="time", ids="abc", start=0, by=1, tidy=True):
+    """A long table with a step column that begins again with each series."""
+    rows = [(key, start + by * k) for key in ids for k in range(12)]
+    rows = rows if tidy else sorted(rows, key=lambda row: row[1])
+    lines = [f"{key},{k},{np.sin(k):.3f},{np.cos(3 * k):.3f}" for key, k in rows]
+    return "\n".join([f"{name},{step},temp,load", *lines]) + "\n"
+
+
+@pytest.mark.parametrize("names", [(), ("temp", "load")])
+@pytest.mark.parametrize("sort", [
+    {}, {"step": "t"}, {"step": "counter"}, {"step": "counter", "start": 1}, {"tidy": False},
+    {"ids": "123"}, {"ids": "123", "step": "cycle", "name": "unit"}, {"by": 0.25},
+    {"name": "machine", "ids": ["m 1", "m 2"]}, {"name": "motor_nr", "ids": "12", "step": "Zeit"},
+    {"name": "Maschine", "ids": "12"},
+])  # fmt: skip
+def test_steps_that_begin_again_are_of_a_long_table(write, sort, names):
+    name, step = sort.get("name", "id"), sort.get("step", "time")
+    message = f"column '{step}' goes from .* rises only within each '{name}': pivot a long table"
+    with pytest.raises(InputError, match=message):
+        read(write(panel(**sort)), names=names)
+
+
+def test_numbers_that_repeat_make_no_long_table(write):
+    """Hours of days, months of years and counts since an event, beside text that repeats."""
+    hours = [f"{'ab'[k // 5 % 2]},{k % 24},{k % 7},{k // 24 % 12 + 1},{k}.5" for k in range(900)]
+    found = read(write("\n".join(["weather,hour,weekday,month,a", *hours])))
+    assert found.names == ["hour", "weekday", "month", "a"]
+    single = read(write(panel(ids="a")))
+    assert (single.names, single.time) == (["temp", "load"], "time")
+    days = [f"{k // 24 + 1},{k % 24},{k}.5" for k in range(240)]
+    assert read(write("\n".join(["day,hour,a", *days]))).names == ["day", "hour", "a"]
 
 
 def test_lines_above_the_header(write):
@@ -450,6 +493,43 @@ def test_excel(tmp_path):
     ).to_excel(tmp_path / "b.xlsx")
     hours = read(str(tmp_path / "b.xlsx"))
     assert (hours.names, hours.step, hours.times[8]) == (["a"], "1 hour", "2024-01-01 08:00:00")
+
+
+@pytest.mark.parametrize("flags", [
+    {}, {"decimal": "comma"}, {"decimal": "comma", "thousands": "point"}, {"thousands": "comma"},
+    {"decimal": "comma", "thousands": "apostrophe"},
+])  # fmt: skip
+@pytest.mark.parametrize("suffix", [".xlsx", ".parquet"])
+def test_numbers_of_a_workbook_are_numbers_whatever_the_flags(tmp_path, suffix, flags):
+    """As openpyxl and pandas read them; the flags say how cells of text are written."""
+    rng = np.random.default_rng(7)
+    numbers = pd.DataFrame({
+        "three": rng.integers(1_000, 999_999, 60) / 1000, "whole": rng.integers(-9_999, 9_999, 60),
+        "large": rng.normal(size=60) * 1e9, "small": rng.normal(size=60) * 1e-9,
+    })  # fmt: skip
+    numbers["date"] = [f"2024-{k % 12 + 1:02}-{1 + k // 12:02}" for k in range(60)]
+    numbers = numbers.sort_values("date")
+    path = str(tmp_path / f"a{suffix}")
+    write, check = (
+        (numbers.to_excel, pd.read_excel) if suffix == ".xlsx" else
+        (numbers.to_parquet, pd.read_parquet)
+    )  # fmt: skip
+    write(path, index=False)
+    found = read(path, **flags)
+    assert found.names == ["three", "whole", "large", "small"]
+    np.testing.assert_array_equal(found.values, check(path)[found.names])
+
+
+def test_text_beside_numbers_in_a_workbook(tmp_path):
+    rows = [["date", "a"], *([day, 1.125 + k] for k, day in enumerate(DAYS))]
+    rows[2][1], rows[3][1], rows[4][1], rows[5][1] = "1.125,5", " 7,25 ", "-999", -999
+    path = workbook(tmp_path / "a.xlsx", ("one", rows))
+    found = read(path, decimal="comma", thousands="point", missing=("-999",))
+    expected = 1.125 + np.arange(20)
+    expected[1:5] = [1125.5, 7.25, NAN, NAN]
+    np.testing.assert_array_equal(found.values[:, 0], expected)
+    with pytest.raises(InputError, match=r"row 3: '1\.125,5' in column 'a' has a comma"):
+        read(path)
 
 
 def test_excel_with_faults(tmp_path):

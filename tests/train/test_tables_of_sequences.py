@@ -76,6 +76,11 @@ def test_one_long_csv(tmp_path, delimiter):
     (2, 1, "1", {"columns": ("x", "z")}, "a.csv has no column 'z'; it has"),
     (2, 1, "1", {"columns": ("x", "x")}, "data.columns must name each column once"),
     (2, 1, "1", {"label": "who"}, "a.csv, line 2: 'a' in column 'label' is no number"),
+    (0, 4, "state", {}, "there is no column 'label': if this is it, --data.label 'state'"),
+    (2, 1, "1", {"time": "T"}, "a.csv has no column 'T'; it has ['id', 't', 'x', 'y', "
+     "'label']; was 't' meant?"),
+    (0, 0, "name", {}, "a file of one sequence is read from a folder that holds it: --data.path"),
+    (2, 1, "Mai 3", {"time": "t"}, "months and weekdays are known by their English names alone"),
 ])  # fmt: skip
 def test_long_csv_that_is_refused(tmp_path, line, place, cell, how, message):
     rows = [list(row) for row in LONG]
@@ -253,6 +258,9 @@ def test_a_folder_with_a_file_for_each_sequence(tmp_path):
     whole = [INPUTS[k, : LENGTHS[k], :2] for k in range(5)]
     before = read_sequences(str(flat))
     same(before, whole, [])
+    message = outcome(read_labelled, str(flat), None)[1]
+    assert "put each file into a sub-folder that is called as its class" in message
+    assert message.endswith("or list the files in labels.csv, with the columns file and label")
     write_csv(flat / "labels.csv", [("file", "label"), *((f"{5 * k}.csv", k) for k in range(5))])
     after = read_labelled(str(flat), None)
     same(after, whole, list("01234"))
@@ -347,3 +355,19 @@ def test_a_run_on_a_folder_and_on_one_file(tmp_path):
     assert process.stderr.startswith("train: data.path ")
     assert process.stderr.count("\n") == 1
     assert not (tmp_path / "run2").exists()
+
+
+@pytest.mark.parametrize("suffix", [".xlsx", ".parquet"])
+def test_numbers_of_workbooks_are_numbers_whatever_the_flags(tmp_path, suffix):
+    """As pandas reads them, in one table and in a folder; text follows the flags."""
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"a": rng.integers(1_000, 99_999, 40) / 1000, "b": rng.normal(size=40)})
+    written = frame.assign(text=[f"{n:.3f}".replace(".", ",") for n in frame["a"]])
+    (tmp_path / "all").mkdir()
+    paths = tmp_path / f"one{suffix}", tmp_path / "all" / f"s0{suffix}"
+    for path, table in zip(paths, (written.assign(id="s0"), written), strict=True):
+        (table.to_excel if suffix == ".xlsx" else table.to_parquet)(path, index=False)
+    for place in (paths[0], tmp_path / "all"):
+        found = read_sequences(str(place), Series(decimal="comma", thousands="point"))
+        wanted = frame[["a", "b", "a"]]
+        np.testing.assert_allclose(found.sequences[0], wanted, rtol=1e-15)  # 16 digits in .xlsx

@@ -298,7 +298,10 @@ def test_forecasts_of_nothing_are_persistence(tmp_path):
 
 @pytest.mark.parametrize(("change", "message"), [
     ({"context": 300}, "is too short: of 400 steps, 280 are to train on"),
-    ({"horizon": 70}, "60 for the test; data.context . data.horizon = 24 . 70"),
+    ({"context": 300, "horizon": 90}, "need 390, 90 and 90; these would fit: --data.context 110 "
+     "--data.horizon 60$"),
+    ({"horizon": 70}, "60 for the test; --data.context 24 and --data.horizon 70 need 94, 70 and "
+     "70; these would fit: --data.context 24 --data.horizon 60$"),
 ])  # fmt: skip
 def test_tables_that_are_too_short(tmp_path, change, message):
     config = make("forecasting", tmp_path)

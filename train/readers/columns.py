@@ -12,7 +12,8 @@ import numpy as np
 
 from train.errors import InputError
 from train.readers.files import array_of, arrays_of, inside_package, read_bytes
-from train.readers.headers import check_header, refuse_times_in_header
+from train.readers.headers import check_header, meant, refuse_times_in_header
+from train.readers.long_tables import refuse_long_table
 from train.readers.numbers import complaint, looks_like_a_number, numbers_the_rows, read_numbers
 from train.readers.tables import Rows, read_rows
 from train.readers.times.column import TimeColumn, find_time
@@ -117,6 +118,8 @@ def _from_table(
     cells = dict(zip(rows.header, map(list, zip(*rows.rows, strict=True)), strict=True))
     free = {name: column for name, column in cells.items() if name not in names or name == time}
     found = find_time(path, rows, free, time, how.date_order)
+    if not found.cells:
+        refuse_long_table(path, rows, cells)
     for name in found.parts:
         cells.pop(name)
     table = _numbers(path, rows, cells, names, how)
@@ -140,7 +143,7 @@ def _numbers(
             row = found.bad[0]
             cell = cells[name][row]
             place = f"{path}, {rows.where(row)}: {cell[:40]!r} in column {name!r}"
-            raise InputError(f"{place} {complaint(cell, how)}")
+            raise InputError(f"{place} {complaint(cell, how, name in names)}")
         else:
             values[name] = found.values
             missing.update(found.missing)
@@ -163,14 +166,17 @@ def _why_not(path: str, name: str, cells: list[str], bad: list[int], present: in
         raise InputError(
             f"{path}: a column of numbers has no name; name it, or choose others: --data.columns"
         )
-    meant = present - len(bad) + sum(looks_like_a_number(cells[row]) for row in bad)
-    return None if 5 * meant >= present else f"holds text, such as {cells[bad[0]][:40]!r}"
+    numbers = present - len(bad) + sum(looks_like_a_number(cells[row]) for row in bad)
+    return None if 5 * numbers >= present else f"holds text, such as {cells[bad[0]][:40]!r}"
 
 
 def _check_names(path: str, names: tuple[str, ...], known: list[str]) -> None:
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise InputError(f"{path} has no column {unknown[0]!r} of numbers; it has {known}")
+        raise InputError(
+            f"{path} has no column {unknown[0]!r} of numbers; it has {known}"
+            + meant(unknown[0], known)
+        )
 
 
 def on_a_grid(path: str, table: Columns, time: TimeColumn, order: str | None) -> Columns:

@@ -33,7 +33,8 @@ def read_bytes(key: str, path: str) -> bytes:
             )
         return Path(path).read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read {key} {path}: {error.strerror}") from None
+        cure = "; name a file" if isinstance(error, IsADirectoryError) else ""
+        raise InputError(f"cannot read {key} {path}: {error.strerror}{cure}") from None
     except ValueError as error:  # a path with a character of code 0
         raise InputError(f"cannot read {key} {path!r}: {error}") from None
 

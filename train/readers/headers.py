@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+
 from train.errors import InputError
 from train.readers.numbers import holds_a_value
 from train.readers.tables import Rows
@@ -44,3 +46,10 @@ def refuse_times_in_header(path: str, rows: Rows) -> None:
                 "turned, to a row for each step of time and a column for each series (melt in "
                 "pandas)"
             )
+
+
+def meant(name: str, known: list[str]) -> str:
+    """The end of a complaint about a name that is not `known`: the one that is much like it."""
+    by_letters = {one.lower(): one for one in known}
+    found = difflib.get_close_matches(name.lower(), by_letters, 1)
+    return f"; was {by_letters[found[0]]!r} meant?" if found else ""

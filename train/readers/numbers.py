@@ -28,6 +28,12 @@ DRESSED = re.compile(
 )
 
 
+class NumberCell(str):
+    """A cell that is a number in its file, as one of a workbook: no setting says how to read it."""
+
+    __slots__ = ()
+
+
 class Numbers(NamedTuple):
     """A column as numbers."""
 
@@ -37,7 +43,7 @@ class Numbers(NamedTuple):
 
 
 def read_numbers(cells: list[str], how: Written) -> Numbers:
-    """The numbers of cells by the settings `missing`, `decimal` and `thousands`.
+    """The numbers of cells by the settings `missing`, and for text `decimal` and `thousands`.
 
     A column of `true` and `false` alone is 1 and 0.
     """
@@ -84,6 +90,8 @@ def _plain(cells: list[str]) -> list[float]:
 
 
 def _number(cell: str, how: Written, group: re.Pattern[str] | None) -> float | None:
+    if isinstance(cell, NumberCell):
+        return float(cell)
     text = cell.replace("\u2212", "-")
     start = group and group.match(text)
     if start:
@@ -115,18 +123,35 @@ def holds_a_value(cell: str) -> bool:
     return looks_like_a_number(cell) or is_date(cell) or cell.lower() in MISSING
 
 
-def complaint(cell: str, how: Written) -> str:
-    """Why the cell is no number, and the flag that may change this."""
+def complaint(cell: str, how: Written, named: bool = False) -> str:
+    """Why the cell is no number, and the flag that may change this.
+
+    Args:
+      cell: the text.
+      how: the settings that say how it is written.
+      named: whether its column was asked for by name, and so is not to be left out.
+    """
     other = "point" if how.decimal == "comma" else "comma"
     if INFINITE.fullmatch(cell) or (PLAIN.fullmatch(cell) and how.decimal == "point"):
         return "is not finite; leave it empty where it is missing, or name it: --data.missing"
     if re.search(r"[$€£¥₹₩₽%‰()]|\d\s?[A-Za-z°]", cell):
-        return (
-            "has more than a number; write numbers alone, or leave the column out: --data.columns"
-        )
+        leave = "" if named else ", or leave the column out: --data.columns"
+        return f"has more than a number; write numbers alone{leave}"
+    if how.decimal == "comma" and PLAIN.fullmatch(cell):
+        if how.thousands is None and re.fullmatch(r"[-+]?\d{1,3}(\.\d{3})+", cell):
+            return "is no number, unless digits are grouped: --data.thousands point"
+        return "has a point, and data.decimal is comma: --data.decimal point"
     if re.fullmatch(rf"[-+\u2212]?[\d.,'\u2019{SPACES}]*\d[\d.,]*", cell):
         marks = (other, "space", "apostrophe")
         sort = next((mark for mark in marks if re.search(GROUPS[mark], cell)), None)
+        if how.decimal == "point" and how.thousands is None and {",", "."} <= set(cell):
+            german = cell.rindex(",") > cell.rindex(".")
+            flags = (
+                "--data.decimal comma --data.thousands point"
+                if german
+                else "--data.thousands comma"
+            )
+            return f"has a comma and a point: {flags}"
         if sort == "comma" and how.thousands != sort:
             return (
                 "has a comma: --data.decimal comma if it splits off decimals, --data.thousands "
@@ -134,7 +159,5 @@ def complaint(cell: str, how: Written) -> str:
             )
         if sort is not None and how.thousands is None:
             return f"is no number, unless digits are grouped: --data.thousands {sort}"
-    return (
-        f"is no number; where it stands for a missing value: --data.missing {cell!r}; to leave the "
-        "column out: --data.columns"
-    )
+    leave = "" if named else "; to leave the column out: --data.columns"
+    return f"is no number; where it stands for a missing value: --data.missing {cell!r}{leave}"

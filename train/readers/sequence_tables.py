@@ -9,10 +9,17 @@ from typing import NamedTuple
 import numpy as np
 
 from train.errors import InputError
-from train.readers.headers import check_header
-from train.readers.numbers import MISSING, PLAIN, complaint, numbers_the_rows, read_numbers
+from train.readers.headers import check_header, meant
+from train.readers.numbers import (
+    MISSING,
+    PLAIN,
+    complaint,
+    looks_like_a_number,
+    numbers_the_rows,
+    read_numbers,
+)
 from train.readers.tables import Rows, read_rows
-from train.readers.times.dates import is_date, read_dates
+from train.readers.times.dates import about_names, is_date, read_dates
 from train.readers.times.frequency import ticks_of
 from train.settings import Series
 
@@ -37,7 +44,8 @@ def from_long(path: str, data: bytes, how: Series) -> Read:
     if how.id not in table.header:
         raise InputError(
             f"{path} has no column {how.id!r} that says which sequence a row belongs to; it has "
-            f"{table.header}; name another: --data.id COLUMN"
+            f"{table.header}; name another: --data.id COLUMN; a file of one sequence is read "
+            "from a folder that holds it: --data.path FOLDER"
         )
     columns = features_of(path, table, how, {how.id, how.label})
     values = read_features(path, table, columns, how)
@@ -74,7 +82,10 @@ def features_of(path: str, table: Rows, how: Series, not_one: set[str]) -> list[
     named = [*how.columns, *([how.time] if how.time else [])]
     unknown = [name for name in named if name not in table.header]
     if unknown:
-        raise InputError(f"{path} has no column {unknown[0]!r}; it has {table.header}")
+        raise InputError(
+            f"{path} has no column {unknown[0]!r}; it has {table.header}"
+            + meant(unknown[0], table.header)
+        )
     columns = list(how.columns)
     for name in table.header if not columns else []:
         nameless = not name or name.lower().startswith("unnamed:")
@@ -102,7 +113,10 @@ def read_features(path: str, table: Rows, names: list[str], how: Series) -> np.n
         found = read_numbers(cells, how)
         if found.bad:
             cell = cells[found.bad[0]]
-            why = complaint(cell, how)
+            why = complaint(cell, how, name in how.columns)
+            unlabelled = how.id in table.header and how.label not in table.header
+            if unlabelled and name not in how.columns and not looks_like_a_number(cell):
+                why += f"; there is no column {how.label!r}: if this is it, --data.label {name!r}"
             if how.time is None and is_date(cell):
                 why = f"is a date; if the column is the time: --data.time {name!r}"
             where = f"{path}, {table.where(found.bad[0])}"
@@ -141,6 +155,7 @@ def _times(path: str, table: Rows, how: Series, cells: list[str]) -> list:
         texts = [row for row in range(len(cells)) if not is_date(cells[row])]
         bad = next((row for row in numbers.bad if row in texts), (texts or numbers.bad)[0])
         why = "is no number and no date such as 2024-01-31 14:00"
+        why += about_names(cells[bad])
         if not texts:
             why = "and those above it are written differently"
         raise InputError(

@@ -146,8 +146,13 @@ def _check(path: str, read: Read) -> None:
 def _check_classes(found: Sequences, how: Series, purpose: str) -> None:
     """Every sequence has a class."""
     if not found.labels:
-        csv = found.columns and f"; it needs a column {how.label!r}, or --data.label COLUMN"
-        raise InputError(f"{found.source} holds no classes {purpose}{csv or ''}")
+        cure = f"; it needs a column {how.label!r}, or --data.label COLUMN" if found.columns else ""
+        if os.path.isdir(found.source):
+            cure = (
+                "; put each file into a sub-folder that is called as its class, or list the files "
+                f"in labels.csv, with the columns file and {how.label}"
+            )
+        raise InputError(f"{found.source} holds no classes {purpose}{cure}")
     if "" in found.labels:
         raise InputError(f"{found.places()[found.labels.index('')]} has no class")
 

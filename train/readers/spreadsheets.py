@@ -7,11 +7,13 @@ import io
 import json
 import warnings
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
 from train.errors import InputError
+from train.readers.numbers import NumberCell
 from train.readers.tables import Rows
 
 
@@ -122,4 +124,6 @@ def _text(value: Any, days: bool) -> str:
         return f"{value.total_seconds()} s"
     if isinstance(value, bool):
         return str(value).lower()
-    return repr(value) if isinstance(value, float) else str(value)
+    if isinstance(value, int | float | Decimal | np.number):
+        return NumberCell(value)
+    return str(value).strip()

@@ -79,8 +79,8 @@ def read_rows(path: str, data: bytes, how: Written) -> Rows:
         word, numbered = "row", cells_of_workbook(path, data, how.sheet)
         numbered = [(number, row) for number, row in numbered if number > how.skip]
     else:
-        word, numbered = "line", list(_lines(path, data, how))
-    numbered = [(number, [cell.strip() for cell in row]) for number, row in numbered]
+        word, lines = "line", _lines(path, data, how)
+        numbered = [(number, [cell.strip() for cell in row]) for number, row in lines]
     numbered = [(number, row) for number, row in numbered if any(row)]
     if len(numbered) < 2:
         raise InputError(f"{path} must hold a header and rows of numbers")

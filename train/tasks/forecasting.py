@@ -14,7 +14,7 @@ from train.batches import drawn_by_length, every_step
 from train.errors import InputError
 from train.normalize import mean_and_deviation
 from train.readers.columns import digits, read_columns, times_after
-from train.settings import Forecasting
+from train.settings import Forecasting, Table
 from train.tasks import EVERY, Batch, Data, Run, Shape, Sums, Task
 
 if TYPE_CHECKING:
@@ -58,8 +58,10 @@ def load(config: Forecasting) -> Data:
     if ends[0] < needed or min(test, validation) < settings.horizon:
         raise InputError(
             f"{table.source} is too short: of {steps} steps, {ends[0]} are to train on, "
-            f"{validation} for validation and {test} for the test; data.context + data.horizon = "
-            f"{settings.context} + {settings.horizon} and data.horizon are needed"
+            f"{validation} for validation and {test} for the test; --data.context "
+            f"{settings.context} and --data.horizon {settings.horizon} need {needed}, "
+            f"{settings.horizon} and {settings.horizon}; "
+            + _sizes_that_fit(settings, int(ends[0]), min(test, validation))
         )
     part = table.values[: ends[0]]
     mean, spread = mean_and_deviation(
@@ -91,6 +93,15 @@ def load(config: Forecasting) -> Data:
     count = len(table.names)
     shape = Shape(0, 2 * count, settings.horizon * count)
     return Data(train, valid, tested, shape, about, facts, table.source, table.sha256)
+
+
+def _sizes_that_fit(settings: Table, train: int, least: int) -> str:
+    """The flags of sizes that leave several windows to train on, where there can be any."""
+    horizon = min(settings.horizon, least, train // 2)
+    if horizon < 1:
+        return "a forecast needs more rows"
+    context = min(settings.context, max(1, (train - horizon) // 2))
+    return f"these would fit: --data.context {context} --data.horizon {horizon}"
 
 
 def read(config: Forecasting, about: dict[str, Any], path: str) -> Windows:

@@ -7,9 +7,17 @@ import re
 from typing import NamedTuple
 
 from train.errors import InputError
+from train.readers.headers import meant
 from train.readers.numbers import MISSING
 from train.readers.tables import Rows
-from train.readers.times.dates import Format, Times, is_date, month_number, read_dates
+from train.readers.times.dates import (
+    Format,
+    Times,
+    about_names,
+    is_date,
+    month_number,
+    read_dates,
+)
 from train.readers.times.grid import NUMBER, alike, grid_of
 
 # Words in the name of a column whose numbers, such as 20240131 or 1949, are dates; after some more
@@ -57,7 +65,9 @@ def find_time(
     if name is not None:
         made = [column for column in joined if column.name == name]
         if not made:
-            raise InputError(f"{path} has no column {name!r}; it has {rows.header}")
+            raise InputError(
+                f"{path} has no column {name!r}; it has {rows.header}{meant(name, rows.header)}"
+            )
         return made[0]
     found = []
     for key, column in cells.items():
@@ -82,7 +92,7 @@ def _dates_of(
 ) -> tuple[Times, Format] | None:
     """The dates of a column; numbers, such as 1949, need a name that says so."""
     if NUMBER.fullmatch(column[0]):
-        named = _words(name) & DATE_WORDS and len(column[0]) > 3
+        named = words_of(name) & DATE_WORDS and len(column[0]) > 3
         return read_dates(column) if named else None
     try:
         return read_dates(column, order)
@@ -95,7 +105,7 @@ def _counts_time(name: str, column: list[str]) -> bool:
     if not name:
         named = len(column[0]) > 3 and read_dates(column) is not None
     else:
-        named = _may_be_time(name)
+        named = may_be_time(name)
     if not named or not all(map(NUMBER.fullmatch, column)):
         return False
     try:
@@ -163,7 +173,7 @@ def _refuse_odd_times(
 ) -> None:
     """A column of dates with a cell that is none is not left out, or learned, in silence."""
     for name, column in cells.items():
-        named = _may_be_time(name)
+        named = may_be_time(name)
         present = [cell for cell in column if cell.lower() not in MISSING]
         texts = [cell for cell in present if not NUMBER.fullmatch(cell)]
         dates = sum(is_date(cell) or is_date(cell[:10]) for cell in texts)
@@ -197,13 +207,17 @@ def _cure(cell: str) -> str:
         return "of 00:00 to 23:59; write 24:00 as 00:00 of the next day"
     if re.search(r"\d ?[A-Z]{3,4}$", cell):
         return "that is known by its zone; write the offset, such as +01:00"
+    if about_names(cell):
+        return f"such as 2024-01-31 14:00{about_names(cell)}"
     return "such as 2024-01-31 14:00, or not written as those above it"
 
 
-def _may_be_time(name: str) -> bool:
+def may_be_time(name: str) -> bool:
+    """Whether a column of this name may hold times."""
     parts = ("date", "time", "year", "month", "day")  # as in YearMonth
-    return bool(_words(name) & MAYBE_WORDS) or any(part in name.lower() for part in parts)
+    return bool(words_of(name) & MAYBE_WORDS) or any(part in name.lower() for part in parts)
 
 
-def _words(name: str) -> set[str]:
+def words_of(name: str) -> set[str]:
+    """The words in the name of a column, in small letters."""
     return set(re.findall(r"[^\W\d_]+", name.lower()))

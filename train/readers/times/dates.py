@@ -143,6 +143,16 @@ def month_number(cell: str) -> str:
     return str(names[0]) if names else cell.removesuffix(".0")
 
 
+def about_names(cell: str) -> str:
+    """The end of a complaint about a cell with a name of a month or weekday that is not English."""
+    names = [name.lower() for name in (*MONTHS, *WEEKDAYS)]
+    known = {*names, *(name[:3] for name in names), "sept"}
+    words = re.findall(r"[^\W\d_]{3,}", cell)
+    if not re.search(r"\d", cell) or all(word.lower() in known for word in words):
+        return ""
+    return "; months and weekdays are known by their English names alone"
+
+
 def _fields(pattern: re.Pattern[str], cells: list[str]) -> list[Moment] | None:
     """Day, clock and offset of each cell; None at the first one in another format."""
     rows = []

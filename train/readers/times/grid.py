@@ -9,7 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from train.readers.times.dates import DAY, SECOND, Format, Times, is_date, read_dates, write_dates
+from train.readers.times.dates import (
+    DAY,
+    SECOND,
+    Format,
+    Times,
+    about_names,
+    is_date,
+    read_dates,
+    write_dates,
+)
 from train.readers.times.frequency import Even, even_ticks, even_times, reversed_times, ticks_of
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,2})?", re.ASCII)
@@ -94,7 +103,8 @@ def _odd_one(cells: list[str]) -> str:
     first = cells[0]
     for cell in cells:
         if not NUMBER.fullmatch(cell) and not is_date(cell):
-            return f"the time {cell!r} is no number and no date such as 2024-01-31 14:00"
+            why = "is no number and no date such as 2024-01-31 14:00"
+            return f"the time {cell!r} {why}{about_names(cell)}"
     other = next((cell for cell in cells if not alike(first, cell)), None)
     if other is None:
         return f"the times, such as {cells[-1]!r}, are not in the order of --data.date_order"
