@@ -22,8 +22,7 @@ Options = TypeVar("Options")
 
 # Marks of tables that the flags call by a word.
 MARKS = {
-    ",": "comma", ".": "point", ";": "semicolon", "|": "pipe", "\t": "tab", "\\t": "tab",
-    " ": "space", "'": "apostrophe",
+    ",": "comma", ".": "point", ";": "semicolon", "|": "pipe", " ": "space", "'": "apostrophe",
 }  # fmt: skip
 
 
@@ -168,6 +167,6 @@ def _with_choices(message: str) -> str:
         return message
     given, flag, listed = match.groups()
     choices = sorted(set(re.findall(r"'([^']+)'", listed)) - {"None"})
-    word = MARKS.get(given[1:-1].replace("\\\\", "\\"))
+    word = MARKS.get(given[1:-1])
     meant = f"; was {word} meant?" if word in choices else ""
     return f"invalid choice {given} for {flag[1:-1]}, which is one of {', '.join(choices)}{meant}"

@@ -60,7 +60,7 @@ def test_one_long_csv(tmp_path, delimiter):
 
 @pytest.mark.parametrize(("line", "place", "cell", "how", "message"), [
     (0, 0, "name", {}, "a.csv has no column 'id' that says which sequence a row belongs"),
-    (0, 4, "class", {}, "a.csv, line 2: 'a' in column 'class' is no number; where it stands for"),
+    (0, 4, "class", {}, "a.csv, line 2: 'a' in column 'class' is no number; if the column"),
     (0, 2, "y", {}, "a.csv has two columns 'y'; give one another name"),
     (0, 2, "", {}, "a.csv: column 3 has no name; name it, or the columns to read"),
     (2, 0, "", {}, "a.csv, line 3: '' in column 'id' names no sequence"),
@@ -76,7 +76,8 @@ def test_one_long_csv(tmp_path, delimiter):
     (2, 1, "1", {"columns": ("x", "z")}, "a.csv has no column 'z'; it has"),
     (2, 1, "1", {"columns": ("x", "x")}, "data.columns must name each column once"),
     (2, 1, "1", {"label": "who"}, "a.csv, line 2: 'a' in column 'label' is no number"),
-    (0, 4, "state", {}, "there is no column 'label': if this is it, --data.label 'state'"),
+    (0, 4, "state", {}, "is no number; if the column, as there is no 'label', has the "
+     "classes: --data.label 'state'; to leave it out: --data.columns"),
     (2, 1, "1", {"time": "T"}, "a.csv has no column 'T'; it has ['id', 't', 'x', 'y', "
      "'label']; was 't' meant?"),
     (0, 0, "name", {}, "a file of one sequence is read from a folder that holds it: --data.path"),

@@ -115,8 +115,12 @@ def read_features(path: str, table: Rows, names: list[str], how: Series) -> np.n
             cell = cells[found.bad[0]]
             why = complaint(cell, how, name in how.columns)
             unlabelled = how.id in table.header and how.label not in table.header
-            if unlabelled and name not in how.columns and not looks_like_a_number(cell):
-                why += f"; there is no column {how.label!r}: if this is it, --data.label {name!r}"
+            text = name not in how.columns and not any(map(looks_like_a_number, set(cells)))
+            if unlabelled and text:
+                why = (
+                    f"is no number; if the column, as there is no {how.label!r}, has the classes: "
+                    f"--data.label {name!r}; to leave it out: --data.columns"
+                )
             if how.time is None and is_date(cell):
                 why = f"is a date; if the column is the time: --data.time {name!r}"
             where = f"{path}, {table.where(found.bad[0])}"
