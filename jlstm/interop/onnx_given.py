@@ -40,8 +40,9 @@ def lengths_of(graph: Graph, x: str, cell: Cell, places: Sequence[str], probe: P
 
 
 def check_long_lengths(
-    graph: Graph, stack: Stack, places: dict[str, list[str]], cut: tuple[str, ...], probe: Probe
-) -> None:
+    graph: Graph, stack: Sequence[Sequence[Cell]], places: dict[str, list[str]],
+    cut: tuple[str, ...], probe: Probe,
+) -> None:  # fmt: skip
     """Lengths that are those of an input stay so, however long, and around the model's numbers."""
     rng = np.random.default_rng(1)
     for cell in itertools.chain(*stack):
@@ -51,15 +52,16 @@ def check_long_lengths(
             continue
         (source,) = free
         given = probe.drawn[source]
+        if given.dtype.kind not in "iu":
+            raise ValueError(computed(graph, cell, "sequence_lens"))
         most = min(10**6, np.iinfo(given.dtype).max)
         drawn = np.exp(rng.uniform(0, np.log(most), 8 * given.size)).astype(np.int64)
         edges = np.minimum(around(bounds(graph, [name], cut)), most)
         values = np.resize(rng.permutation([*drawn, *edges]), (8 + len(edges), given.size))
         for row in values:
             lengths = row.reshape(given.shape).astype(given.dtype)
-            if not same(
-                np.ravel(graph.compute([name], probe.drawn | {source: lengths})[name]), row
-            ):
+            value = graph.compute([name], probe.drawn | {source: lengths})[name]
+            if not same(np.ravel(value), row):
                 raise ValueError(computed(graph, cell, "sequence_lens"))
 
 

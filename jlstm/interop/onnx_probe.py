@@ -14,6 +14,7 @@ from jlstm.interop.onnx_sizes import bounds, more_sizes
 
 # (time, batch) that differ from each other; `more_sizes` follow them.
 SIZES = ((5, 3), (4, 2), (7, 4), (2, 6))
+MANY = 2**16  # numbers from which on a draw has to be fast
 CHAIN = 8  # values before the first node that are tried as its only source
 
 
@@ -179,6 +180,8 @@ def _recurrent_values(
 
 def _normal(shape: Sequence[int], k: int, rng: np.random.Generator) -> np.ndarray:
     """Random numbers: of several sizes, in some draws with steps of zeros, as padding has."""
+    if np.prod(shape, dtype=int) > MANY:
+        return rng.random(shape, np.float32) - np.float32(0.5)
     values = rng.normal(size=shape) * (0.5, 1.0, 8.0, 0.05)[k % 4]
     if k % 2 and len(shape) > 1:
         values *= rng.random((*shape[:-1], 1)) < 0.7

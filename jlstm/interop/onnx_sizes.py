@@ -48,14 +48,18 @@ def more_sizes(
 ) -> Iterator[tuple[int, int]]:
     """Pairs of time and batch around these numbers, and a long time."""
     cells = [cell for layer in stack for cell in layer]
-    widths = [np.prod(sizes(graph, cell)[::2], dtype=int) for cell in cells]
+    known = [sizes(graph, cell) for cell in cells]
+    widths = [directions * hidden for directions, _, hidden in known]
+    # Shapes hold these, so that where they are too many to be tried they are taken for no bounds.
+    explained = {n for _, inputs, hidden in known for n in (inputs, hidden, 2 * hidden)}
     most_time, most_batch = (min(MOST, most // (2 * max(widths))) for most in (TIMES, BATCHES))
-    beyond = [n for n in sorted(numbers) if n >= most_time]
+    beyond = [n for n in sorted(numbers - explained) if n >= most_time]
     if beyond:
         raise ValueError(
             f"the model computes with the number {beyond[0]} there, which may be a bound, and at "
             f"most {most_time} time steps can be tried"
         )
+    numbers = {n for n in numbers if n < most_time}
     yield from ((1, 1), (1, 3), (5, 1))
     small = [n for n in around(numbers) if n <= SQUARE]
     yield from ((n, n) for n in small)

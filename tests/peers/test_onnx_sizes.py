@@ -5,6 +5,7 @@ import pytest
 
 import jlstm
 from jlstm import interop
+from jlstm.interop import onnx_sizes
 from tests.peers.conftest import library
 from tests.peers.test_onnx_graphs import (
     BATCH,
@@ -20,6 +21,7 @@ from tests.peers.test_onnx_graphs import (
     normal,
     run,
     squeezed,
+    weights,
 )
 from tests.problems import assert_close
 
@@ -91,6 +93,27 @@ def test_what_is_a_stack_at_some_sizes_only(onnx, name):
     (nodes, more, message), numbers = bounded()[0][name], bounded()[1]
     model = build(onnx, nodes, TWO | INTS | numbers, [("X", ("t", "b", I)), *more])
     with pytest.raises(ValueError, match=message):
+        interop.from_onnx(model)
+
+
+def test_widths_of_layers_are_no_bounds(onnx, monkeypatch):
+    monkeypatch.setattr(onnx_sizes, "TIMES", 24)  # so that 3 time steps are too many
+    nodes = [
+        lstm(shown="Y1"), ("Transpose", "Y1", "y", {"perm": [0, 2, 1, 3]}),
+        ("Reshape", "y,to", "Y1_s", {}), ("Slice", "Y1_s,zero,end,zero", "c", {}),
+        lstm("c", "Y", "W2,R2,B2"),
+    ]  # fmt: skip
+    constants = TWO | INTS | {"to": np.array([0, 0, H])}
+    model = build(onnx, nodes, constants | {"end": np.array([2**31 - 1])})
+    assert len(interop.from_onnx(model)) == 2
+    with pytest.raises(ValueError, match=r"with the number 50 there, .* at most 3 time steps"):
+        interop.from_onnx(build(onnx, nodes, constants | {"end": np.array([50])}))
+
+
+def test_lengths_of_flags_are_none(onnx):
+    nodes = [("Cast", "L", "l", {"to": 6}), lstm(letters="W,R,B,l")]
+    model = build(onnx, nodes, weights(), [("X", ("t", "b", I)), ("L", ("b",), bool)])
+    with pytest.raises(ValueError, match="n1: its sequence_lens is computed by a node Cast"):
         interop.from_onnx(model)
 
 
