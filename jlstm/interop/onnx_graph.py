@@ -41,8 +41,8 @@ class Node(NamedTuple):
         return tuple(filter(None, (*self.inputs, *inner, *(name for _, name in self.captured))))
 
 
-class BranchesDiffer(ValueError):
-    """The branches of an If on values that are drawn have different outputs."""
+class Undecidable(ValueError):
+    """What no other size mends: branches of an If that differ, an operator that is not known."""
 
 
 class Graph:
@@ -255,13 +255,14 @@ class Graph:
             first, *others = ([found[n] for n in b] for b in self._taken(node, found))
             for other in others:
                 if not all(map(np.array_equal, first, other)):
-                    raise BranchesDiffer(f"the branches of the node {node.name} (If) differ")
+                    raise Undecidable(f"the branches of the node {node.name} (If) differ")
             return dict(zip(node.outputs, first, strict=False))
         try:
             results = evaluate(node, found, self.opsets)
         except Exception as error:  # of any kind: the evaluator lets NumPy's errors through
             reason = " ".join(str(error).split())
-            raise ValueError(
+            unknown = isinstance(error, NotImplementedError) or "No implementation" in reason
+            raise (Undecidable if unknown else ValueError)(
                 f"the node {node.name} ({node.op}) cannot be computed: {reason:.150}"
             ) from None
         return {name: value for name, value in zip(node.outputs, results, strict=False) if name}

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jlstm.interop.onnx_graph import BranchesDiffer, Graph
+from jlstm.interop.onnx_graph import Graph, Undecidable
 from jlstm.interop.onnx_nodes import Cell, sizes
 from jlstm.interop.onnx_sizes import bounds, more_sizes
 
@@ -54,7 +54,7 @@ def probes(
     for k, size in enumerate(SIZES):
         try:
             probe = _first(graph, stack, wanted, cut, size, k, rng)
-        except BranchesDiffer:
+        except Undecidable:
             raise
         except ValueError as error:
             failure = error
@@ -72,7 +72,7 @@ def probes(
     for k, size in enumerate(more_sizes(graph, stack, numbers), len(SIZES)):
         try:
             yield _first(graph, stack, wanted, cut, size, k, rng)
-        except BranchesDiffer:
+        except Undecidable:
             raise
         except ValueError:
             continue  # a size that the model does not take
@@ -87,7 +87,7 @@ def _first(
     for apart, fill in itertools.product((True, False), range(4)):
         try:
             return _probe(graph, stack, wanted, cut, size, fill, apart, k, rng)
-        except BranchesDiffer:
+        except Undecidable:
             raise
         except ValueError as error:
             failure = error
