@@ -41,6 +41,10 @@ class Node(NamedTuple):
         return tuple(filter(None, (*self.inputs, *inner, *(name for _, name in self.captured))))
 
 
+class Undecidable(ValueError):
+    """What no other size mends: branches of an If that differ, an operator that is not known."""
+
+
 class Graph:
     """The nodes of a model, its functions and its subgraphs, in one namespace.
 
@@ -61,6 +65,7 @@ class Graph:
         self.constants: dict[str, np.ndarray] = {}
         self.types: dict[str, Any] = {}
         self.inputs: list[str] = []
+        self.repeated: dict[str, str] = {}  # recurrent nodes inside others that run them many times
         self._names: set[str] = set()
         self._dependencies: dict[tuple[frozenset[str], bool], dict[str, frozenset[str]]] = {}
         self._flatten(model.graph, ChainMap(), "")
@@ -91,10 +96,14 @@ class Graph:
         inner = {a.name: a.g for a in proto.attribute if a.HasField("g")}
         branches: list[tuple[str, ...]] = []
         captured: dict[str, str] = {}
+        outside = len(self.nodes)
         for attribute in ("then_branch", "else_branch") if op == "If" else inner:
             outputs = self._flatten(inner[attribute], scope, f"{name}/{attribute}/")
             branches += [outputs] if op == "If" else []
             captured |= {} if op == "If" else _captured(inner[attribute], scope)
+        if op != "If":
+            inside = [node.name for node in self.nodes[outside:] if node.recurrent]
+            self.repeated |= dict.fromkeys(inside, f"{name} ({op})")
         node = Node(
             name, op, proto,
             tuple(scope.get(i, i) for i in proto.input),
@@ -117,7 +126,10 @@ class Graph:
 
         kind = self.types.get(name)
         number = kind.tensor_type.elem_type if kind is not None else 0
-        return np.dtype(helper.tensor_dtype_to_np_dtype(number) if number else np.float32)
+        try:
+            return np.dtype(helper.tensor_dtype_to_np_dtype(number) if number else np.float32)
+        except KeyError:
+            raise ValueError(f"{name} has the unknown dtype {number}") from None
 
     def sources(self, name: str, cut: Iterable[str] = (), values: bool = False) -> frozenset[str]:
         """The free values that a value depends on: inputs, outputs of recurrent nodes, `cut`.
@@ -243,13 +255,14 @@ class Graph:
             first, *others = ([found[n] for n in b] for b in self._taken(node, found))
             for other in others:
                 if not all(map(np.array_equal, first, other)):
-                    raise ValueError(f"the branches of the node {node.name} (If) differ")
+                    raise Undecidable(f"the branches of the node {node.name} (If) differ")
             return dict(zip(node.outputs, first, strict=False))
         try:
             results = evaluate(node, found, self.opsets)
         except Exception as error:  # of any kind: the evaluator lets NumPy's errors through
             reason = " ".join(str(error).split())
-            raise ValueError(
+            unknown = isinstance(error, NotImplementedError) or "No implementation" in reason
+            raise (Undecidable if unknown else ValueError)(
                 f"the node {node.name} ({node.op}) cannot be computed: {reason:.150}"
             ) from None
         return {name: value for name, value in zip(node.outputs, results, strict=False) if name}
@@ -258,7 +271,14 @@ class Graph:
 def _array(name: str, tensor: Any, numpy_helper: Any) -> np.ndarray:
     if tensor.data_location == tensor.EXTERNAL and not tensor.raw_data:
         raise ValueError(f"{name} lies in a file beside the model: give the model's path")
-    return numpy_helper.to_array(tensor)
+    try:
+        return numpy_helper.to_array(tensor)
+    except Exception as error:  # of any kind: an unknown dtype is a KeyError or a TypeError
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{name} is no tensor that can be read: of dtype {tensor.data_type} and shape "
+            f"{list(tensor.dims)}: {reason:.100}"
+        ) from None
 
 
 def _trains(graph: Graph, node: Node) -> bool:

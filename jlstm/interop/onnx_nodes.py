@@ -79,8 +79,9 @@ def as_cell(node: Node) -> Cell:
             f"{name}: has the activations {', '.join(activations)}, and a layer here has "
             f"{', '.join(expected)}"
         )
-    if abs(options.get("clip", NO_CLIP)) < NO_CLIP:
-        raise ValueError(f"{name}: has clip={options['clip']}, which no layer here has")
+    clip = options.get("clip", NO_CLIP)
+    if not isinstance(clip, (int, float)) or not abs(clip) >= NO_CLIP:
+        raise ValueError(f"{name}: has clip={clip!r}, which no layer here has")
     return Cell(node, direction, bool(options.get("layout", 0)), options)
 
 

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jlstm.interop.onnx_graph import Graph
+from jlstm.interop.onnx_graph import Graph, Undecidable
 from jlstm.interop.onnx_nodes import Cell, sizes
+from jlstm.interop.onnx_sizes import bounds, more_sizes
 
-# (time, batch) that differ from each other and, after them, longer ones for what needs them.
+# (time, batch) that differ from each other; `more_sizes` follow them.
 SIZES = ((5, 3), (4, 2), (7, 4), (2, 6))
-LONGER = ((33, 2), (200, 2), (1600, 1))
+MANY = 2**16  # numbers from which on a draw has to be fast
 CHAIN = 8  # values before the first node that are tried as its only source
 
 
@@ -24,6 +25,7 @@ class Probe(NamedTuple):
     batch: int
     drawn: dict[str, np.ndarray]
     values: dict[str, Any]
+    apart: bool  # whether axes that are not those of the layers had sizes of their own
 
 
 def cuts(graph: Graph, name: str) -> list[tuple[str, ...]]:
@@ -47,24 +49,49 @@ def probes(
       ValueError: they cannot be computed, at any size that was tried.
     """
     rng = np.random.default_rng(0)
-    found, failure = 0, ValueError("no sizes fit the model")
-    # Lengths that the model computes may be the time up to some bound alone: min(time, 100).
-    lengths = {cell.reads("sequence_lens") for cell in itertools.chain(*stack)}
-    bounded = any(name in graph.makers for name in lengths.intersection(wanted))
-    for k, (time, batch) in enumerate((*SIZES, *LONGER)):
-        if k >= len(SIZES) and found and not bounded:
-            return
-        for fill in range(4):
-            try:
-                probe = _probe(graph, stack, wanted, cut, (time, batch), fill, k, rng)
-            except ValueError as error:
-                failure = error
-                continue
-            found += 1
-            yield probe
-            break
-    if not found:
+    failure = ValueError("no sizes fit the model")
+    seen: list[tuple[int, int]] = []
+    for k, size in enumerate(SIZES):
+        try:
+            probe = _first(graph, stack, wanted, cut, size, k, rng)
+        except Undecidable:
+            raise
+        except ValueError as error:
+            failure = error
+            continue
+        seen.append((probe.time, probe.batch))
+        yield probe
+    if not seen:
         raise failure
+    fixed = [set(axis) for axis in zip(*seen, strict=True) if len(set(axis)) == 1 < len(seen)]
+    if len(fixed) == 2:
+        return
+    x = stack[0][0].reads("X")
+    numbers = bounds(graph, [name for name in wanted if name != x], (*cut, x))
+    numbers = numbers.difference(*fixed)
+    for k, size in enumerate(more_sizes(graph, stack, numbers), len(SIZES)):
+        try:
+            yield _first(graph, stack, wanted, cut, size, k, rng)
+        except Undecidable:
+            raise
+        except ValueError:
+            continue  # a size that the model does not take
+
+
+def _first(
+    graph: Graph, stack: Sequence[Sequence[Cell]], wanted: Sequence[str], cut: tuple[str, ...],
+    size: tuple[int, int], k: int, rng: np.random.Generator,
+) -> Probe:  # fmt: skip
+    """The evaluation in the first way of drawing shapes that the model takes."""
+    failure = ValueError("no shapes fit the model")
+    for apart, fill in itertools.product((True, False), range(4)):
+        try:
+            return _probe(graph, stack, wanted, cut, size, fill, apart, k, rng)
+        except Undecidable:
+            raise
+        except ValueError as error:
+            failure = error
+    raise failure
 
 
 def evaluations(
@@ -84,7 +111,7 @@ def evaluations(
 
 def _probe(
     graph: Graph, stack: Sequence[Sequence[Cell]], wanted: Sequence[str], cut: tuple[str, ...],
-    size: tuple[int, int], fill: int, k: int, rng: np.random.Generator,
+    size: tuple[int, int], fill: int, apart: bool, k: int, rng: np.random.Generator,
 ) -> Probe:  # fmt: skip
     first = stack[0][0]
     x, features = first.reads("X"), sizes(graph, first)[1]
@@ -94,17 +121,17 @@ def _probe(
         *(graph.sources(cell.reads(place), values=True) for cell in itertools.chain(*stack)
           for place in ("initial_h", "initial_c") if cell.reads(place))
     )  # fmt: skip
-    named: dict[str, int] = {}
+    named = _names(graph, x, first, size)
     drawn = {
         name: _draw(
             graph,
             name,
-            _shape(graph, stack, name, size, fill, named, name in cut),
+            _shape(graph, stack, name, size, fill, apart, named, name in cut),
             k,
             rng,
             distinct=name in states,
         )
-        for name in sorted((free - recurrent) | (set(cut) - recurrent))
+        for name in sorted((free | set(cut)) - recurrent, key=lambda name: (name not in cut, name))
     }
     outer = {o for node in graph.recurrent for o in node.outputs} - set(_outputs(stack))
     drawn |= _recurrent_values(graph, free & outer, size, rng)
@@ -116,7 +143,7 @@ def _probe(
     batch, time = np.shape(taken)[:2] if first.batch_first else np.shape(taken)[1::-1]
     for cell in itertools.chain(*stack):
         drawn |= _outputs_of(graph, cell, time, batch, k, rng)
-    return Probe(time, batch, drawn, graph.compute([x, *wanted], drawn))
+    return Probe(time, batch, drawn, graph.compute([x, *wanted], drawn), apart)
 
 
 def _outputs(stack: Sequence[Sequence[Cell]]) -> list[str]:
@@ -153,6 +180,8 @@ def _recurrent_values(
 
 def _normal(shape: Sequence[int], k: int, rng: np.random.Generator) -> np.ndarray:
     """Random numbers: of several sizes, in some draws with steps of zeros, as padding has."""
+    if np.prod(shape, dtype=int) > MANY:
+        return rng.random(shape, np.float32) - np.float32(0.5)
     values = rng.normal(size=shape) * (0.5, 1.0, 8.0, 0.05)[k % 4]
     if k % 2 and len(shape) > 1:
         values *= rng.random((*shape[:-1], 1)) < 0.7
@@ -165,22 +194,22 @@ def _draw(
 ) -> np.ndarray:  # fmt: skip
     """Random values of the declared dtype; distinct ones are of both signs, in no order."""
     dtype = graph.dtype(name)
-    if distinct:
+    if distinct and dtype.kind in "fiuV":
         count = int(np.prod(shape))
-        return (rng.permutation(count) - count // 2 + 0.25).reshape(shape)
+        return (rng.permutation(count) - count // 2 + 0.25).reshape(shape).astype(dtype)
     if dtype.kind == "O":
         return np.full(shape, "a", object)
     if dtype.kind == "b":
         return rng.random(shape) < 0.5
     if np.issubdtype(dtype, np.integer):
-        most = 3 if len(shape) > 1 else 2 + 3 * k  # one axis may be lengths, more are symbols
+        most = 3 if len(shape) > 1 else 2 + 3 * (k % 4)  # one axis may be lengths, more are symbols
         return rng.integers(0, most, shape).astype(dtype)
     return _normal(shape, k, rng).astype(dtype)
 
 
 def _shape(
     graph: Graph, stack: Sequence[Sequence[Cell]], name: str, size: tuple[int, int], fill: int,
-    named: dict[str, int], main: bool,
+    apart: bool, named: dict[str, int], main: bool,
 ) -> list[int]:  # fmt: skip
     """A shape for a value: as declared; what is free is drawn, in as many ways as `fill` counts."""
     time, batch = size
@@ -207,7 +236,17 @@ def _shape(
     for axis, d in enumerate(declared):
         if not isinstance(d, int) and main and fill >= 2 and axis == len(declared) - 1:
             d = features
-        shape.append(
-            d if isinstance(d, int) else named.setdefault(d or f"{name}.{axis}", next(free))
-        )
+        if not isinstance(d, int):
+            own = 0 if main or not apart else 1 + len(named)
+            d = named.setdefault(d or f"{name}.{axis}", next(free) + own)
+        shape.append(d)
     return shape
+
+
+def _names(graph: Graph, x: str, first: Cell, size: tuple[int, int]) -> dict[str, int]:
+    """The names of the axes of what the first layer takes, and their sizes."""
+    declared = graph.shape(x) or []
+    ordered = size[::-1] if first.batch_first else size
+    if len(declared) != 3:
+        return {}
+    return {d: n for d, n in zip(declared, ordered, strict=False) if isinstance(d, str)}

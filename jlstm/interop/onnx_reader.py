@@ -24,8 +24,10 @@ def from_onnx(model: Any, nodes: Sequence[str] | None = None) -> tuple[PyTree, .
     Two biases of a node are added, which rounds once. The nodes have to be one stack: each takes
     what the one before it outputs, and nothing between them changes it but its axes. That, and
     what lengths and initial states amount to, is decided by ONNX's reference evaluator on random
-    numbers at several times and batches. Constants may be computed in the model; functions and
-    subgraphs are searched too, and an initializer is a constant even if an input has its name.
+    numbers at several times and batches, those around the model's own numbers among them; a model
+    whose numbers are beyond what can be tried is refused. Constants may be computed in the model;
+    functions and subgraphs are searched too, and an initializer is a constant even if an input has
+    its name. A node that a Loop or Scan repeats is taken by name alone.
 
     What the model computes before and after the stack is left to you, and so are its initial
     states: `onnx_states` has those that are constants. Weights do not depend on the layout of

@@ -8,8 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from jlstm.interop.onnx_given import (
+    check_long_lengths,
+    check_state,
+    computed,
+    lengths_of,
+    same,
+    some,
+)
 from jlstm.interop.onnx_graph import Graph, Node
-from jlstm.interop.onnx_nodes import Cell, as_cell, sizes
+from jlstm.interop.onnx_nodes import Cell, as_cell
 from jlstm.interop.onnx_probe import Probe, cuts, probes
 
 STATES = ("initial_h", "initial_c")
@@ -28,6 +36,14 @@ def find_stack(graph: Graph, nodes: Sequence[str] | None) -> Stack:
         held = ", ".join(sorted({node.op for node in graph.nodes}))
         raise ValueError(f"model has no LSTM, GRU or RNN node; it holds {held}")
     chosen = graph.recurrent if nodes is None else _chosen(graph, nodes)
+    for node in chosen:
+        if not node.inputs or not node.inputs[0]:
+            raise ValueError(f"{node.name}: has no input X")
+        if nodes is None and node.name in graph.repeated:
+            raise ValueError(
+                f"{node.name}: lies in the node {graph.repeated[node.name]}, which runs it several "
+                f"times; nodes=[{node.name!r}] takes its weights all the same"
+            )
     makers = {output: node.name for node in chosen for output in node.outputs if output}
     parents = {
         node.name: {makers[s] for s in graph.sources(node.inputs[0], values=True) if s in makers}
@@ -79,8 +95,11 @@ def _prove(graph: Graph, stack: Stack, places: dict[str, list[str]], wanted: lis
     tried = cuts(graph, stack[0][0].reads("X"))
     for cut in tried:
         try:
-            for probe in probes(graph, stack, wanted, cut):
-                _compare(graph, stack, places, probe)
+            constants: dict[str, np.ndarray] = {}
+            for k, probe in enumerate(probes(graph, stack, wanted, cut)):
+                _compare(graph, stack, places, probe, constants)
+                if k == 0:
+                    check_long_lengths(graph, stack, places, cut, probe)
         except ValueError as error:
             failure = error if cut or failure is None else _better(failure, error)
         else:
@@ -138,25 +157,21 @@ def _to_prove(graph: Graph, stack: Stack, cell: Cell, chosen: bool) -> list[str]
         if chosen and (free & data or not free <= set(graph.inputs)):
             continue
         if not free <= set(graph.inputs) or free & data:
-            raise ValueError(_computed(graph, cell, place))
+            raise ValueError(computed(graph, cell, place))
         if graph.sources(name) or place == "sequence_lens":
             found.append(place)
     return found
 
 
-def _computed(graph: Graph, cell: Cell, place: str) -> str:
-    node = graph.makers.get(cell.reads(place))
-    how = f"computed by a node {node.op}" if node else "the data of the first layer"
-    given = "lengths" if place == "sequence_lens" else "states"
-    return (
-        f"{cell.name}: its {place} is {how}; nodes=[{cell.name!r}] takes its "
-        f"weights all the same, and you give the {given} to stack_scan"
-    )
-
-
-def _compare(graph: Graph, stack: Stack, places: dict[str, list[str]], probe: Probe) -> None:
+def _compare(
+    graph: Graph, stack: Stack, places: dict[str, list[str]], probe: Probe,
+    constants: dict[str, np.ndarray],
+) -> None:  # fmt: skip
     cells = list(itertools.chain(*stack))
-    lengths = [(cell, _lengths(graph, cell, places[cell.name], probe)) for cell in cells]
+    lengths = [
+        (cell, lengths_of(graph, cells[0].reads("X"), cell, places[cell.name], probe))
+        for cell in cells
+    ]
     (first, wanted), *others = lengths
     for cell, found in others:
         if found != wanted:
@@ -167,15 +182,17 @@ def _compare(graph: Graph, stack: Stack, places: dict[str, list[str]], probe: Pr
     for k, layer in enumerate(stack):
         for cell in layer:
             taken = probe.values[cell.reads("X")]
+            if 1 in (probe.time, probe.batch) and np.ndim(taken) != 3:
+                continue  # a Squeeze took that axis too: the model fails there, whatever we say
             if k == 0:
-                same = probe.values[layer[0].reads("X")]
-                if not _same(_time_major(cell, taken), _time_major(layer[0], same)):
+                shared = probe.values[layer[0].reads("X")]
+                if not same(_time_major(cell, taken), _time_major(layer[0], shared)):
                     raise ValueError(_no_stack([c.node for c in cells], None))
             else:
                 _check_taken(graph, stack[k - 1], cell, _time_major(cell, taken), probe)
             for place in STATES:
                 if place in places[cell.name]:
-                    _check_state(graph, cell, place, probe)
+                    check_state(graph, cell, place, probe, constants)
 
 
 def _check_taken(
@@ -188,10 +205,10 @@ def _check_taken(
         y = y.swapaxes(0, 1) if earlier.batch_first else y.swapaxes(1, 2)
         outputs.append(y.reshape(probe.time, probe.batch, -1))
     shown = np.concatenate(outputs, axis=-1)
-    if _same(taken, shown):
+    if same(taken, shown):
         return
     names = " and ".join(earlier.name for earlier in before)
-    if taken.size == shown.size and _same(np.sort(taken, axis=None), np.sort(shown, axis=None)):
+    if taken.size == shown.size and same(np.sort(taken, axis=None), np.sort(shown, axis=None)):
         raise ValueError(
             f"{cell.name}: the output of {names} comes in other axes than (time, batch, features) "
             "with one direction beside the other, as a stack has them"
@@ -205,66 +222,8 @@ def _check_taken(
     )
 
 
-def _lengths(graph: Graph, cell: Cell, places: Sequence[str], probe: Probe) -> str:
-    """The lengths of a node: nothing where they are the time, else where they come from."""
-    name = cell.reads("sequence_lens")
-    if not name or "sequence_lens" not in places:
-        return name and f"lengths {name}"
-    value = np.ravel(probe.values[name])
-    free = graph.sources(name, values=True)
-    if not free:
-        if value.size and (value == probe.time).all():
-            return ""
-        kind = "computed by the model" if graph.sources(name) else "constants of the model"
-        raise ValueError(
-            f"{cell.name}: its sequence_lens are {kind}, {_some(value)} for {probe.time} time "
-            "steps; give lengths to stack_scan"
-        )
-    for source in sorted(free):
-        given = np.ravel(probe.drawn.get(source, np.zeros(0)))
-        if len(free) == 1 and _same(np.sort(value), np.sort(given)):
-            return f"lengths {source}"
-    raise ValueError(_computed(graph, cell, "sequence_lens"))
-
-
-def _check_state(graph: Graph, cell: Cell, place: str, probe: Probe) -> None:
-    """The initial state is a constant for every sequence, or entries of inputs in their order."""
-    name = cell.reads(place)
-    state = np.asarray(probe.values[name])
-    directions, _, hidden = sizes(graph, cell)
-    state = state.swapaxes(0, 1) if cell.batch_first and state.ndim == 3 else state
-    if state.ndim != 3 or state.shape[::2] != (directions, hidden):
-        raise ValueError(
-            f"{cell.name}: its {place} must be {(directions, 'batch', hidden)}, got {state.shape}"
-        )
-    free = graph.sources(name, values=True)
-    if not free and (state == state[:, :1]).all():
-        return
-    inputs = [probe.drawn[source] for source in sorted(free)]
-    if not free or not all(any(_selects(part, a) for a in inputs) for part in state):
-        raise ValueError(_computed(graph, cell, place))
-
-
-def _selects(state: np.ndarray, given: np.ndarray) -> bool:
-    """Whether `(batch, hidden)` are entries of an array, with the units in its order."""
-    flat = given.ravel()
-    if not flat.size or len(np.unique(flat)) != flat.size:
-        return _same(state.ravel(), flat)
-    order = np.argsort(flat)
-    at = np.minimum(np.searchsorted(flat[order], state), flat.size - 1)
-    if not _same(flat[order][at], state):
-        return False
-    steps = np.diff(order[at], axis=1)
-    rows = np.diff(order[at][:, 0])
-    return bool((steps > 0).all() and (steps == steps.ravel()[:1]).all() and (rows >= 0).all())
-
-
 def _time_major(cell: Cell, array: Any) -> np.ndarray:
     return array.swapaxes(0, 1) if cell.batch_first and np.ndim(array) == 3 else np.asarray(array)
-
-
-def _same(a: np.ndarray, b: np.ndarray) -> bool:
-    return np.array_equal(a, b)
 
 
 def _chosen(graph: Graph, nodes: Sequence[str]) -> list[Node]:
@@ -274,12 +233,12 @@ def _chosen(graph: Graph, nodes: Sequence[str]) -> list[Node]:
     for name in nodes:
         named = [node for node in graph.recurrent if name == node.name or name in node.outputs]
         if len(named) != 1:
-            held = _some([node.name for node in graph.recurrent])
+            held = some([node.name for node in graph.recurrent])
             many = "no" if not named else f"{len(named)} different"
             raise ValueError(f"model has {many} recurrent node {name!r}, but: {held}")
         found += named
     if len({node.name for node in found}) < len(nodes):
-        raise ValueError(f"nodes has a name twice: {_some(nodes)}")
+        raise ValueError(f"nodes has a name twice: {some(nodes)}")
     return found
 
 
@@ -292,8 +251,3 @@ def _no_stack(nodes: Sequence[Node], chosen: Sequence[str] | None) -> str:
         f"{len(nodes)} recurrent nodes {asked} no one stack{where}: {names}; "
         "from_onnx(model, nodes=[...]) takes one of them, or those of one stack"
     )
-
-
-def _some(values: Any) -> str:
-    shown = ", ".join(str(value) for value in list(values)[:8])
-    return shown + (", ..." if len(values) > 8 else "")
