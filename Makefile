@@ -24,7 +24,7 @@ help:
 	@echo "make test       all quick tests (minutes)"
 	@echo "make test-portable  quick tests as on another machine: processor, locale, time zone, folder"
 	@echo "make test-slow  the longer proofs"
-	@echo "make test-peers the tests against PyTorch and Keras, which it installs"
+	@echo "make test-peers the tests against PyTorch and Keras, which it installs; ARGS=\"-m slow\" more"
 	@echo "make tables     the tables of the LSTM papers, those rows that are missing; ARGS=\"ROW --again\""
 	@echo "make tables-quick  a smaller set of them, a quarter of an hour, into runs/tables-quick"
 	@echo "make browser    Chromium for the slow tests that open pages, where this is Debian and root"
@@ -50,7 +50,8 @@ test-slow: $(TEST_READY) browser
 	XLA_FLAGS="$(XLA_FLAGS)" $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
 
 test-peers: $(PEERS_READY)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/peers docs/coming-from.md
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" tests/peers \
+	  docs/coming-from.md $(ARGS)
 
 tables: $(TEST_READY)
 	$(BIN)/python -m tables $(ARGS)
