@@ -78,7 +78,7 @@ def check_params(params: Any, kind: type, shapes: Shapes) -> dict[str, Any]:
 
 
 def stack_hint(params: Any) -> str:
-    """What takes a stack, where one layer is wanted."""
+    """The functions that take a stack, where one layer is wanted."""
     takers = "stack_scan, stack_step, stack_trace and init_stack_state take"
     if isinstance(params, BiLSTMParams):
         return f"; {takers} a bidirectional layer, as (params,)"

@@ -45,7 +45,7 @@ OTHERS = {
 
 
 class Content(NamedTuple):
-    """What a file holds."""
+    """Content of a file."""
 
     form: str  # a key of TITLES
     layers: tuple[PyTree, ...]
@@ -107,7 +107,7 @@ def prefixes_of(path: Path) -> dict[str, bool]:
 
 
 def _notes(tensors: Mapping[str, Any], weights: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    """What is not in the layers, and what was computed."""
+    """Notes on arrays that are not in the layers, and on those that were computed."""
     if prefix:
         yield f"prefix: {prefix}"
     if any(name.startswith("bias_hh") for name in weights):

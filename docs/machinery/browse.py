@@ -11,7 +11,7 @@ SETTLED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame
 
 
 def faults(page: Any, path: Path) -> Iterable[str]:
-    """What is wrong with a page in each window and scheme, a line each, the same one once.
+    """Faults of a page in each window and scheme, one line each, without repeats.
 
     Args:
       page: the browser's page, of `tests.browser.open_browser`.

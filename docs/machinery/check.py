@@ -63,7 +63,7 @@ def paths_of(place: Path) -> list[Path]:
 
 
 def faults(place: Path) -> list[str]:
-    """What is wrong with the source of a page, or of those under a folder."""
+    """Faults in the source of a page, or of the pages under a folder."""
     texts = {path.resolve(): path.read_text(encoding="utf-8") for path in paths_of(place)}
     pages = {path: Page(text) for path, text in texts.items()}
     return [
@@ -77,7 +77,7 @@ def faults(place: Path) -> list[str]:
 
 
 def seen_faults(browser: Any, place: Path) -> list[str]:
-    """What is wrong with the same pages in a browser."""
+    """Faults of the same pages in a browser."""
     return [
         f"{_name(path, place)}: {fault}"
         for path in paths_of(place)

@@ -84,7 +84,7 @@ def to_equinox(layers: Sequence[PyTree], cells: Any) -> list:
 
 
 def _is_cell(module: Any) -> bool:
-    """Whether this is a cell of Equinox itself."""
+    """Test for a cell of Equinox itself."""
     kind = type(module)
     return kind.__name__ in KINDS and kind.__module__.split(".")[0] == "equinox"
 

@@ -25,7 +25,7 @@ class Cell(NamedTuple):
 
 
 def is_module(value: Any) -> bool:
-    """Whether this is a layer, a cell or a model."""
+    """Test for a layer, a cell or a model."""
     return hasattr(value, "get_weights")
 
 
