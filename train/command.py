@@ -101,7 +101,7 @@ def with_table(config: Config, data: File) -> Config:
 
 
 def same_file(one: Path, other: str) -> bool:
-    """Whether both are the same file, however it is named."""
+    """Return whether both are the same file, however it is named."""
     return one.exists() and os.path.exists(other) and one.samefile(other)
 
 

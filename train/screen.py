@@ -19,7 +19,7 @@ class Screen(io.StringIO):
         return sys.__stdout__.encoding if sys.__stdout__ else "ascii"
 
     def isatty(self) -> bool:
-        """Whether the real one is a terminal."""
+        """Return whether the real one is a terminal."""
         return bool(sys.__stdout__ and sys.__stdout__.isatty())
 
 

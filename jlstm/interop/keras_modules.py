@@ -100,7 +100,7 @@ def _value(array: Any) -> Any:
 
 
 def _is_function(given: Any, name: str) -> bool:
-    """Whether this is the activation of that name of Keras itself."""
+    """Return whether this is the activation of that name of Keras itself."""
     return getattr(given, "__name__", "") == name and _is_of_keras(given)
 
 

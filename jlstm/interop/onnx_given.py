@@ -91,7 +91,7 @@ def check_state(
 
 
 def _selects(state: np.ndarray, given: np.ndarray) -> bool:
-    """Whether `(batch, hidden)` are entries of an array, with the units in its order."""
+    """Return whether `(batch, hidden)` are entries of an array, with the units in its order."""
     flat = given.ravel()
     if not flat.size or len(np.unique(flat)) != flat.size:
         return same(state.ravel(), flat)
@@ -116,7 +116,7 @@ def computed(graph: Graph, cell: Cell, place: str) -> str:
 
 
 def same(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether two arrays have the same shape and entries."""
+    """Return whether two arrays have the same shape and entries."""
     return np.array_equal(a, b)
 
 

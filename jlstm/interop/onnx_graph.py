@@ -30,7 +30,7 @@ class Node(NamedTuple):
 
     @property
     def recurrent(self) -> bool:
-        """Whether it is an LSTM, GRU or RNN, be it quantised."""
+        """Return whether it is an LSTM, GRU or RNN, be it quantised."""
         plain = self.op.rpartition(".")[2]
         return plain in RECURRENT or ("Quant" in plain and plain.endswith(RECURRENT))
 
@@ -188,7 +188,7 @@ class Graph:
         return node.reads
 
     def _vanishes(self, node: Node) -> bool:
-        """Whether the node computes zeros from a value: `0 * x`, `x - x`."""
+        """Return whether the node computes zeros from a value: `0 * x`, `x - x`."""
         if node.op == "Sub":
             return node.inputs[0] == node.inputs[1]
         known = [name for name in node.inputs if name in self.tensors or name in self.constants]
@@ -282,7 +282,7 @@ def _array(name: str, tensor: Any, numpy_helper: Any) -> np.ndarray:
 
 
 def _trains(graph: Graph, node: Node) -> bool:
-    """Whether this is a Dropout that drops."""
+    """Return whether this is a Dropout that drops."""
     mode = node.inputs[2] if node.op == "Dropout" and len(node.inputs) > 2 else ""
     return bool(mode and not graph.sources(mode) and graph.constant(mode).all())
 

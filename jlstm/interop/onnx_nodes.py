@@ -109,7 +109,7 @@ def read_cells(graph: Graph, cell: Cell) -> list[PyTree]:
 
 
 def second_bias(graph: Graph, cell: Cell) -> bool:
-    """Whether both of the node's biases are not zero somewhere, so that their sum rounds."""
+    """Return whether both of the node's biases are not zero somewhere, so that their sum rounds."""
     b = _optional(graph, cell, "B")
     if b is None:
         return False

@@ -56,7 +56,7 @@ def _series(name: str, column: list[str]) -> np.ndarray | None:
 
 
 def _says_which(name: str, cells: list[str]) -> bool:
-    """Whether a column is text, or called an id, and no time."""
+    """Return whether a column is text, or called an id, and no time."""
     if words_of(name) & ID_WORDS:
         return True
     return not may_be_time(name) and not any(map(looks_like_a_number, set(cells)))

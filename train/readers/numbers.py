@@ -102,7 +102,7 @@ def _number(cell: str, how: Written, group: re.Pattern[str] | None) -> float | N
 
 
 def numbers_the_rows(name: str, cells: list[str]) -> bool:
-    """Whether a column is the index of a data frame, which says nothing of a row."""
+    """Return whether a column is the index of a data frame, which says nothing of a row."""
     try:
         numbers = np.array(cells, float)
     except ValueError:
@@ -119,7 +119,7 @@ def looks_like_a_number(cell: str) -> bool:
 
 
 def holds_a_value(cell: str) -> bool:
-    """Whether the cell is a number, a date or a missing value, and so no name."""
+    """Return whether the cell is a number, a date or a missing value, and so no name."""
     return looks_like_a_number(cell) or is_date(cell) or cell.lower() in MISSING
 
 

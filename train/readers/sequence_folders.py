@@ -100,12 +100,12 @@ def files_of_folder(key: str, path: str) -> dict[str, bytes]:
 
 
 def _is_table(path: Path) -> bool:
-    """Whether the name of a file ends as that of a table."""
+    """Return whether the name of a file ends as that of a table."""
     return Path(path.name.lower().removesuffix(".gz")).suffix in TABLES
 
 
 def _lists_classes(name: str) -> bool:
-    """Whether a file in a folder says of which class the others are."""
+    """Return whether a file in a folder says of which class the others are."""
     return name.lower().startswith("labels.") and _is_table(Path(name))
 
 

@@ -110,7 +110,7 @@ def _plain(column: Any) -> list[Any]:
 
 
 def _are_days(values: list[Any]) -> bool:
-    """Whether all times are midnights without an offset."""
+    """Return whether all times are midnights without an offset."""
     times = [value for value in values if isinstance(value, datetime.datetime)]
     return all(time.time() == datetime.time() and time.tzinfo is None for time in times)
 

@@ -153,7 +153,7 @@ def _delimiter(lines: list[str], how: Written) -> str:
 
 
 def _is_header(comment: str, body: list[str], delimiter: str) -> bool:
-    """Whether the last comment has a name for each cell of a first line without any."""
+    """Return whether the last comment has a name for each cell of a first line without any."""
     rows = [row for _, row in itertools.islice(_split("", [comment, *body[:1]], delimiter), 2)]
     if len(rows) < 2 or len(rows[0]) != len(rows[1]):
         return False

@@ -213,7 +213,7 @@ def _cure(cell: str) -> str:
 
 
 def may_be_time(name: str) -> bool:
-    """Whether a column of this name may hold times."""
+    """Return whether a column of this name may hold times."""
     parts = ("date", "time", "year", "month", "day")  # as in YearMonth
     return bool(words_of(name) & MAYBE_WORDS) or any(part in name.lower() for part in parts)
 

@@ -129,7 +129,7 @@ def write_dates(times: Times, style: Format) -> list[str]:
 
 
 def is_date(cell: str) -> bool:
-    """Whether the cell is a date in some format."""
+    """Return whether the cell is a date in some format."""
     try:
         return read_dates([cell]) is not None
     except ValueError:  # it is one in two ways
@@ -244,7 +244,7 @@ def _offset(text: str | None) -> int | None:
 
 
 def _unpadded(pattern: re.Pattern[str], cells: list[str]) -> bool:
-    """Whether days, months and hours below 10 are written with one digit."""
+    """Return whether days, months and hours below 10 are written with one digit."""
     some = [*cells[:500], min(cells, key=len)]
     matches = [match for cell in some if (match := pattern.fullmatch(cell))]
     numbers = [match[field] for field in ("d", "m", "H") if field in pattern.groupindex

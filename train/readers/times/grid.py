@@ -112,7 +112,7 @@ def _odd_one(cells: list[str]) -> str:
 
 
 def alike(one: str, other: str) -> bool:
-    """Whether two cells are numbers, or dates in one format."""
+    """Return whether two cells are numbers, or dates in one format."""
     try:
         both = all(map(NUMBER.fullmatch, (one, other)))
         return both or read_dates([one, other]) is not None
@@ -146,7 +146,7 @@ def _counts_writer(even: Even, unit: int, origin: str, decimals: int) -> Callabl
 
 
 def _falls(ticks: np.ndarray, cells: list[str]) -> bool:
-    """Whether the newest row comes first; ValueError where rows are in no order."""
+    """Return whether the newest row comes first; ValueError where rows are in no order."""
     apart = np.diff(ticks)
     falls = len(apart) > 0 and bool((apart < 0).all())
     if falls or (apart > 0).all():
