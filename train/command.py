@@ -15,7 +15,7 @@ import tyro
 
 from train.config import check_config, read_config, to_values
 from train.errors import InputError, RunError, Terminated
-from train.screen import Screen, fit, set_style
+from train.screen import Screen, asks_help, fit, set_style
 from train.settings import Config, Written
 
 Options = TypeVar("Options")
@@ -61,8 +61,8 @@ def parse(default: Options, args: Sequence[str], prog: str, example: str = "") -
     Raises:
       InputError: a flag that is unknown, lacks its value, or has one of a wrong type.
     """
-    set_style()
-    shown, screen = io.StringIO(), Screen()
+    set_style(args)
+    shown, screen = io.StringIO(), Screen(asks_help(args))
     try:
         with contextlib.redirect_stderr(shown), contextlib.redirect_stdout(screen):
             return tyro.cli(

@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 import textwrap
+from collections.abc import Sequence
 
 import tyro
 
@@ -13,9 +14,16 @@ import tyro
 class Screen(io.StringIO):
     """What is printed while help is made, which is told what the real screen can show."""
 
+    def __init__(self, asked: bool):
+        """Keep whether help was asked for; an error has its box on any screen."""
+        super().__init__()
+        self.asked = asked
+
     @property
     def encoding(self) -> str:  # pyrefly: ignore[bad-override]
-        """That of the real one."""
+        """That of the real one, for help."""
+        if not self.asked:
+            return "utf-8"
         return sys.__stdout__.encoding if sys.__stdout__ else "ascii"
 
     def isatty(self) -> bool:
@@ -23,9 +31,18 @@ class Screen(io.StringIO):
         return bool(sys.__stdout__ and sys.__stdout__.isatty())
 
 
-def set_style() -> None:
-    """No boxes on a terminal that cannot draw them, and no colour where NO_COLOR is set."""
-    tyro._experimental_options["utf8_boxes"] = os.environ.get("TERM") != "dumb"
+def asks_help(args: Sequence[str]) -> bool:
+    """Return whether these flags ask for help."""
+    return any(arg in ("-h", "--help") for arg in args)
+
+
+def set_style(args: Sequence[str]) -> None:
+    """Set help to no boxes on a terminal that cannot draw them, and no colour with NO_COLOR.
+
+    Errors keep their box, out of which `train.command` takes the line that is shown.
+    """
+    boxes = not asks_help(args) or os.environ.get("TERM") != "dumb"
+    tyro._experimental_options["utf8_boxes"] = boxes
     tyro._experimental_options["ansi_codes"] = not os.environ.get("NO_COLOR")
 
 
