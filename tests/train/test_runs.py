@@ -600,3 +600,11 @@ def test_on_tiny_shakespeare(tmp_path):
     assert result["vocabulary"] == 65
     assert result["train_characters"] + 2 * result["test_characters"] == 1_115_394
     assert result["test"]["bits_per_char"] < result["unigram_bits_per_char"] - 1
+
+
+@pytest.mark.parametrize("screen", [{"TERM": "dumb"}, {"PYTHONIOENCODING": "ascii"}])
+def test_errors_have_their_words_on_any_screen(screen):
+    command = [sys.executable, "-m", "train", "configs/char_lm.toml", "--model.hiden", "3"]
+    environment = os.environ | screen
+    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert process.stderr.endswith("was --model.hidden meant?\n")
