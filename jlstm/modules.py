@@ -1,4 +1,4 @@
-"""What the modules of Flax share, of NNX and of linen: axes, lengths, dtypes."""
+"""Axes, lengths and dtypes, as the modules of NNX and of linen share them."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def as_counts(lengths: Int[Array, "*batch"]) -> Int[Array, "*batch"]:
 
 
 def valid_steps(time: int, lengths: Int[Array, "*batch"]) -> Bool[Array, "time *batch"]:
-    """Which steps are no padding."""
+    """The steps that are no padding."""
     lengths = as_counts(lengths)
     steps = lax.expand_dims(jnp.arange(time, dtype=jnp.int32), range(1, lengths.ndim + 1))
     return steps < lengths[None]

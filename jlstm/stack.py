@@ -376,7 +376,7 @@ def _as_layers(layers: Any) -> tuple[PyTree, ...]:
 
 
 def _layer_hint(layers: Any) -> str:
-    """What takes one layer, where a stack is wanted."""
+    """The functions that take one layer, where a stack is wanted."""
     if isinstance(layers, BiLSTMParams):
         return "; (layers,) is a stack of one"
     if hasattr(layers, "weight_hh"):

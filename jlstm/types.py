@@ -114,7 +114,7 @@ class BiLSTMTrace(NamedTuple):
 
 
 def compute_dtype(*arrays: ArrayLike | DTypeLike) -> DTypeLike:
-    """What inputs and weights are computed in: their common dtype.
+    """The common dtype of inputs and weights, in which they are computed.
 
     By JAX's standard rules, as this promotion is the library's own: a setting that forbids those of
     the caller leaves it alone.

@@ -63,6 +63,14 @@ def test_the_training_program():
     )
 
 
+def test_a_command_of_the_training_program_ends_with_one_line():
+    command = "sys.argv = ['-m']; runpy.run_module('train', run_name='__main__')"
+    code = f"import runpy, sys; sys.modules['tyro'] = None; {command}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "train needs tyro: pip install '.[train,data]' in the clone\n"
+
+
 def test_the_training_program_asks_for_all_that_its_extra_installs():
     import train
 

@@ -42,7 +42,7 @@ class Node(NamedTuple):
 
 
 class Undecidable(ValueError):
-    """What no other size mends: branches of an If that differ, an operator that is not known."""
+    """A fault that no other size mends: an If whose branches differ, an unknown operator."""
 
 
 class Graph:

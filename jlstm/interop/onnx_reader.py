@@ -104,7 +104,7 @@ def states_of(graph: Graph, stack: Stack) -> tuple[PyTree, ...]:
 
 
 def adds_biases(graph: Graph, stack: Stack) -> bool:
-    """Whether a node of the stack has two biases that are not zero, so that their sum rounds."""
+    """Return whether a node has two biases that are not zero, so that their sum rounds."""
     return any(second_bias(graph, cell) for cells in stack for cell in cells)
 
 

@@ -44,7 +44,7 @@ def find_modules(state_dict: Mapping[str, Any]) -> Modules:
 
 
 def split_key(key: Any) -> tuple[str, str, str] | None:
-    """What stands before the name of a weight, the name, and the form it is held in, `""` plain."""
+    """The prefix of a weight, its name, and the form it is held in, `""` if plain."""
     match = KEY.fullmatch(key) if isinstance(key, str) else None
     if not match:
         return None
