@@ -39,6 +39,12 @@ examples:
         --prefix encoder.lstm
 """
 
+# Each flag, the format that it is for, and the file of this format.
+FLAGS = (
+    ("--nodes", "onnx", "IN"), ("--nonlinearity", "torch", "IN"),
+    ("--lengths", "onnx", "OUT"), ("--states", "onnx", "OUT"), ("--no-bias", "torch", "OUT"),
+)  # fmt: skip
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit status."""
@@ -69,9 +75,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("--no-bias", action="store_true", help="torch: a module without biases")
     parser.add_argument("--lengths", action="store_true", help="onnx: a model that takes lengths")
+    parser.add_argument(
+        "--states", action="store_true",
+        help="onnx: a model that takes initial states and returns the final ones",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     if options.show == (options.target is not None):
         parser.error("give IN and OUT, or --show IN")
+    of_out = ["--to", "--dtype", *(flag for flag, _, file in FLAGS if file == "OUT")]
+    if options.show and (unused := [flag for flag in of_out if _value(options, flag)]):
+        parser.error(f"{unused[0]} is for OUT, and --show writes none")
     try:
         # In the dtypes of the file, and no accelerator for it.
         with jax.enable_x64(True), jax.default_device("cpu"):
@@ -89,7 +102,7 @@ def _show(options: argparse.Namespace) -> None:
     for prefix, simple in prefixes.items():
         # What is shown of a simple RNN is the same with any nonlinearity.
         assumed = "tanh" if simple and options.nonlinearity is None else options.nonlinearity
-        content = read(path, prefix, assumed, _nodes(options))
+        content = _read(options, prefix, assumed)
         if simple and options.nonlinearity is None:
             content.notes.append("its nonlinearity is not in the file: --nonlinearity tanh")
         _say("", path, content)
@@ -103,19 +116,15 @@ def _convert(options: argparse.Namespace) -> None:
     if target.is_dir() or not target.parent.is_dir():
         fault = "is a folder" if target.is_dir() else f"is in no folder: make {target.parent} first"
         raise ValueError(f"OUT, {target}, {fault}")
-    content = read(source, options.prefix, options.nonlinearity, _nodes(options))
+    content = _read(options, options.prefix, options.nonlinearity)
     form = options.to or (suffix if suffix == "onnx" else "jlstm")
     if not options.to and form == content.form == "jlstm":
         form = "torch"
     if (form == "onnx") != (suffix == "onnx"):
         raise ValueError(f"--to {form} does not go with OUT, {target}")
-    for given, flag, of in (
-        (options.no_bias, "--no-bias", "torch"), (options.lengths, "--lengths", "onnx"),
-    ):  # fmt: skip
-        if given and form != of:
-            raise ValueError(f"{flag} is of {of}, and OUT is {form}")
+    _check_flags(options, "OUT", form)
     if options.prefix is not None and "torch" not in (form, content.form):
-        raise ValueError(f"--prefix is of torch, and IN is {content.form}, OUT is {form}")
+        raise ValueError(f"--prefix is for torch, and IN is {content.form}, OUT is {form}")
     _say("read ", source, content)
     prefix = options.prefix if options.prefix and content.form != "torch" else ""
     layers = content.layers
@@ -123,7 +132,7 @@ def _convert(options: argparse.Namespace) -> None:
         layers = jax.tree.map(lambda a: a.astype(options.dtype), layers)
     write(
         target, form, layers, prefix=prefix, bias=not options.no_bias,
-        lengths=options.lengths,
+        lengths=options.lengths, states=options.states,
     )  # fmt: skip
     print(f"wrote {target}: {TITLES[form]}, {target.stat().st_size:,} bytes")
     if form == "onnx":
@@ -138,8 +147,21 @@ def _say(verb: str, path: Path, content: Content) -> None:
         print(f"  {line}")
 
 
-def _nodes(options: argparse.Namespace) -> list[str] | None:
-    return options.nodes.split(",") if options.nodes is not None else None
+def _read(options: argparse.Namespace, prefix: str | None, nonlinearity: str | None) -> Content:
+    nodes = options.nodes.split(",") if options.nodes is not None else None
+    content = read(options.source, prefix, nonlinearity, nodes)
+    _check_flags(options, "IN", content.form)
+    return content
+
+
+def _check_flags(options: argparse.Namespace, place: str, form: str) -> None:
+    for flag, needed, file in FLAGS:
+        if file == place and form != needed and _value(options, flag):
+            raise ValueError(f"{flag} is for {needed}, and {place} is {form}")
+
+
+def _value(options: argparse.Namespace, flag: str) -> object:
+    return getattr(options, flag.removeprefix("--").replace("-", "_"))
 
 
 if __name__ == "__main__":

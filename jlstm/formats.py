@@ -130,8 +130,9 @@ def write(
     prefix: str = "",
     bias: bool = True,
     lengths: bool = False,
+    states: bool = False,
 ) -> None:
-    """Write the layers; the file is whole or not there.
+    """Write the layers atomically.
 
     Args:
       path: of the file.
@@ -139,7 +140,8 @@ def write(
       layers: a stack.
       prefix: what stands before PyTorch's names.
       bias: whether the module of PyTorch has biases.
-      lengths: whether the model of ONNX takes lengths.
+      lengths: whether the ONNX model takes lengths.
+      states: whether the ONNX model takes initial states and returns the final ones.
 
     Raises:
       TypeError, ValueError: layers that the format has no place for. OSError: the file cannot be
@@ -148,7 +150,7 @@ def write(
     if form == "jlstm":
         save_safetensors(path, tuple(layers))
     elif form == "onnx":
-        write_bytes(path, to_onnx(layers, lengths=lengths).SerializeToString())
+        write_bytes(path, to_onnx(layers, lengths=lengths, states=states).SerializeToString())
     else:
         arrays = to_torch(layers, bias=bias)
         dot = "." if prefix and not prefix.endswith(".") else ""

@@ -87,6 +87,25 @@ def test_what_it_prints(files, capsys):
     assert inputs == ["xs", "lengths"]
 
 
+def test_a_model_that_takes_states(files, capsys):
+    assert run(files / "jlstm.safetensors", files / "out.onnx", "--states") == 0
+    out = capsys.readouterr().out
+    (inputs,) = [line for line in out.splitlines() if "inputs:" in line]
+    names = [s + k + d for s in "hc" for k in ("_0", "_1") for d in ("", "_reverse")]
+    assert set(inputs.split(": ")[1].split(", ")) == {"xs", *("initial_" + name for name in names)}
+    same_bits(interop.from_onnx(files / "out.onnx"), LAYERS)
+
+
+def test_nodes_of_a_model_by_name(files):
+    model = interop.to_onnx(LAYERS)
+    names = [node.name for node in model.graph.node if node.op_type == "LSTM"]
+    assert len(names) == 2
+    assert run(files / "model.onnx", files / "first.safetensors", "--nodes", names[0]) == 0
+    same_bits(interop.load_safetensors(files / "first.safetensors"), LAYERS[:1])
+    assert run(files / "model.onnx", files / "a.safetensors", "--nodes", ",".join(names)) == 0
+    same_bits(interop.load_safetensors(files / "a.safetensors"), LAYERS)
+
+
 def test_the_other_format_is_the_default(files):
     assert run(files / "torch.safetensors", files / "a.safetensors") == 0
     same_bits(interop.load_safetensors(files / "a.safetensors"), LAYERS)
@@ -258,9 +277,14 @@ def test_what_it_refuses(files, capsys):
         ((torch, files / "out.npz"), "out.npz must end in .safetensors or .onnx"),
         ((torch, torch), "OUT is IN"),
         ((torch, out, "--to", "jlstm"), "--to jlstm does not go with OUT"),
-        ((torch, out, "--no-bias"), "--no-bias is of torch, and OUT is onnx"),
-        ((torch, files / "a.safetensors", "--lengths"), "--lengths is of onnx, and OUT is jlstm"),
-        ((ours, out, "--prefix", "a."), "--prefix is of torch, and IN is jlstm, OUT is onnx"),
+        ((torch, out, "--no-bias"), "--no-bias is for torch, and OUT is onnx"),
+        ((torch, files / "a.safetensors", "--lengths"), "--lengths is for onnx, and OUT is jlstm"),
+        ((ours, out, "--prefix", "a."), "--prefix is for torch, and IN is jlstm, OUT is onnx"),
+        ((torch, files / "a.safetensors", "--states"), "--states is for onnx, and OUT is jlstm"),
+        ((torch, out, "--nodes", "lstm"), "--nodes is for onnx, and IN is torch"),
+        ((ours, out, "--nodes", "lstm"), "--nodes is for onnx, and IN is jlstm"),
+        ((ours, out, "--nonlinearity", "tanh"), "--nonlinearity is for torch, and IN is jlstm"),
+        ((files / "model.onnx", out, "--nodes", "none"), "none"),
         ((ours, files / "a.safetensors", "--no-bias"), "layers[0] has a bias that is not zero"),
     ):  # fmt: skip
         line = refused(capsys, *arguments)

@@ -153,7 +153,7 @@ def _one_line(box: str) -> str:
     """What tyro says in a box: its first paragraph, and the flag that was meant."""
     lines = [line.strip("│| \n") for line in box.splitlines()[1:]]
     end = next((k for k, line in enumerate(lines) if re.match("─|╰|-----|[+]--", line)), len(lines))
-    message = _with_choices(" ".join(lines[:end]))
+    message = _with_spaces(_with_choices(" ".join(lines[:end])))
     meant = [line.split()[0] for line in lines[end:] if line.startswith("--")]
     return f"{message}; was {meant[0]} meant?" if "Perhaps you meant:" in box and meant else message
 
@@ -170,3 +170,12 @@ def _with_choices(message: str) -> str:
     word = MARKS.get(given[1:-1])
     meant = f"; was {word} meant?" if word in choices else ""
     return f"invalid choice {given} for {flag[1:-1]}, which is one of {', '.join(choices)}{meant}"
+
+
+def _with_spaces(message: str) -> str:
+    """The complaint about values with commas between them, with the cure."""
+    match = re.match(r"Error parsing (--\S+): .*\['(\S+,\S+)'\]$", message)
+    if match is None:
+        return message
+    flag, given = match.groups()
+    return f"{flag} takes values with spaces between them: {flag} {given.replace(',', ' ')}"
