@@ -174,8 +174,9 @@ def _with_choices(message: str) -> str:
 
 def _with_spaces(message: str) -> str:
     """The complaint about values with commas between them, with the cure."""
-    match = re.match(r"Error parsing (--\S+): .*\['(\S+,\S+)'\]$", message)
+    match = re.match(r"Error parsing (--\S+): .*\['(.+,.+)'\]$", message)
     if match is None:
         return message
     flag, given = match.groups()
-    return f"{flag} takes values with spaces between them: {flag} {given.replace(',', ' ')}"
+    values = " ".join(re.split(r"[, ]+", given))
+    return f"{flag} takes values with spaces between them: {flag} {values}"

@@ -549,7 +549,8 @@ def test_the_command_explains_its_flags():
     (["nowhere.toml"], "cannot read the config nowhere.toml: No such file or directory"),
     (["configs/char_lm.toml", "--foo", "3"], "Unrecognized options: --foo"),
     (["configs/char_lm.toml", "--model.hiden", "3"], "was --model.hidden meant?"),
-    (["configs/char_lm.toml", "--model.hidden", "8,4"], "with spaces between them: --model.hidden 8 4"),
+    (["configs/char_lm.toml", "--model.hidden", "8,4"],
+     "with spaces between them: --model.hidden 8 4"),
     (["configs/co2.toml", "--data.delimiter", ";"],
      "invalid choice ';' for --data.delimiter, which is one of comma, pipe, semicolon, space, tab; "
      "was semicolon meant?"),
