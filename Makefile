@@ -13,10 +13,10 @@ DOCS_READY := $(VENV)/docs-$(INTERPRETER)
 BENCH_READY := $(VENV)/bench-$(INTERPRETER)
 WORKERS ?= auto
 # Left out of test-portable, for time: every transformation of every layer type, and benchmarks.
-MATRICES := $(addprefix tests/,gpu tables test_family.py test_transformations.py test_variants.py \
+MATRICES := $(addprefix tests/,gpu papers test_layers_under_transformations.py test_transformations.py test_variants.py \
   test_meshes.py test_export.py test_gpu_benchmark.py train/test_scaling.py train/test_trials.py)
 
-.PHONY: help train test test-portable test-slow test-peers tables tables-quick browser bench docs docs-links check \
+.PHONY: help train test test-portable test-slow test-peers papers papers-quick browser bench docs docs-links check \
   format clean
 
 help:
@@ -25,8 +25,8 @@ help:
 	@echo "make test-portable  quick tests as on another machine: processor, locale, time zone, folder"
 	@echo "make test-slow  the longer proofs"
 	@echo "make test-peers the tests against PyTorch and Keras, which it installs; ARGS=\"-m slow\" more"
-	@echo "make tables     the tables of the LSTM papers, those rows that are missing; ARGS=\"ROW --again\""
-	@echo "make tables-quick  a smaller set of them, a quarter of an hour, into runs/tables-quick"
+	@echo "make papers     the tables of the LSTM papers, those rows that are missing; ARGS=\"ROW --again\""
+	@echo "make papers-quick  a smaller set of them, a quarter of an hour, into runs/papers-quick"
 	@echo "make browser    Chromium for the slow tests that open pages, where this is Debian and root"
 	@echo "make bench      jlstm against its peers, 20 minutes; ARGS=\"--only table\" a part of it"
 	@echo "make docs       the documentation, every example run, into docs/_build/html (minutes)"
@@ -43,7 +43,7 @@ test: $(TEST_READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 test-portable: $(TEST_READY)
-	$(BIN)/python -m tests.portable -n $(WORKERS) --dist worksteal -m "not slow" \
+	$(BIN)/python -m tests.support.portable -n $(WORKERS) --dist worksteal -m "not slow" \
 	  $(addprefix --ignore=,$(MATRICES)) $(ARGS)
 
 test-slow: $(TEST_READY) browser
@@ -53,11 +53,11 @@ test-peers: $(PEERS_READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" tests/peers \
 	  docs/coming-from.md $(ARGS)
 
-tables: $(TEST_READY)
-	$(BIN)/python -m tables $(ARGS)
+papers: $(TEST_READY)
+	$(BIN)/python -m papers $(ARGS)
 
-tables-quick: $(TEST_READY)
-	$(BIN)/python -m tables --quick $(ARGS)
+papers-quick: $(TEST_READY)
+	$(BIN)/python -m papers --quick $(ARGS)
 
 browser:
 	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null; then :; \

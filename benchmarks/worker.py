@@ -54,7 +54,7 @@ def first_call(name: str, shape: Shape, what: str) -> None:
 
 def error(name: str, shape: Shape) -> dict:
     """Largest differences of `hs` and of the gradient of `xs` from the oracle in float64."""
-    from tests.reference import lstm, lstm_vjp
+    from tests.support.reference import lstm, lstm_vjp
 
     problem = make_problem(shape)
     params = problem[:3]

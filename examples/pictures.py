@@ -14,8 +14,8 @@ import numpy as np
 
 import jlstm
 from train.errors import InputError
+from train.output.weights import of_run
 from train.tasks import char_lm
-from train.weights import of_run
 
 TEXT = 'for example, "object.__setattr__(self, name, value)"'
 

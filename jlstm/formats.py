@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 
 from jlstm.interop.files import write_bytes
-from jlstm.interop.onnx import to_onnx
-from jlstm.interop.onnx_evaluate import load_model
-from jlstm.interop.onnx_reader import adds_biases, layers_of, read_stack, states_of
-from jlstm.interop.onnx_stack import MOVES
+from jlstm.interop.onnx.evaluate import load_model
+from jlstm.interop.onnx.reader import adds_biases, layers_of, read_stack, states_of
+from jlstm.interop.onnx.stack import MOVES
+from jlstm.interop.onnx.writer import to_onnx
 from jlstm.interop.safetensors import (
     load_safetensors,
     read_tensors,
     save_safetensors,
     write_tensors,
 )
-from jlstm.interop.torch import from_torch, to_torch
-from jlstm.interop.torch_names import KEY, choose_module, find_modules, split_key
+from jlstm.interop.torch.names import KEY, choose_module, find_modules, split_key
+from jlstm.interop.torch.weights import from_torch, to_torch
 from jlstm.layers import KINDS, output_size
 from jlstm.types import BiLSTMParams
 

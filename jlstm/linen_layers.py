@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jlstm.extras import needs
-from jlstm.interop import flax_cells
+from jlstm.interop.flax import cells as flax_cells
 from jlstm.layers import init_state
 from jlstm.modules import cast_inputs, cast_weights
 from jlstm.sequence import lstm_scan, scan_any

@@ -24,7 +24,7 @@ FLAGS = "--xla_backend_optimization_level=0"
 if jax.__version_info__ < (0, 11):
     # XLA's older emitters compile in half the time; of a later XLA this flag would be an error.
     FLAGS += " --xla_cpu_use_fusion_emitters=false"
-FLAGS += " " + os.environ.get("JLSTM_TEST_XLA_FLAGS", "")  # of tests/portable.py
+FLAGS += " " + os.environ.get("JLSTM_TEST_XLA_FLAGS", "")  # of tests/support/portable.py
 os.environ.setdefault("XLA_FLAGS", FLAGS)
 
 # One fixed set of examples, so that a failure on one machine is a failure on all; the slow tests

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from machinery import browse, check, markup
 
-from tests.browser import open_browser
+from tests.support.browser import open_browser
 
 ROOT = Path(__file__).parents[1]
 SIZED = 'alt="words" width="9" height="9" src="data:x"'
@@ -124,7 +124,7 @@ def test_a_page_without_faults(browser, tmp_path):
 
 
 def test_the_check_without_a_browser(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("tests.browser.find_chromium", lambda: None)
+    monkeypatch.setattr("tests.support.browser.find_chromium", lambda: None)
     (tmp_path / "page.html").write_text("<h1>a</h1><p>**b**</p>")
     assert check.main([str(tmp_path)]) == 1
     assert capsys.readouterr().out.splitlines() == [

@@ -9,8 +9,8 @@ import pytest
 
 import jlstm
 from jlstm.types import cell_dtype
-from tests.problems import assert_close, make_problem, tolerance
-from tests.reference import lstm
+from tests.support.problems import assert_close, make_problem, tolerance
+from tests.support.reference import lstm
 
 FLOATS = ["bfloat16", "float16", "float32", "float64"]
 

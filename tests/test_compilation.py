@@ -9,7 +9,7 @@ import pytest
 from jax import monitoring
 
 import jlstm
-from tests.problems import make_problem
+from tests.support.problems import make_problem
 
 
 @contextlib.contextmanager

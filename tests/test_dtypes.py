@@ -13,8 +13,8 @@ from jlstm import variants
 from jlstm.layers import KINDS
 from jlstm.types import cell_dtype
 from tests.conftest import quick
-from tests.problems import make_problem, tolerance
-from tests.reference import lstm
+from tests.support.problems import make_problem, tolerance
+from tests.support.reference import lstm
 
 FLOATS = ["bfloat16", "float16", "float32", "float64"]
 

@@ -58,7 +58,7 @@ def test_flax():
 
 
 def test_the_training_program():
-    assert without("tyro", "import train.command").startswith(
+    assert without("tyro", "import train.config.command").startswith(
         "ModuleNotFoundError: train needs tyro: pip install '.[train,data]' in the clone"
     )
 

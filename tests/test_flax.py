@@ -11,7 +11,7 @@ from flax import nnx
 
 import jlstm
 from jlstm import interop, variants
-from tests.problems import assert_close, tolerance
+from tests.support.problems import assert_close, tolerance
 
 FEATURES, UNITS, BATCH, TIME = 3, 5, 2, 7
 XS = jnp.asarray(np.random.default_rng(0).normal(size=(BATCH, TIME, FEATURES)), jnp.float32)

@@ -9,8 +9,8 @@ import jlstm
 from jlstm.equations import lstm_cotangents, lstm_equations, lstm_tangents
 from jlstm.types import LSTMGates
 from tests.conftest import quick
-from tests.problems import assert_close, make_problem, tolerance, vjp
-from tests.reference import lstm_vjp
+from tests.support.problems import assert_close, make_problem, tolerance, vjp
+from tests.support.reference import lstm_vjp
 
 # Batch, time and units that cut the loops in every way: forward into blocks of 4, 5, 3, 2 or 1,
 # backward into several blocks, or into one where the time is prime.

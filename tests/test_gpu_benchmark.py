@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 import jlstm
-from benchmarks import gpu, gpu_checks, gpu_report, gpu_team
-from benchmarks.gpu_entrants import ENTRANTS, cases, implementations, missing
-from benchmarks.gpu_timing import spans
-from benchmarks.gpu_worker import expected
+from benchmarks.gpu import __main__ as gpu
+from benchmarks.gpu import checks, report
+from benchmarks.gpu import team as gpu_team
+from benchmarks.gpu.entrants import ENTRANTS, cases, implementations, missing
+from benchmarks.gpu.timing import spans
+from benchmarks.gpu.worker import expected
 from benchmarks.shapes import GPU_SHAPES, KINDS, TOY, make_problem
 from jlstm.recurrence import BEST, IMPLEMENTATIONS
 
@@ -101,11 +103,11 @@ def test_all_of_it_runs_where_there_is_no_gpu(tmp_path):
     for case in results["times"]:
         assert ours & set(case["train"]) >= {"jlstm", "jlstm, CUDA graphs", "jlstm, scan"}
     for name in ("jlstm, float32", "jlstm, scan, float32"):
-        found = {gpu_report.verdict(name, a) for a in results["checks"][name].values()}
+        found = {report.verdict(name, a) for a in results["checks"][name].values()}
         assert found == {"ok"}
         assert set(results["checks"][name]) == set(gpu.ALL_CHECKS)
     refused = results["checks"]["jlstm, cudnn, float32"].values()
-    assert {gpu_report.verdict("jlstm, cudnn", answer) for answer in refused} == {"refused"}
+    assert {report.verdict("jlstm, cudnn", answer) for answer in refused} == {"refused"}
 
 
 def test_without_a_gpu_it_says_what_to_do():
@@ -123,8 +125,8 @@ def test_it_needs_jax_and_numpy_alone():
 import sys
 others = "hypothesis pytest matplotlib flax optax torch haiku safetensors onnx".split()
 sys.modules.update(dict.fromkeys(others))
-import benchmarks.gpu, benchmarks.gpu_worker, benchmarks.peers.jlstm
-from benchmarks.gpu_checks import check
+import benchmarks.gpu, benchmarks.gpu.worker, benchmarks.peers.jlstm
+from benchmarks.gpu.checks import check
 print(check("lengths: values", None, "float32")["difference"] < 1e-6)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -176,16 +178,16 @@ def test_a_wrong_implementation_is_found(monkeypatch):
     def without_lengths(*args, lengths=None, **options):
         return right(*args, **options)
 
-    monkeypatch.setattr(gpu_checks.jlstm, "lstm_scan", without_lengths)
+    monkeypatch.setattr(checks.jlstm, "lstm_scan", without_lengths)
     names = ["lengths: values", "jvp"]
-    found = {"jlstm": {name: gpu_checks.check(name, None, "float32") for name in names}}
-    assert gpu_report.failed({"checks": found}) == [f"jlstm: {name}" for name in names]
+    found = {"jlstm": {name: checks.check(name, None, "float32") for name in names}}
+    assert report.failed({"checks": found}) == [f"jlstm: {name}" for name in names]
 
 
 def test_what_it_refuses_is_no_error_and_what_breaks_is():
-    answer = gpu_checks.check("resets: values", "cudnn", "float32")
+    answer = checks.check("resets: values", "cudnn", "float32")
     assert "has no resets" in answer["refused"]
-    assert gpu_report.verdict("jlstm, cudnn, float32", answer) == "refused"
+    assert report.verdict("jlstm, cudnn, float32", answer) == "refused"
     found = {
         "jlstm, float32": {
             "a": {"difference": float("nan"), "tolerance": 1.0},
@@ -195,7 +197,7 @@ def test_what_it_refuses_is_no_error_and_what_breaks_is():
         },
         "Flax linen, float32": {"a": {"error": "NotImplementedError"}},
     }
-    assert gpu_report.failed({"checks": found}) == ["jlstm, float32: a", "jlstm, float32: c"]
+    assert report.failed({"checks": found}) == ["jlstm, float32: a", "jlstm, float32: c"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -223,10 +225,10 @@ def test_the_limit_is_the_larger_of_products_and_memory():
     bytes_forward = 4 * (2 * 3 * (5 + 14) + weights)
     bytes_train = bytes_forward + 4 * (2 * 3 * 5 + weights)
     slow_memory = {"GB/s": 1e-9, "TFLOP/s, float32": 1.0}
-    assert gpu_report.limit(case, "forward", slow_memory) == pytest.approx(1e3 * bytes_forward)
-    assert gpu_report.limit(case, "train", slow_memory) == pytest.approx(1e3 * bytes_train)
+    assert report.limit(case, "forward", slow_memory) == pytest.approx(1e3 * bytes_forward)
+    assert report.limit(case, "train", slow_memory) == pytest.approx(1e3 * bytes_train)
     slow_products = {"GB/s": 1e9, "TFLOP/s, float32": 1e-12}
-    assert gpu_report.limit(case, "train", slow_products) == pytest.approx(3e3 * flops)
+    assert report.limit(case, "train", slow_products) == pytest.approx(3e3 * flops)
 
 
 def test_tables_of_a_run_that_ended_early():
@@ -239,14 +241,12 @@ def test_tables_of_a_run_that_ended_early():
             times,
         ],
     }
-    (table,) = gpu_report.times_tables(results)
+    (table,) = report.times_tables(results)
     assert table.splitlines()[-1].endswith("| **3.00** |")
-    assert (
-        gpu_report.left_out(results).splitlines()[-1].startswith("- Haiku, A (one layer, float32)")
-    )
-    assert "| nan |" in gpu_report.times_tables(results | {"ceilings": {}})[0]
-    assert gpu_report.device_table(results) == gpu_report.checks_table(results) == ""
+    assert report.left_out(results).splitlines()[-1].startswith("- Haiku, A (one layer, float32)")
+    assert "| nan |" in report.times_tables(results | {"ceilings": {}})[0]
+    assert report.device_table(results) == report.checks_table(results) == ""
 
 
 def test_tolerances_are_of_the_dtype():
-    assert gpu_checks.tolerance("bfloat16") == 4 * float(jnp.finfo("bfloat16").eps) / 2
+    assert checks.tolerance("bfloat16") == 4 * float(jnp.finfo("bfloat16").eps) / 2

@@ -13,7 +13,7 @@ import safetensors.numpy
 
 import jlstm
 from jlstm import interop, variants
-from tests.problems import assert_close, tolerance
+from tests.support.problems import assert_close, tolerance
 
 LAYERS = jax.tree.map(
     lambda a: jnp.sin(jnp.arange(a.size, dtype=jnp.float32)).reshape(a.shape),

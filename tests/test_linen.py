@@ -13,7 +13,7 @@ from flax import linen as nn
 import jlstm
 import jlstm.linen
 from jlstm import interop
-from tests.problems import assert_close, tolerance
+from tests.support.problems import assert_close, tolerance
 
 BATCH, TIME, FEATURES, UNITS = 3, 7, 4, 5
 RNG = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 
 import jlstm
 from tests.conftest import quick
-from tests.problems import assert_close, make_problem, tolerance
+from tests.support.problems import assert_close, make_problem, tolerance
 
 AXES = {"auto": AxisType.Auto, "explicit": AxisType.Explicit}
 

@@ -11,7 +11,7 @@ from flax import nnx
 import jlstm
 import jlstm.nnx
 from jlstm import interop, variants
-from tests.problems import assert_close, tolerance
+from tests.support.problems import assert_close, tolerance
 
 BATCH, TIME, FEATURES, UNITS = 5, 9, 4, 6
 RNG = np.random.default_rng(0)

@@ -39,7 +39,7 @@ def test_the_core_imports_jax_and_numpy_only():
     allowed = {"jax", "numpy", "jlstm"} | set(sys.stdlib_module_names)
     for path in modules("jlstm"):
         more = {"flax"} if path.name in ("nnx.py", "linen.py", "linen_layers.py") else set()
-        if path.parent.name == "interop":
+        if "interop" in path.parts:
             more = {"safetensors", "onnx"}  # imported on use
         if path.parent.name == "plot":
             more = {"matplotlib"}  # imported on use
@@ -83,14 +83,27 @@ def test_the_names_of_the_contract():
     assert jlstm.LSTMTrace._fields == ("i", "f", "g", "o", "c")
 
 
-def test_the_tree_in_the_readme_is_true():
+def test_the_tree_of_the_architecture_is_true():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    tree = page.partition("## What is where")[2]
+    named = {word.strip("(),;:") for word in tree.split()}
+    files = {name for name in named if name.endswith(".py")}
+    there = {p.name for p in modules("jlstm") + modules("train") if not p.name.startswith("__")}
+    assert there <= files
+    beside = [p for folder in ("papers", "tests", "docs") for p in (ROOT / folder).rglob("*.py")]
+    assert files <= there | {p.name for p in beside}
+    folders = {path.parent.name for path in modules("jlstm") + modules("train")}
+    assert {f"{name}/" for name in folders} <= named
+
+
+def test_the_tree_of_the_readme_is_the_top_level():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     tree = readme.partition("## What is where")[2].partition("\n## ")[0]
-    named = {word.strip(",") for word in tree.split() if word.strip(",").endswith(".py")}
-    there = {p.name for p in modules("jlstm") + modules("train") if not p.name.startswith("__")}
-    assert there <= named
-    beside = [p for folder in ("tables", "tests", "docs") for p in (ROOT / folder).rglob("*.py")]
-    assert named <= there | {p.name for p in beside}
+    named = {line.split()[0].rstrip("/") for line in tree.splitlines() if line.startswith("    ")}
+    unlisted = {"runs", "dist", "__pycache__"}  # of .gitignore
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "."}
+    top = folders - unlisted
+    assert named == top
 
 
 def test_the_package_is_typed():

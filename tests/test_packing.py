@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import jlstm
 from tests.conftest import quick
-from tests.problems import assert_close
-from tests.reference import lstm
+from tests.support.problems import assert_close
+from tests.support.reference import lstm
 
 LENGTHS = [5, 1, 8, 0, 3, 3, 7, 2]
 

@@ -14,8 +14,8 @@ from jlstm.derivative import Inputs, Known, cotangents
 from jlstm.recurrence import RULES
 from jlstm.types import LSTMGates
 from tests.conftest import quick
-from tests.problems import assert_close, make_problem, tolerance, vjp
-from tests.reference import lstm, lstm_vjp
+from tests.support.problems import assert_close, make_problem, tolerance, vjp
+from tests.support.reference import lstm, lstm_vjp
 
 TIME, BATCH, INPUTS, HIDDEN = 64, 16, 24, 128
 

@@ -1,4 +1,4 @@
-"""Checks that `tests/portable.py` changes what it says: from inside it, and once from outside."""
+"""Checks that `tests.support.portable` changes what it says: from inside, and once from outside."""
 
 import os
 import subprocess
@@ -10,10 +10,10 @@ import pytest
 
 import jlstm
 import train
-from tests.portable import ROOT
+from tests.support.portable import ROOT
 
 PORTABLE = "JLSTM_PORTABLE" in os.environ
-inside = pytest.mark.skipif(not PORTABLE, reason="asked in a run of tests/portable.py")
+inside = pytest.mark.skipif(not PORTABLE, reason="asked in a run of tests/support/portable.py")
 
 
 @inside
@@ -43,6 +43,6 @@ def test_the_process_is_set_otherwise():
 @pytest.mark.skipif(PORTABLE, reason="this is such a run")
 def test_another_machine_is_tried():
     name = Path(__file__).relative_to(ROOT)
-    command = [sys.executable, "-m", "tests.portable", "-q", "-p", "no:xdist", str(name)]
+    command = [sys.executable, "-m", "tests.support.portable", "-q", "-p", "no:xdist", str(name)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.problems import make_problem
-from tests.reference import lstm, lstm_vjp
+from tests.support.problems import make_problem
+from tests.support.reference import lstm, lstm_vjp
 
 
 @pytest.mark.parametrize("reverse", [False, True])

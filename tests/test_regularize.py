@@ -11,8 +11,8 @@ from jax.test_util import check_grads
 import jlstm
 from jlstm import regularize, variants
 from tests.conftest import quick
-from tests.problems import assert_close
-from tests.reference import sigmoid
+from tests.support.problems import assert_close
+from tests.support.reference import sigmoid
 
 KEY = jax.random.key(0)
 PARAMS = jlstm.init_params(jax.random.key(1), 3, 5)

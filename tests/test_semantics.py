@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jlstm
-from tests.problems import assert_close, make_problem, tolerance, vjp
+from tests.support.problems import assert_close, make_problem, tolerance, vjp
 
 BAD = [jnp.nan, jnp.inf, -jnp.inf, 1e38]
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 
 import jlstm
 from tests.conftest import quick
-from tests.problems import Problem, assert_close, make_problem, tolerance, vjp
-from tests.reference import lstm, lstm_vjp
-from tests.strategies import problems
+from tests.support.problems import Problem, assert_close, make_problem, tolerance, vjp
+from tests.support.reference import lstm, lstm_vjp
+from tests.support.strategies import problems
 
 SAVES = ["gates", "states", 1, 3, 5, 100, np.int64(4)]
 

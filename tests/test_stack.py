@@ -11,8 +11,8 @@ from jax.test_util import check_grads
 import jlstm
 from jlstm import variants
 from tests.conftest import quick
-from tests.problems import assert_close, tolerance
-from tests.reference import lstm
+from tests.support.problems import assert_close, tolerance
+from tests.support.reference import lstm
 
 RAGGED = [5, 0, 8, 3]
 

@@ -13,8 +13,8 @@ from jax.test_util import check_grads
 
 import jlstm
 from tests.conftest import quick
-from tests.problems import assert_close, make_problem, tolerance
-from tests.reference import lstm_vjp
+from tests.support.problems import assert_close, make_problem, tolerance
+from tests.support.reference import lstm_vjp
 
 KINDS = {
     "plain": {"lengths": False, "resets": False},

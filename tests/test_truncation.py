@@ -10,7 +10,7 @@ import pytest
 import jlstm
 from jlstm import variants
 from tests.conftest import quick
-from tests.problems import assert_close, tolerance
+from tests.support.problems import assert_close, tolerance
 
 KEY = jax.random.key(5)
 SCANS = {

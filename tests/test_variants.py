@@ -10,9 +10,9 @@ import pytest
 import jlstm
 from jlstm import variants
 from jlstm.types import cell_dtype
-from tests import reference_cells
 from tests.conftest import quick
-from tests.problems import assert_close, tolerance
+from tests.support import reference_cells
+from tests.support.problems import assert_close, tolerance
 
 STEPS = {
     "projected": variants.projected_step,

@@ -9,11 +9,11 @@ from typing import Annotated, Any, NoReturn
 import tyro
 from rich.console import Console
 
-from train.command import parse, run
-from train.config import check_config, not_set, read_config, to_toml, to_values
+from train.config.command import parse, run
+from train.config.load import check_config, not_set, read_config, to_toml, to_values
+from train.config.screen import fit
+from train.config.settings import Config, Distributed
 from train.errors import InputError
-from train.screen import fit
-from train.settings import Config, Distributed
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 PROG = "python -m train CONFIG.toml"
@@ -61,9 +61,9 @@ def main(args: list[str]) -> None:
         print(to_toml(config), end="")
         print(f"\n# not set: {', '.join(not_set(config))}")
         return
-    from train.devices import use_every_core  # after the checks: JAX takes seconds to start
-    from train.loop import train
-    from train.processes import is_first, join
+    from train.engine.devices import use_every_core  # after the checks: JAX takes seconds to start
+    from train.engine.loop import train
+    from train.engine.processes import is_first, join
 
     use_every_core()
     if command.distributed.process == 0:
@@ -75,8 +75,8 @@ def main(args: list[str]) -> None:
 
 def leave(status: int) -> NoReturn:
     """End after an error, which may be that of one process of several."""
-    if "train.processes" in sys.modules:  # not before JAX has started
-        sys.modules["train.processes"].leave(status)
+    if "train.engine.processes" in sys.modules:  # not before JAX has started
+        sys.modules["train.engine.processes"].leave(status)
     sys.exit(status)
 
 

@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import dataclass
 
-from train.command import OfRun, parse_of_run, run, with_table
+from train.config.command import OfRun, parse_of_run, run, with_table
 from train.errors import InputError
 
 PROG = "python -m train.evaluate"
@@ -19,9 +19,9 @@ class Command(OfRun):
 def main(args: list[str]) -> None:
     """Print the figures as JSON."""
     command = parse_of_run(Command(), args, PROG, EXAMPLE)
-    from train.folder import test_data
-    from train.measure import evaluate
-    from train.weights import of_run
+    from train.engine.measure import evaluate
+    from train.output.folder import test_data
+    from train.output.weights import of_run
 
     config, task, about, params = of_run(command.run, command.best)
     config = with_table(config, command.data)

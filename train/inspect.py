@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from train.command import OfRun, parse_of_run, run, with_table
+from train.config.command import OfRun, parse_of_run, run, with_table
 from train.errors import InputError, RunError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from train.weights import Trained
+    from train.output.weights import Trained
 
 
 MOST = 100_000_000  # values in a page, which is then of about 80 MB
@@ -61,7 +61,7 @@ def main(args: list[str]) -> None:
         raise InputError("--text and --data.path name two things to show; give one of them")
     from rich.console import Console  # after the checks, as JAX, which takes seconds to start
 
-    from train.files import write_text
+    from train.output.files import write_text
 
     out = command.out or command.run / "inspect.html"
     page, steps, units = inspect(command, Console(stderr=True))
@@ -80,9 +80,9 @@ def inspect(command: Command, console: Console) -> tuple[str, int, int]:
       InputError: no finished run, a text with unknown characters, data that do not fit.
       RunError: a model whose values are not finite.
     """
+    from train.output.weights import of_run
     from train.viewer import scores, subjects, traced, written
     from train.viewer.packed import quantise
-    from train.weights import of_run
 
     with console.status("reading the weights and the data") as status:
         trained = of_run(command.run, command.best)
@@ -125,7 +125,7 @@ def _split(command: Command, trained: Trained) -> tuple[str, Any]:
         return "a text", char_lm.known("--text holds", command.text, about["vocabulary"])
     if command.data.path is not None:
         return Path(command.data.path).name, task.read(config, about, command.data.path)
-    from train.folder import test_data
+    from train.output.folder import test_data
 
     data = test_data(command.run, task, "name what to show: --data.path FILE")
     return f"{Path(data.source).name}, test split", data.test

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import jlstm
 from jlstm import regularize, variants
 from jlstm.layers import KINDS, output_size
-from train import settings
+from train.config import settings
 from train.errors import InputError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from train.command import OfRun, parse_of_run, run, same_file, with_table
+from train.config.command import OfRun, parse_of_run, run, same_file, with_table
 from train.errors import InputError, RunError
 
 PROG = "python -m train.predict"
@@ -28,8 +28,8 @@ def main(args: list[str]) -> None:
     if command.out is not None and same_file(command.out, command.data.path):
         raise InputError(f"--out is --data.path, {command.out}: the file would be lost")
     from jlstm.interop.files import write_bytes
-    from train.measure import run as over
-    from train.weights import of_run
+    from train.engine.measure import run as over
+    from train.output.weights import of_run
 
     config, task, about, params = of_run(command.run, command.best)
     config = with_table(config, command.data)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from train.command import parse, run
+from train.config.command import parse, run
 from train.errors import InputError
 
 PROG = "python -m train.sample"
@@ -51,8 +51,8 @@ def sample(command: Command) -> str:
         raise InputError("--prompt must hold a character to begin with, got an empty text")
     import jax  # after the checks: it takes seconds to start
 
+    from train.output.weights import of_run
     from train.tasks import char_lm
-    from train.weights import of_run
 
     config, task, about, params = of_run(command.run)
     if task is not char_lm.TASK:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import tyro
 
-from train.command import parse, run
-from train.config import check_config, read_config, to_values
+from train.config.command import parse, run
+from train.config.load import check_config, read_config, to_values
+from train.config.settings import Config
 from train.errors import InputError
-from train.settings import Config
 
 if TYPE_CHECKING:
     from train.model import Params
@@ -106,7 +106,7 @@ def bytes_sent(config: Config, weights: Params, devices: int) -> float:
 
 def state_bytes(config: Config, weights: Params, devices: int) -> float:
     """Weights, both moments of Adam, the average and gradients that add up, on each device."""
-    from train.devices import AXIS, shared_axis
+    from train.engine.devices import AXIS, shared_axis
 
     copies = 3 + bool(config.optimizer.average) + (config.optimizer.accumulate > 1)
     shared = whole = 0
@@ -153,7 +153,7 @@ def measured_here() -> Accelerator:
     import jax.numpy as jnp
     from jax.sharding import PartitionSpec as P
 
-    from train.devices import AXIS, flops_limit, make_mesh
+    from train.engine.devices import AXIS, flops_limit, make_mesh
 
     devices = jax.local_device_count()
     mesh = make_mesh(devices)
@@ -194,7 +194,7 @@ def main(args: list[str]) -> None:
         raise InputError(f"--devices must be 1 or more, got {min(command.devices)}")
     import jax  # after the checks: it takes seconds to start
 
-    from train.devices import use_every_core
+    from train.engine.devices import use_every_core
     from train.model import check_fits, init_model
     from train.tasks import EVERY, find_task
 

@@ -14,7 +14,7 @@ def faults(page: Any, path: Path) -> Iterable[str]:
     """Faults of a page in each window and scheme, one line each, without repeats.
 
     Args:
-      page: the browser's page, of `tests.browser.open_browser`.
+      page: the browser's page, of `tests.support.browser.open_browser`.
       path: the file to open.
     """
     found: dict[str, str] = {}

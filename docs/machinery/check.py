@@ -134,7 +134,7 @@ def _unreadable(page: Page) -> list[str]:
 
 def main(places: list[str]) -> int:
     """Print the faults of these files and folders; 1 if there are any."""
-    from tests.browser import find_chromium, open_browser
+    from tests.support.browser import find_chromium, open_browser
 
     lines = [fault for place in places for fault in faults(Path(place))]
     if find_chromium():

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 import jlstm
-from tests.problems import assert_close
+from tests.support.problems import assert_close
 
 
 def test_xla_knows_the_options_and_the_results_are_the_same():

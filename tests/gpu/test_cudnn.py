@@ -18,8 +18,8 @@ import jlstm
 from jlstm.gpu import cudnn
 from jlstm.primitive import Forms
 from tests.conftest import quick
-from tests.problems import assert_close, make_problem, tolerance, vjp
-from tests.reference import lstm, lstm_vjp
+from tests.support.problems import assert_close, make_problem, tolerance, vjp
+from tests.support.reference import lstm, lstm_vjp
 
 scan = partial(jlstm.lstm_scan, implementation="cudnn")
 

@@ -8,8 +8,8 @@ import pytest
 
 import jlstm
 from tests.conftest import quick
-from tests.problems import assert_close, make_problem, tolerance
-from tests.reference import lstm
+from tests.support.problems import assert_close, make_problem, tolerance
+from tests.support.reference import lstm
 
 
 def draw(lengths, resets, batch=(3,)):

@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from benchmarks.gpu_checks import CHECKS, check
+from benchmarks.gpu.checks import CHECKS, check
 from jlstm.recurrence import IMPLEMENTATIONS
 
 

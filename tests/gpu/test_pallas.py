@@ -16,8 +16,8 @@ import jlstm
 from jlstm import recurrence
 from jlstm.gpu import pallas
 from jlstm.types import LSTMGates, LSTMState
-from tests.problems import assert_close, make_problem, vjp
-from tests.reference import lstm, lstm_vjp
+from tests.support.problems import assert_close, make_problem, vjp
+from tests.support.reference import lstm, lstm_vjp
 
 if jax.__version_info__ < pallas.OLDEST_JAX:
     pytest.skip("Pallas interprets kernels for GPUs from jax 0.11.2 on", allow_module_level=True)

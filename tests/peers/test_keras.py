@@ -7,7 +7,7 @@ import pytest
 
 import jlstm
 from jlstm import regularize, variants
-from tests.problems import assert_close, tolerance
+from tests.support.problems import assert_close, tolerance
 
 FEATURES, UNITS, BATCH, TIME = 4, 6, 5, 9
 LENGTHS = np.array([9, 0, 4, 7, 2])

@@ -8,7 +8,7 @@ import pytest
 import jlstm
 from jlstm import interop, variants
 from tests.peers.conftest import library
-from tests.problems import assert_close, tolerance
+from tests.support.problems import assert_close, tolerance
 
 XS = np.random.default_rng(0).normal(size=(9, 5, 4)).astype(np.float32)
 LENGTHS = np.array([9, 1, 4, 7, 2], np.int32)

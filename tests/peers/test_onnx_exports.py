@@ -11,7 +11,7 @@ import pytest
 import jlstm
 from jlstm import interop
 from tests.peers.conftest import library
-from tests.problems import assert_close
+from tests.support.problems import assert_close
 
 TOLERANCE = 2e-6  # both are float32, of a few products of tens of numbers
 CASES = list(itertools.product(("LSTM", "GRU", "RNN"), (1, 2), (False, True), (False, True)))

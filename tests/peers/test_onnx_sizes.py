@@ -5,7 +5,7 @@ import pytest
 
 import jlstm
 from jlstm import interop
-from jlstm.interop import onnx_sizes
+from jlstm.interop.onnx import sizes as onnx_sizes
 from tests.peers.conftest import library
 from tests.peers.test_onnx_graphs import (
     BATCH,
@@ -23,7 +23,7 @@ from tests.peers.test_onnx_graphs import (
     squeezed,
     weights,
 )
-from tests.problems import assert_close
+from tests.support.problems import assert_close
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 import jlstm
 from jlstm import variants
-from tests.problems import assert_close
+from tests.support.problems import assert_close
 
 FEATURES, BATCH, TIME = 4, 5, 9
 LENGTHS = [9, 1, 4, 7, 2]  # PyTorch refuses a length of 0

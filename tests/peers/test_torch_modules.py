@@ -10,7 +10,7 @@ import pytest
 
 import jlstm
 from jlstm import interop, variants
-from tests.problems import assert_close, tolerance
+from tests.support.problems import assert_close, tolerance
 
 FEATURES, UNITS, BATCH, TIME = 3, 5, 2, 7
 XS = np.random.default_rng(0).normal(size=(TIME, BATCH, FEATURES)).astype(np.float32)

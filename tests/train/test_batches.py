@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.batches import drawn_by_length, every_step, in_order, padded, rounded_up
+from train.tasks.batches import drawn_by_length, every_step, in_order, padded, rounded_up
 
 LENGTHS = np.random.default_rng(0).integers(1, 60, 96)
 

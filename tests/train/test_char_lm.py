@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.train.runs import TINY, tiny, write_text_file
+from tests.support.runs import TINY, tiny, write_text_file
+from train.config.settings import CharLM, Text
+from train.engine.measure import evaluate
+from train.engine.measure import run as run_batches
 from train.errors import InputError
-from train.measure import evaluate
-from train.measure import run as run_batches
 from train.model import apply, init_model
-from train.settings import CharLM, Text
 from train.tasks import Shape
 from train.tasks.char_lm import (
     TASK,

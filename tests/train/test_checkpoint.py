@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from train import checkpoint
+from train.engine import checkpoint
 
 STATE = {
     "weights": jnp.linspace(-1, 1, 5000).reshape(50, 100),

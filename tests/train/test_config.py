@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.train.runs import ROOT, TINY
-from train.config import differences, read_config, to_toml
+from tests.support.runs import ROOT, TINY
+from train.config.load import differences, read_config, to_toml
+from train.config.settings import CONFIGS, Classification, Forecasting, Log, Text
 from train.errors import InputError
-from train.settings import CONFIGS, Classification, Forecasting, Log, Text
 
 
 def test_a_resolved_config_reads_back_the_same(tmp_path):

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from tests.problems import assert_close, tolerance
-from tests.train.runs import ROOT, TINY, command, run_here, tiny, write_text_file
-from tests.train.small import make
-from train import checkpoint
-from train.devices import AXIS, flops_limit, make_mesh, shared_axis
-from train.settings import Model, Regularize
-from train.state import init_train_state, shapes
-from train.step import batch_loss, loss_and_gradient, train_step
+from tests.support.problems import assert_close, tolerance
+from tests.support.runs import ROOT, TINY, command, run_here, tiny, write_text_file
+from tests.support.small import make
+from train.config.settings import Model, Regularize
+from train.engine import checkpoint
+from train.engine.devices import AXIS, flops_limit, make_mesh, shared_axis
+from train.engine.state import init_train_state, shapes
+from train.engine.step import batch_loss, loss_and_gradient, train_step
 from train.tasks import Batch, Shape
 from train.tasks.char_lm import TASK, batch_at
 
@@ -34,7 +34,7 @@ def test_every_core_is_a_device_unless_somebody_chose(chosen, devices):
     environment = {k: v for k, v in os.environ.items() if k != "JAX_NUM_CPU_DEVICES"}
     environment |= {"JAX_PLATFORMS": "cpu"}
     environment |= {"JAX_NUM_CPU_DEVICES": chosen} if chosen else {}
-    code = "from train.devices import use_every_core; use_every_core()\nimport jax\n"
+    code = "from train.engine.devices import use_every_core; use_every_core()\nimport jax\n"
     result = subprocess.run(
         [sys.executable, "-c", code + "print(jax.device_count())"],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False,

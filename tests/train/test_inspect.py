@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 import jlstm
-from tests.train.pages import content_of, make_page
-from tests.train.runs import run_command, tiny
-from tests.train.small import make, untrained
-from train import inspect, measure
+from tests.support.pages import content_of, make_page
+from tests.support.runs import run_command, tiny
+from tests.support.small import make, untrained
+from train import inspect
+from train.engine import measure
 from train.errors import InputError, RunError
+from train.output.weights import of_run
 from train.tasks import char_lm, find_task
 from train.viewer import written
-from train.weights import of_run
 
 NAMES = ["char_lm", "classification", "forecasting", "piano_roll"]
 NASTY = (

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.train.runs import end, newest, start
-from tests.train.small import make
+from tests.support.runs import end, newest, start
+from tests.support.small import make
 
 KILLS = {"char_lm": 20, "classification": 7, "forecasting": 7, "piano_roll": 7}
 PLACES = {"one device": (1, 1), "two devices": (1, 2), "two processes": (2, 1)}

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from tests.train.forms import outcome
-from tests.train.small import untrained
-from train import measure
+from tests.support.forms import outcome
+from tests.support.small import untrained
+from train.config.settings import Classification, Model, Series
+from train.engine import measure
 from train.evaluate import main as evaluate_main
 from train.model import init_model
-from train.settings import Classification, Model, Series
 from train.tasks import classification, find_task
 
 RNG = np.random.default_rng(0)

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.train.runs import run_here
-from tests.train.small import make, untrained
+from tests.support.runs import run_here
+from tests.support.small import make, untrained
+from train.config.settings import Classification, Forecasting, Model, Series, Table
 from train.errors import InputError
 from train.evaluate import main as evaluate
 from train.predict import main as predict
-from train.settings import Classification, Forecasting, Model, Series, Table
 
 GERMAN = [
     "--data.decimal", "comma", "--data.missing", "-999", "--data.encoding", "latin-1",

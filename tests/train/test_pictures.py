@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from examples import pictures
-from tests.train.runs import run_here, tiny, write_text_file
+from tests.support.runs import run_here, tiny, write_text_file
 
 
 @pytest.mark.slow

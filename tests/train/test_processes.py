@@ -9,13 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.train.runs import end, lines_of, newest, run_here, start, tiny, write_text_file
-from tests.train.small import make
+from tests.support.runs import end, lines_of, newest, run_here, start, tiny, write_text_file
+from tests.support.small import make
+from train.config.settings import Distributed
+from train.engine.processes import first_does, join, started_by_cluster
 from train.errors import InputError
-from train.folder import open_folder
-from train.processes import first_does, join, started_by_cluster
-from train.settings import Distributed
-from train.weights import load_weights
+from train.output.folder import open_folder
+from train.output.weights import load_weights
 
 SLOW = pytest.mark.slow
 

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from train import progress
+from train.output import progress
 
 UNIT = "bits_per_char"
 

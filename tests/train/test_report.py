@@ -10,11 +10,12 @@ import pytest
 from machinery import browse, check
 from matplotlib.figure import Figure
 
-from tests.browser import open_browser
-from tests.train.runs import run_here
-from tests.train.small import make
-from train import pictures, report_page, words
-from train.settings import Classification, Series
+from tests.support.browser import open_browser
+from tests.support.runs import run_here
+from tests.support.small import make
+from train.config.settings import Classification, Series
+from train.output import page as report_page
+from train.output import pictures, words
 from train.tasks import TASKS, Data, Shape, classification, find_task
 
 RNG = np.random.default_rng(0)

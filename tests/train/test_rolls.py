@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import io, sparse
 
-from tests.train.forms import outcome
+from tests.support.forms import outcome
+from train.config.settings import PianoRoll, Rolls
 from train.errors import InputError
 from train.readers.rolls import read_rolls
-from train.settings import PianoRoll, Rolls
 from train.tasks.piano_roll import load, read
 
 RNG = np.random.default_rng(0)

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from tests.browser import open_browser
-from tests.train.runs import (
+from tests.support.browser import open_browser
+from tests.support.runs import (
     ROOT,
     command,
     lines_of,
@@ -29,15 +29,15 @@ from tests.train.runs import (
     tiny,
     write_text_file,
 )
-from train import checkpoint, loop
-from train.config import read_config
+from train.config.load import read_config
+from train.config.settings import Model, Optimizer, Regularize
+from train.engine import checkpoint, loop
+from train.engine.measure import evaluate
 from train.errors import InputError, RunError, Terminated
-from train.folder import open_folder
-from train.measure import evaluate
+from train.output.folder import open_folder
+from train.output.weights import load_weights
 from train.sample import Command, sample
-from train.settings import Model, Optimizer, Regularize
 from train.tasks import char_lm
-from train.weights import load_weights
 
 SLOW = pytest.mark.slow
 
@@ -313,7 +313,7 @@ def test_a_refused_text_changes_nothing(finished, tmp_path):
 FULL_DISK = """
 import resource, sys
 from train.__main__ import main
-from train.command import run
+from train.config.command import run
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
 run(main, "train", "interrupted")
 """

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from tests.conftest import quick
-from tests.train.runs import ROOT, run_command, tiny, write_text_file
+from tests.support.runs import ROOT, run_command, tiny, write_text_file
 from train import scaling
-from train.config import to_toml
+from train.config.load import to_toml
+from train.config.settings import CharLM, Model, Text
+from train.engine.state import init_train_state
+from train.engine.step import train_step
 from train.model import init_model
-from train.settings import CharLM, Model, Text
-from train.state import init_train_state
-from train.step import train_step
 from train.tasks import Shape
 from train.tasks.char_lm import TASK, batch_at
 

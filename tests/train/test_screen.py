@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.train.runs import ROOT
+from tests.support.runs import ROOT
 
 PROGRAMS = [
     ("train",),

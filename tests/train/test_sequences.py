@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from tests.train.forms import ARRAYS, INPUTS, LABELS, LENGTHS, MUTATIONS, SAME, outcome, same
+from tests.support.forms import ARRAYS, INPUTS, LABELS, LENGTHS, MUTATIONS, SAME, outcome, same
 from train.errors import InputError
 from train.readers.sequences import read_labelled, read_sequences
 

@@ -11,12 +11,12 @@ import pytest
 
 import jlstm
 from jlstm import regularize
-from tests import reference
-from tests.train.runs import TINY
+from tests.support import reference
+from tests.support.runs import TINY
+from train.config.settings import Model, Optimizer, Regularize, Text
+from train.engine.state import init_train_state, learning_rate, make_optimizer, trained
+from train.engine.step import batch_loss, loss_and_gradient, train_step
 from train.model import apply, flops_per_step, init_model
-from train.settings import Model, Optimizer, Regularize, Text
-from train.state import init_train_state, learning_rate, make_optimizer, trained
-from train.step import batch_loss, loss_and_gradient, train_step
 from train.tasks import Shape
 from train.tasks.char_lm import TASK, batch_at
 

@@ -12,10 +12,10 @@ import openpyxl
 import pandas as pd
 import pytest
 
+from train.config.settings import Table
 from train.errors import InputError
 from train.readers.columns import digits, read_columns, times_after
 from train.readers.numbers import read_numbers
-from train.settings import Table
 
 NAN = np.nan
 DAYS = [f"2024-01-{day:02}" for day in range(1, 21)]

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.train.forms import INPUTS, LENGTHS, outcome, same
-from tests.train.runs import ROOT, run_command
-from train import measure
+from tests.support.forms import INPUTS, LENGTHS, outcome, same
+from tests.support.runs import ROOT, run_command
+from train.config.settings import Classification, Model, Series
+from train.engine import measure
 from train.model import init_model
 from train.readers.sequences import read_labelled, read_sequences
-from train.settings import Classification, Model, Series
 from train.tasks import find_task
 
 RNG = np.random.default_rng(0)

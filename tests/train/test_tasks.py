@@ -18,15 +18,10 @@ import pytest
 from matplotlib.figure import Figure
 
 import jlstm
-from tests.train.runs import ROOT, command, run_command, run_here
-from tests.train.small import make
-from train import measure, step
-from train.config import check_config, to_values
-from train.errors import InputError
-from train.evaluate import main as evaluate_main
-from train.model import apply, init_model
-from train.normalize import mean_and_deviation
-from train.settings import (
+from tests.support.runs import ROOT, command, run_command, run_here
+from tests.support.small import make
+from train.config.load import check_config, to_values
+from train.config.settings import (
     Classification,
     Forecasting,
     Model,
@@ -35,8 +30,13 @@ from train.settings import (
     Series,
     Table,
 )
+from train.engine import measure, step
+from train.errors import InputError
+from train.evaluate import main as evaluate_main
+from train.model import apply, init_model
 from train.tasks import TASKS, Data, Task, find_task
 from train.tasks import forecasting as forecasts
+from train.tasks.normalize import mean_and_deviation
 
 RNG = np.random.default_rng(0)
 NAMES = ("classification", "forecasting", "piano_roll")

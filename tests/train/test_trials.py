@@ -7,12 +7,12 @@ import jax
 import numpy as np
 import pytest
 
-from tests.train.runs import run_here, tiny, write_text_file
-from tests.train.small import make
-from train import measure, step, trials
-from train import state as states
+from tests.support.runs import run_here, tiny, write_text_file
+from tests.support.small import make
+from train.engine import measure, step, trials
+from train.engine import state as states
+from train.output.weights import load_weights
 from train.tasks import find_task
-from train.weights import load_weights
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.train.forms import outcome, same
+from tests.support.forms import outcome, same
 from train.readers.sequences import read_labelled
 
 TS = """@problemName Two

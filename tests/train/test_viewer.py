@@ -8,9 +8,10 @@ import pytest
 import scipy.stats
 
 import jlstm
-from tests import reference
-from tests.train.small import make
-from train import model, settings
+from tests.support import reference
+from tests.support.small import make
+from train import model
+from train.config import settings
 from train.errors import InputError, RunError
 from train.tasks import find_task
 from train.viewer import Feature, features, scores, written

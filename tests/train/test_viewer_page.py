@@ -15,12 +15,12 @@ import pytest
 import scipy.stats
 from machinery import browse
 
-from tests.browser import open_browser
-from tests.train.pages import content_of, make_page
-from tests.train.runs import tiny
-from tests.train.small import make, untrained
+from tests.support.browser import open_browser
+from tests.support.pages import content_of, make_page
+from tests.support.runs import tiny
+from tests.support.small import make, untrained
 from tests.train.test_inspect import NASTY
-from train.settings import Classification, Model, Series
+from train.config.settings import Classification, Model, Series
 
 pytestmark = pytest.mark.slow
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from train.config.settings import Table
 from train.errors import InputError
 from train.readers.files import array_of, arrays_of, inside_package, read_bytes
 from train.readers.headers import check_header, meant, refuse_times_in_header
@@ -18,7 +19,6 @@ from train.readers.numbers import complaint, looks_like_a_number, numbers_the_ro
 from train.readers.tables import Rows, read_rows
 from train.readers.times.column import TimeColumn, find_time
 from train.readers.times.grid import grid_of
-from train.settings import Table
 
 
 class Columns(NamedTuple):

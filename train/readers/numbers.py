@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from train.config.settings import Written
 from train.readers.times.dates import is_date
-from train.settings import Written
 
 MISSING = {
     "", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "nat", "null", "none", "nil",

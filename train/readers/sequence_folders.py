@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from train.config.settings import Series
 from train.errors import InputError
 from train.readers.files import natural, read_bytes
 from train.readers.sequence_tables import (
@@ -15,7 +16,6 @@ from train.readers.sequence_tables import (
     read_sequence_table,
 )
 from train.readers.tables import Rows, read_rows
-from train.settings import Series
 
 SPLITS = {"train", "training", "test", "testing", "valid", "validation", "val"}
 TABLES = {".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".parquet"}

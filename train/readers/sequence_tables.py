@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from train.config.settings import Series
 from train.errors import InputError
 from train.readers.headers import check_header, meant
 from train.readers.numbers import (
@@ -21,7 +22,6 @@ from train.readers.numbers import (
 from train.readers.tables import Rows, read_rows
 from train.readers.times.dates import about_names, is_date, read_dates
 from train.readers.times.frequency import ticks_of
-from train.settings import Series
 
 UCR = (
     "for a file of the UCR archive, download its .ts, or table = np.loadtxt(FILE); "

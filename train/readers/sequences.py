@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from train.config.settings import Series
 from train.errors import InputError
 from train.readers.files import array_of, arrays_of, inside_package, read_bytes
 from train.readers.sequence_folders import files_of_folder, from_folder
 from train.readers.sequence_tables import Read, from_long
 from train.readers.ts import from_ts
-from train.settings import Series
 
 PADDED = (
     "save sequences of different lengths padded: lengths = [len(x) for x in xs]; inputs = "

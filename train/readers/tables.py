@@ -16,9 +16,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from train.config.settings import Written
 from train.errors import InputError
 from train.readers.numbers import MISSING, holds_a_value
-from train.settings import Written
 
 DELIMITERS = {"tab": "\t", "semicolon": ";", "pipe": "|", "comma": ",", "space": " "}
 UNREADABLE = {

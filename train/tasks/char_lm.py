@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from train.batches import every_step
+from train.config.settings import CharLM, Text
 from train.errors import InputError
 from train.model import Params, apply
 from train.readers.files import read_bytes, text_of
-from train.settings import CharLM, Text
 from train.tasks import EVERY, Batch, Data, Run, Shape, Sums, Task
+from train.tasks.batches import every_step
 
 if TYPE_CHECKING:
     import grain

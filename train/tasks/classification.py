@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from train import batches as by_length
-from train.batches import drawn_by_length, every_step, padded
+from train.config.settings import Classification
 from train.errors import InputError
-from train.normalize import mean_and_deviation
 from train.readers.sequences import Sequences, read_labelled, read_sequences
-from train.settings import Classification
 from train.tasks import EVERY, Batch, Data, Run, Shape, Sums, Task
+from train.tasks import batches as by_length
+from train.tasks.batches import drawn_by_length, every_step, padded
+from train.tasks.normalize import mean_and_deviation
 
 if TYPE_CHECKING:
     import grain
@@ -222,7 +222,7 @@ def table(config: Classification, about: dict, split: Labelled, run: Run) -> Ite
 def draw(figure: Figure, config: Classification, data: Data, run: Run) -> None:
     """The confusion matrix of the test split."""
     from jlstm.plot.style import text_on
-    from train.pictures import drawable
+    from train.output.pictures import drawable
 
     classes = data.about["classes"]
     predicted = probabilities(config, data.test, run).argmax(-1)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from train import batches as by_length
-from train.batches import drawn_by_length, every_step
+from train.config.settings import Forecasting, Table
 from train.errors import InputError
-from train.normalize import mean_and_deviation
 from train.readers.columns import digits, read_columns, times_after
-from train.settings import Forecasting, Table
 from train.tasks import EVERY, Batch, Data, Run, Shape, Sums, Task
+from train.tasks import batches as by_length
+from train.tasks.batches import drawn_by_length, every_step
+from train.tasks.normalize import mean_and_deviation
 
 if TYPE_CHECKING:
     import grain
@@ -236,7 +236,7 @@ def table(config: Forecasting, about: dict, split: Windows, run: Run) -> Iterato
 
 def draw(figure: Figure, config: Forecasting, data: Data, run: Run) -> None:
     """Forecasts in the test split, one behind the other, in the units of the table."""
-    from train.pictures import draw_forecasts
+    from train.output.pictures import draw_forecasts
 
     split = data.test
     behind = split._replace(starts=split.starts[:: split.horizon])

@@ -11,12 +11,12 @@ import numpy as np
 import optax
 
 import jlstm
-from train import batches as by_length
-from train.batches import drawn_by_length, every_step, padded
+from train.config.settings import PianoRoll
 from train.errors import InputError
 from train.readers.rolls import read_rolls
-from train.settings import PianoRoll
 from train.tasks import EVERY, Batch, Data, Run, Shape, Sums, Task
+from train.tasks import batches as by_length
+from train.tasks.batches import drawn_by_length, every_step, padded
 
 if TYPE_CHECKING:
     import grain

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from train.config.settings import Config
 from train.errors import InputError
 from train.model import Params
-from train.settings import Config
 from train.tasks import char_lm, classification
 from train.viewer import Subject, features, forecasts
 from train.viewer.traced import read

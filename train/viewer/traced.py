@@ -12,9 +12,9 @@ import jlstm
 from jlstm.layers import KINDS, init_state
 from jlstm.stack import through_layers
 from jlstm.types import LSTMParams, ProjectedParams
+from train.config.settings import Config
 from train.errors import RunError
 from train.model import Params, apply, computed, zoneout
-from train.settings import Config
 from train.viewer import Block
 
 if TYPE_CHECKING:

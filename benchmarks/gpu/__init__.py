@@ -1,0 +1,1 @@
+"""jlstm on a GPU against its peers: `python -m benchmarks.gpu`."""

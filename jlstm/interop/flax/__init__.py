@@ -1,0 +1,1 @@
+"""Flax: weights of the cells of linen and of NNX. Imports no flax."""

@@ -1,0 +1,1 @@
+"""Keras 3: weights of LSTM, GRU and SimpleRNN. Imports no keras."""

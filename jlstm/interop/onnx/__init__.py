@@ -1,0 +1,1 @@
+"""ONNX: stacks as standard `LSTM`, `GRU` and `RNN` nodes. Imports onnx on use."""

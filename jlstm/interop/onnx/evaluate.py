@@ -1,0 +1,90 @@
+"""ONNX: a model from its file, and one node on arrays, by ONNX's reference evaluator."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jlstm.extras import needs
+
+if TYPE_CHECKING:
+    from jlstm.interop.onnx.graph import Node
+
+# The first versions that ONNX's evaluator knows, of operators that earlier ones agree with.
+SINCE = {"QuantizeLinear": 19, "DequantizeLinear": 19}
+
+
+def load_model(model: Any) -> Any:
+    """An `onnx.ModelProto` from one, from its bytes or from its path.
+
+    Raises:
+      ValueError: no whole model. TypeError: something else. OSError: the file cannot be read.
+    """
+    with needs("a model of ONNX", "interop"):
+        import onnx
+
+    data = isinstance(model, (bytes, bytearray, memoryview))
+    path = isinstance(model, (str, os.PathLike))
+    if not (data or path or isinstance(model, onnx.ModelProto)):
+        raise TypeError(
+            f"model must be an onnx.ModelProto, its bytes or its path, got {type(model).__name__}"
+        )
+    name = os.fspath(model) if path else "model"
+    try:
+        loaded: Any = onnx.load_model_from_string(bytes(model)) if data else model
+        loaded = onnx.load(model) if path else loaded
+    except OSError:
+        raise
+    except Exception as error:  # of protobuf, which is not imported here
+        raise ValueError(f"{name} is no whole model of ONNX: {error!s:.200}") from None
+    if not loaded.graph.node:
+        raise ValueError(f"{name} is no whole model of ONNX: its graph has no node")
+    return loaded
+
+
+def evaluate(node: Node, found: Mapping[str, Any], opsets: Mapping[str, int]) -> list[Any]:
+    """The outputs of one node, by ONNX's reference evaluator."""
+    import onnx
+    from onnx import helper
+    from onnx.reference import ReferenceEvaluator
+
+    if node.op == "ConstantFill":  # of no standard: PyTorch writes it for opsets before 9
+        return [_constant_fill(node, found)]
+    proto = onnx.NodeProto()
+    proto.CopyFrom(node.proto)
+    proto.domain = domain_of(proto.domain)
+    own = zip(proto.input, node.inputs, strict=True)
+    feeds = {name: found[flat] for name, flat in (*own, *node.captured) if name}
+    inputs = [_value_info(name, value) for name, value in feeds.items()]
+    outputs = [onnx.ValueInfoProto(name=name) for name in proto.output if name]
+    graph = helper.make_graph([proto], "node", inputs, outputs)
+    versions = {**opsets, "": max(opsets.get("", 1), SINCE.get(node.op, 1))}
+    results = iter(ReferenceEvaluator(graph, opsets=versions).run(None, feeds))
+    return [next(results) if name else None for name in proto.output]
+
+
+def _value_info(name: str, value: Any) -> Any:
+    import onnx
+    from onnx import helper
+
+    if not isinstance(value, (np.ndarray, np.generic)):  # a sequence
+        return onnx.ValueInfoProto(name=name)
+    number = helper.np_dtype_to_tensor_dtype(value.dtype)
+    return helper.make_tensor_value_info(name, number, value.shape)
+
+
+def _constant_fill(node: Node, found: Mapping[str, Any]) -> np.ndarray:
+    from onnx import helper
+
+    options = {a.name: helper.get_attribute_value(a) for a in node.proto.attribute}
+    shape = found[node.inputs[0]] if options.get("input_as_shape") else options["shape"]
+    dtype = helper.tensor_dtype_to_np_dtype(options.get("dtype", 1))
+    return np.full([int(size) for size in shape], options.get("value", 0.0), dtype)
+
+
+def domain_of(domain: str) -> str:
+    """The domain of an operator, empty for ONNX's own."""
+    return "" if domain == "ai.onnx" else domain

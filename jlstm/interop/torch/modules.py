@@ -1,0 +1,93 @@
+"""Modules of PyTorch as a `state_dict`, once their settings are known to be those of a layer here.
+
+Imports no torch: modules are known by the names of their types.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jlstm.interop.torch.names import PARAMETRIZED, choose_module
+
+KINDS = {"RNNBase", "RNNCellBase"}
+# As TorchScript names them.
+SCRIPTED = {"LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell"}
+
+
+def is_module(value: Any) -> bool:
+    """A `torch.nn.Module`."""
+    return hasattr(value, "named_modules") and hasattr(value, "state_dict")
+
+
+def read_module(
+    module: Any, prefix: str | None, nonlinearity: str | None
+) -> tuple[dict[str, Any], str, str | None]:
+    """The `state_dict` of a module, the prefix of the recurrent one in it, its nonlinearity.
+
+    Raises:
+      ValueError: no recurrent module or several, one that is quantised, a nonlinearity other than
+        tanh or than the one given.
+    """
+    recurrent = {}
+    for name, part in module.named_modules():
+        place = f"{name}." if name else ""
+        if ".quantized." in f"{type(part).__module__}.":
+            raise ValueError(
+                f"{name or 'the module'} is a quantised {type(part).__name__}: give the module "
+                "from before the quantisation"
+            )
+        if _is_recurrent(part):
+            recurrent[place] = part
+    if not recurrent:
+        raise ValueError(
+            f"{type(module).__name__} holds no torch.nn.LSTM, GRU or RNN and no cell of theirs; of "
+            "a class that computes the same, give its state_dict()"
+        )
+    prefix = choose_module(recurrent, prefix, recurrent)
+    part = recurrent[prefix]
+    _refuse_own_computation(prefix.removesuffix(".") or "the module", part)
+    state_dict = dict(module.state_dict())
+    for name, steps in getattr(part, "parametrizations", {}).items():
+        kinds = [type(step).__name__ for step in steps]
+        if part.training and kinds != ["_WeightNorm"]:
+            raise ValueError(
+                f"{prefix}{name} is parametrized by {', '.join(kinds)}, which may differ at each "
+                "step of training: call module.eval() first"
+            )
+        start = f"{prefix}{PARAMETRIZED}{name}."
+        state_dict = {k: v for k, v in state_dict.items() if not k.startswith(start)}
+        state_dict[prefix + name] = getattr(part, name)
+    return state_dict, prefix, _nonlinearity(part, nonlinearity)
+
+
+def _is_recurrent(part: Any) -> bool:
+    bases = {b.__name__ for b in type(part).__mro__ if b.__module__ == "torch.nn.modules.rnn"}
+    return bool(bases & KINDS) or getattr(part, "original_name", None) in SCRIPTED
+
+
+def _refuse_own_computation(name: str, part: Any) -> None:
+    """A module computes what its class of PyTorch does: its own `forward`, without hooks."""
+    owner = next((base for base in type(part).__mro__ if "forward" in vars(base)), None)
+    other = owner is not None and owner.__module__.split(".")[0] != "torch"
+    if other or "forward" in vars(part):
+        raise ValueError(
+            f"{name} is a {type(part).__name__} with a forward of its own, which may compute "
+            "something else: give its state_dict(), if it does not"
+        )
+    hooks = [*part._forward_pre_hooks.values(), *part._forward_hooks.values()]
+    for hook in hooks:  # those of weight norm and pruning are of PyTorch itself
+        if type(hook).__module__.split(".")[0] != "torch":
+            raise ValueError(
+                f"{name} has a hook around its forward, which may compute something else: remove "
+                "it, or give the state_dict()"
+            )
+
+
+def _nonlinearity(part: Any, given: str | None) -> str | None:
+    """That of a simple RNN; None of an LSTM or a GRU."""
+    mode = getattr(part, "mode", "")
+    said = mode.removeprefix("RNN_").lower() if mode.startswith("RNN_") else None
+    said = getattr(part, "nonlinearity", said)
+    if given is not None and said is not None and given != said:
+        raise ValueError(f"nonlinearity is {given!r}, that of the module {said!r}")
+    return said or given

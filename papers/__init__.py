@@ -1,0 +1,1 @@
+"""The tables of the LSTM papers, measured again: python -m papers."""

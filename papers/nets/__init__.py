@@ -1,0 +1,5 @@
+"""The nets of the papers, and how they learn."""
+
+from papers.nets import blocks as blocks
+from papers.nets import final_answer as final_answer
+from papers.nets import streams as streams

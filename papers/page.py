@@ -1,0 +1,96 @@
+"""`docs/results.md`: what was measured, beside what was published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from papers.pictures import draw
+from papers.row import Row
+from train.output.files import write_text
+
+HEAD = """# Results: the tables of the papers, measured again
+
+What the papers of the LSTM claim, run here. `make papers` measures what is missing and writes this
+page, `make papers-quick` a smaller set in four minutes; `python -m papers ROW --again` measures one
+row anew. Rows of the nets of 1997 and 2000 are those papers' own architectures (blocks of cells
+with shared gates, the truncated gradient, one sequence at a time, see `papers/nets/`); rows of
+`jlstm.lstm_step` are this library's plain LSTM with Adam. Trials differ in their seeds and run
+together under one `vmap`. A ± is the standard deviation over trials; a count of sequences is over
+the trials that solved the task. A limit is what a trial sees at most: sequences, streams or
+symbols of them, steps of the training program, or passes over a series. Rows
+without a published figure are ours alone.
+"""
+
+
+def write_page(
+    path: Path,
+    rows: Iterable[Row],
+    found: Mapping[str, dict[str, Any]],
+    *,
+    quick: bool = False,
+) -> None:
+    """Write the page: a table of each section, its pictures, and where ours falls short."""
+    sections: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.name in found or not quick:
+            sections.setdefault(row.section, []).append(row)
+    parts = [HEAD, "The quick set.\n"] if quick else [HEAD]
+    pictures = draw(path.parent / "images", found)
+    for section, those in sections.items():
+        parts += [f"## {section}\n", _table(those, found)]
+        for name, text in (pictures[row.name] for row in those if row.name in pictures):
+            parts.append(f"![{text}](images/{name})\n")
+        parts.append(_notes(those, found))
+    parts.append(_machines(found))
+    write_text(path, "\n".join(part for part in parts if part))
+
+
+def _table(rows: list[Row], found: Mapping[str, dict[str, Any]]) -> str:
+    lines = [
+        "| | published | ours | row, limit of a trial, time of one core |",
+        "| --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        one = found.get(row.name)
+        ours = "not measured" if one is None else one["line"]
+        took = "" if one is None else f", {one['budget']:,}, {_time(one['core_seconds'])}"
+        lines.append(f"| {row.setting} | {row.published} | {ours} | `{row.name}`{took} |")
+    return "\n".join(lines) + "\n"
+
+
+def _notes(rows: list[Row], found: Mapping[str, dict[str, Any]]) -> str:
+    """Deviations from the papers, said once for all rows that share them, and notes."""
+    shared: dict[str, list[str]] = {}
+    for row in rows:
+        if row.deviations:
+            shared.setdefault(row.deviations, []).append(f"`{row.name}`")
+    lines = [f"- {', '.join(names)}: {text}." for text, names in shared.items()]
+    parts = ["Otherwise than in the paper:\n\n" + "\n".join(lines) + "\n"] if lines else []
+    notes = [f"- `{row.name}`: {row.note}" for row in rows if row.note and row.name in found]
+    if notes:
+        parts.append("Where ours falls short, and what was tried:\n\n" + "\n".join(notes) + "\n")
+    return "\n".join(parts)
+
+
+def _machines(found: Mapping[str, dict[str, Any]]) -> str:
+    if not found:
+        return ""
+    dates = sorted({one["machine"]["date"] for one in found.values()})
+    kinds = {_machine(one["machine"]) for one in found.values()}
+    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    hours = sum(one["core_seconds"] for one in found.values()) / 3600
+    return (
+        f"Measured {when}, each row on one core, {hours:.1f} hours in all: "
+        f"{'; '.join(sorted(kinds))}. All figures of each trial are in `papers/results/`.\n"
+    )
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    return f"{machine['cpu']}, Python {machine['python']}, {packages}"
+
+
+def _time(seconds: int) -> str:
+    return f"{seconds} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -1,1 +1,0 @@
-"""The tables of the LSTM papers, measured again: python -m tables."""

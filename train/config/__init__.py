@@ -1,0 +1,1 @@
+"""Settings of a run: defaults, TOML files, and flags."""

@@ -1,0 +1,105 @@
+"""Configs: TOML files and flags over the defaults of `settings`, checked before anything runs."""
+
+import dataclasses
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import tomli_w
+
+from train.config.settings import CONFIGS, Config
+from train.errors import InputError
+
+# Keys that may change between two starts of one run. Of the data, the content is compared.
+FREE = {
+    "checkpoint_every", "log", "sample", "shard_weights", "steps", "data.path", "data.test_path",
+}  # fmt: skip
+
+
+def read_config(path: Path) -> Config:
+    """The config of a TOML file, defaults filled in.
+
+    Raises:
+      InputError: no such file, no TOML, an unknown key, a wrong type, a value out of range.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read the config {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}") from None
+    return check_config(values, str(path))
+
+
+def check_config(values: dict[str, Any], where: str) -> Config:
+    """The config of nested values; `where` they come from stands before each complaint."""
+    task = values.get("task")
+    if not isinstance(task, str) or task not in CONFIGS:
+        known = ", ".join(CONFIGS)
+        raise InputError(f"{where}: task must be one of {known}; got {task!r}")
+    try:
+        kind = pydantic.TypeAdapter(CONFIGS[task])
+        return kind.validate_json(json.dumps(values, default=str))
+    except pydantic.ValidationError as error:
+        found = error.errors()  # a tuple with a bad item is not too short as well
+        inside = {one["loc"][: len(one["loc"]) - 1] for one in found}
+        found = [one for one in found if one["type"] != "too_short" or one["loc"] not in inside]
+        raise InputError(f"{where}: {'; '.join(map(_complaint, found))}") from None
+
+
+def to_values(config: Config) -> dict[str, Any]:
+    """The config as nested values; what is None is left out, as TOML has no null."""
+
+    def present(values: dict[str, Any]) -> dict[str, Any]:
+        return {
+            key: present(value) if isinstance(value, dict) else value
+            for key, value in values.items()
+            if value is not None
+        }
+
+    return present(dataclasses.asdict(config))
+
+
+def not_set(config: Config) -> list[str]:
+    """The keys that are None."""
+    parts = dataclasses.asdict(config)
+    keys = [name for name, value in parts.items() if value is None]
+    for part, values in parts.items():
+        if isinstance(values, dict):
+            keys += [f"{part}.{name}" for name, value in values.items() if value is None]
+    return keys
+
+
+def to_toml(config: Config) -> str:
+    """The resolved config as a TOML file."""
+    return tomli_w.dumps(to_values(config))
+
+
+def differences(old: Config, new: Config) -> list[str]:
+    """Keys whose change would make `new` another run than `old`, with both values."""
+    if old.task != new.task:
+        return [f"task ({old.task} before, {new.task} now)"]
+    found = [] if new.steps >= old.steps else [f"steps ({old.steps} before, {new.steps} now)"]
+    for part in dataclasses.fields(old):
+        before, after = getattr(old, part.name), getattr(new, part.name)
+        if part.name in FREE or before == after:
+            continue
+        if not dataclasses.is_dataclass(before):
+            found.append(f"{part.name} ({before} before, {after} now)")
+            continue
+        for key in dataclasses.fields(before):
+            a, b = getattr(before, key.name), getattr(after, key.name)
+            if a != b and f"{part.name}.{key.name}" not in FREE:
+                found.append(f"{part.name}.{key.name} ({a} before, {b} now)")
+    return found
+
+
+def _complaint(error: Any) -> str:
+    key = ".".join(map(str, error["loc"]))
+    if error["type"] == "json_invalid":
+        return "a value holds text that is not UTF-8"
+    if error["type"] == "unexpected_keyword_argument":
+        return f"unknown key {key}"
+    return f"{key}: {error['msg'].removeprefix('Input ')}, got {error['input']!r}"

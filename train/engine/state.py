@@ -1,0 +1,115 @@
+"""All that training changes, and how it lies on the devices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from train.config.settings import Config, Optimizer
+from train.engine import trials
+from train.engine.devices import AXIS, make_mesh, shared_axis
+from train.model import Params, init_memory, init_model
+from train.tasks import Shape, Task
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Int, PyTree
+
+
+class TrainState(NamedTuple):
+    """With the config and the data it is the whole of a run."""
+
+    step: Int[Array, ""]
+    params: Any  # of the type Params, which optax's types do not know
+    opt_state: optax.OptState
+    average: Any  # of the weights over time, or () where there is none
+    memory: PyTree  # carried from batch to batch, one a row, or () where each begins anew
+
+
+def learning_rate(config: Optimizer, steps: int) -> optax.Schedule:
+    """Warm-up and cosine decay, over training steps."""
+    return optax.warmup_cosine_decay_schedule(
+        0.0, config.learning_rate, config.warmup, max(steps, config.warmup + 1),
+        config.final_learning_rate,
+    )  # fmt: skip
+
+
+def make_optimizer(config: Optimizer, steps: int) -> optax.GradientTransformation:
+    """AdamW after clipping by the global norm, once in `accumulate` steps."""
+    schedule = learning_rate(config, steps)
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(config.clip),
+        optax.adamw(
+            lambda count: schedule(count * config.accumulate),
+            weight_decay=config.weight_decay,
+            mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
+        ),
+    )
+    if config.accumulate == 1:
+        return optimizer
+    return optax.MultiSteps(optimizer, config.accumulate).gradient_transformation()
+
+
+def init_train_state(config: Config, task: Task, shape: Shape) -> TrainState:
+    """The state before the first step, drawn from the seed; of several trials side by side."""
+
+    def init() -> TrainState:
+        return trials.together(config, [_drawn(c, task, shape) for c in trials.configs_of(config)])
+
+    return jax.jit(init, out_shardings=shardings(config, jax.eval_shape(init)))()
+
+
+def _drawn(config: Config, task: Task, shape: Shape) -> TrainState:
+    params: Any = init_model(jax.random.key(config.seed), config.model, shape)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=make_optimizer(config.optimizer, config.steps).init(params),
+        average=params if config.optimizer.average else (),
+        memory=init_memory(config.model, params, config.data.rows) if task.memory else (),
+    )
+
+
+def shapes(config: Config, task: Task, shape: Shape) -> TrainState:
+    """The shapes, dtypes and shardings of a state, without its numbers."""
+    like = jax.eval_shape(lambda: init_train_state(config, task, shape))
+    return jax.tree.map(
+        lambda a, sharding: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding),
+        like, shardings(config, like),
+    )  # fmt: skip
+
+
+def weight_specs(config: Config, weights: Any, trials: int = 1) -> Any:
+    """How the devices share the weights, or what is shaped like them: each has all, or a part."""
+    count = make_mesh(config.data.rows).size
+    lead = () if trials == 1 else (None,)
+
+    def spec(array: Any) -> P:
+        own = shared_axis(array.shape[len(lead) :], count) if config.shard_weights else P()
+        return P(*lead, *own)
+
+    return jax.tree.map(spec, weights)
+
+
+def shardings(config: Config, state: TrainState) -> Any:
+    """Where each array of a state lies: the memory by rows, the rest as `weight_specs` say."""
+    rows = P(AXIS) if config.trials == 1 else P(None, AXIS)
+    specs = weight_specs(config, state._replace(memory=()), config.trials)
+    specs = specs._replace(memory=jax.tree.map(lambda _: rows, state.memory))
+    mesh = make_mesh(config.data.rows)
+    return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
+
+
+def step_of(state: TrainState) -> int:
+    """Steps that were taken, the same of every trial."""
+    return int(np.max(state.step))
+
+
+def trained(state: TrainState) -> Params:
+    """The weights that are measured and saved: the average, where there is one."""
+    return state.average if isinstance(state.average, Params) else state.params

@@ -1,0 +1,125 @@
+"""What a finished run leaves: weights, pictures, figures, and a page with all of it."""
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from jlstm.interop.files import write_bytes
+from train.config.settings import Config
+from train.engine import trials
+from train.engine.devices import make_mesh, whole
+from train.engine.measure import evaluate, run
+from train.engine.processes import first_does
+from train.model import Params
+from train.output import metrics, words
+from train.output.files import write_text
+from train.output.page import Pictures, make_page
+from train.output.pictures import draw_curves, in_both
+from train.output.weights import load_weights, save_weights
+from train.tasks import Data, Task
+
+
+def write_report(
+    out: Path,
+    config: Config,
+    task: Task,
+    data: Data,
+    params: list[Params],
+    step: int,
+    progress: dict[str, Any],
+) -> dict[str, Any]:
+    """Measure the test split and write the results, `result.json` last.
+
+    All processes of a run measure, and the first one writes.
+
+    Args:
+      out: the run's folder.
+      config: its config.
+      task: its task.
+      data: its data.
+      params: its final weights, of each trial.
+      step: the step they are of, below `config.steps` where the run stopped early.
+      progress: seconds and the best validation, over all starts of the run.
+
+    Returns:
+      The figures of `result.json`.
+    """
+    each, best, last = [], [], []
+    for k, one in enumerate(params):
+        each.append(evaluate(config, task, one, data.test))
+        kept = load_weights(out / trials.file_name("best", k)).params
+        best.append(evaluate(config, task, kept, data.test))
+        last.append(whole(one))
+    return first_does(lambda: _write(out, config, task, data, last, step, progress, each, best))
+
+
+def _write(
+    out: Path,
+    config: Config,
+    task: Task,
+    data: Data,
+    params: list[Params],
+    step: int,
+    progress: dict[str, Any],
+    each: list[dict[str, float]],
+    best: list[dict[str, float]],
+) -> dict[str, Any]:
+    lines = metrics.read(out, config.steps)
+    for k, (one, alone) in enumerate(zip(params, trials.configs_of(config), strict=True)):
+        save_weights(out / trials.file_name("params", k), alone, data.shape, data.about, one)
+    test, between = trials.mean_and_spread(each)
+    pictures: Pictures = {
+        "Training curves": (
+            in_both(lambda figure: draw_curves(figure, lines, task, data), 9, 4),
+            "The loss in training and the headline on the validation split, over the steps.",
+        ),
+        "The test split": (
+            in_both(
+                lambda figure: task.draw(
+                    figure, config, data, lambda batches: run(config, task, params[0], batches)
+                ),
+                9, 6,
+            ),
+            words.PICTURES.get(config.task, "The test split"),
+        ),
+    }  # fmt: skip
+    for file, (images, _) in zip(("curves.png", "test.png"), pictures.values(), strict=True):
+        write_bytes(out / file, images["light"])
+    samples = [(line["step"], line["sample"]) for line in lines if "sample" in line]
+    if samples:
+        text = "".join(f"=== step {step} ===\n{sample}\n\n" for step, sample in samples)
+        write_text(out / "samples.txt", text)
+    result = {
+        "task": config.task,
+        "test": test,
+        "best": {
+            "step": progress["best_step"],
+            "validation": progress["best"],
+            "test": trials.mean_and_spread(best)[0],
+        },
+        **({"spread": between, "trials": each} if between else {}),
+        **data.facts,
+        "steps": step,
+        "of_steps": config.steps,
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params[0])),
+        "seconds": round(progress["seconds"], 2),
+        "steps_per_second": round(step / progress["seconds_in_steps"], 3),
+        "data": data.source,
+        "data_sha256": data.sha256,
+        "versions": {
+            "python": platform.python_version(), "jax": jax.__version__,
+            "numpy": np.__version__, "optax": optax.__version__,
+        },
+        "device": jax.devices()[0].device_kind,
+        "devices": make_mesh(config.data.rows).size,
+        "processes": jax.process_count(),
+    }  # fmt: skip
+    page = make_page(config, task, data, result, pictures, samples)
+    write_text(out / "report.html", page)
+    write_text(out / "result.json", json.dumps(result, indent=2) + "\n")
+    return result

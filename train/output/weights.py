@@ -1,0 +1,82 @@
+"""Trained weights on disk: one safetensors file with all that is needed to use them."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jlstm.interop.safetensors import read_tensors, write_tensors
+from train.config.load import check_config, to_values
+from train.config.settings import Config
+from train.errors import InputError
+from train.model import Params, init_model
+from train.tasks import Shape, Task, find_task
+
+KIND = "train"
+
+
+class Trained(NamedTuple):
+    """A trained model."""
+
+    config: Config
+    task: Task
+    about: dict[str, Any]  # what its task needs beside the weights
+    params: Params
+
+
+def save_weights(
+    path: Path, config: Config, shape: Shape, about: dict[str, Any], params: Params
+) -> None:
+    """Write the weights, the config and what the task needs; equal weights give equal files."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    tensors = {_name(key): np.asarray(leaf) for key, leaf in leaves}
+    values = to_values(config)
+    for key in ("path", "test_path"):  # where the data lay says nothing about the weights
+        values["data"].pop(key, None)
+    content = {"kind": KIND, "config": values, "shape": shape, "about": about}
+    # One key: safetensors does not keep the order of several.
+    write_tensors(path, tensors, {"jlstm": json.dumps(content)})
+
+
+def load_weights(path: Path) -> Trained:
+    """The model of a file of `save_weights`.
+
+    Raises:
+      InputError: no such file, or not one of these.
+    """
+    try:
+        metadata, tensors = read_tensors(path)
+        content = json.loads(metadata["jlstm"])
+        if content["kind"] != KIND:
+            raise ValueError(f"its kind is {content['kind']!r}")
+        config = check_config(content["config"], str(path))
+        shape, about = Shape(*content["shape"]), dict(content["about"])
+        like = jax.eval_shape(lambda: init_model(jax.random.key(0), config.model, shape))
+    except OSError as error:
+        raise InputError(f"cannot read the weights {path}: {error.strerror or error}") from None
+    except (KeyError, ValueError, TypeError, InputError) as error:
+        raise InputError(f"{path} holds no trained model: {error}") from None
+
+    def fill(key: Any, leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        tensor = tensors.get(_name(key))
+        if tensor is None or tensor.shape != leaf.shape:
+            found = "nothing" if tensor is None else tensor.shape
+            raise InputError(f"{path}: {_name(key)} should be {leaf.shape}, found {found}")
+        return jax.numpy.asarray(tensor)
+
+    params = jax.tree_util.tree_map_with_path(fill, like)
+    return Trained(config, find_task(config.task), about, params)
+
+
+def of_run(folder: Path, best: bool = False) -> Trained:
+    """The weights of a finished run: its last ones, or the best by validation."""
+    path = folder / ("best.safetensors" if best else "params.safetensors")
+    if not path.exists():
+        raise InputError(f"{folder} holds no finished run: there is no {path.name}")
+    return load_weights(path)
+
+
+def _name(key: Any) -> str:
+    return jax.tree_util.keystr(key, simple=True, separator=".")
