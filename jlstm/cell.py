@@ -16,7 +16,7 @@ from jlstm.initializers import (
     orthogonal,
     whole_bias,
 )
-from jlstm.scan import reset_before
+from jlstm.masks import reset_before
 from jlstm.types import LSTMParams, LSTMState, compute_dtype
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from jax import lax
 
 from jlstm.checks import check_cell, check_index, check_masks, check_reverse, check_trace
 from jlstm.layers import KINDS, check_layer, init_state, output_size
-from jlstm.scan import segment_entries, select, valid_steps
+from jlstm.masks import segment_entries, select, valid_steps
 from jlstm.types import LSTMState, cell_dtype, compute_dtype
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 
 from jlstm.linen_layers import GRULayer, LSTMLayer, Recurrent
+from jlstm.masks import reverse_within_lengths
 from jlstm.modules import either, time_first
-from jlstm.scan import turned
 from jlstm.values import described
 
 if TYPE_CHECKING:
@@ -68,7 +68,11 @@ class _InPlaceOfRNN(Recurrent):
         xs, resets = time_first(inputs, resets, seq_lengths, time_major)
         carry, hs = self._scan(initial_carry, xs, seq_lengths, resets, reverse)
         if reverse and not either(keep_order, self.keep_order):
-            hs = jnp.flip(hs, 0) if seq_lengths is None else turned(hs, jnp.asarray(seq_lengths))
+            hs = (
+                jnp.flip(hs, 0)
+                if seq_lengths is None
+                else reverse_within_lengths(hs, jnp.asarray(seq_lengths))
+            )
         outputs = hs if time_major else jnp.moveaxis(hs, 0, -2)
         return (carry, outputs) if either(return_carry, self.return_carry) else outputs
 

@@ -16,14 +16,14 @@ import numpy as np
 from jlstm.checks import SHAPES, check_key, check_lstm, check_step
 from jlstm.equations import lstm_equations, output, pre_activations
 from jlstm.layers import check_layer
-from jlstm.scan import match
+from jlstm.recurrence.carry import cast_to_carry
 from jlstm.types import LSTMState, compute_dtype
 from jlstm.values import described
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-    from jlstm.scan import Step
+    from jlstm.types import Step
 
 __all__ = [
     "activation_penalty", "candidate_dropout", "dropout", "expected_zoneout", "hidden_dropout",
@@ -289,8 +289,8 @@ def _zoned_step(
         if not rate:
             return new
         # Both are given the sharding of what they are mixed with.
-        stays = match(_mask(key, 1 - rate, new.shape), new) != 0
-        return jnp.where(stays, match(old, new), new)
+        stays = cast_to_carry(_mask(key, 1 - rate, new.shape), new) != 0
+        return jnp.where(stays, cast_to_carry(old, new), new)
 
     new = jax.tree.map(one, _rates_of(new, rates), new, state, keys)
     return new, _hidden(new)

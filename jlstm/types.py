@@ -12,7 +12,8 @@ One name an axis, the same in every signature and docstring:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
     from jax.typing import ArrayLike, DTypeLike
     from jaxtyping import Array, Float, PyTree
+
+
+Step = Callable[[Any, Any, Any], tuple[Any, Any]]
+"""One time step of a cell: `(params, state, x) -> (state, y)`."""
 
 
 @runtime_checkable

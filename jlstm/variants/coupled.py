@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jlstm.checks import Shapes, check_params, check_sizes, check_step
 from jlstm.equations import pre_activations
 from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal
-from jlstm.scan import reset_before
+from jlstm.masks import reset_before
 from jlstm.types import LSTMState, compute_dtype
 
 if TYPE_CHECKING:

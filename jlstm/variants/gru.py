@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jlstm.checks import Shapes, check_hidden_step, check_params, check_sizes
 from jlstm.equations import along, product, project
 from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal, zeros
-from jlstm.scan import reset_before
+from jlstm.masks import reset_before
 from jlstm.types import cell_dtype, compute_dtype
 
 if TYPE_CHECKING:

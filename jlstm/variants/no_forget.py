@@ -16,7 +16,7 @@ from jlstm.initializers import (
     orthogonal,
     zeros,
 )
-from jlstm.scan import reset_before
+from jlstm.masks import reset_before
 from jlstm.types import LSTMState, compute_dtype
 
 if TYPE_CHECKING:

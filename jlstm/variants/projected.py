@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jlstm.checks import SHAPES, check_lstm, check_sizes, check_step
 from jlstm.equations import lstm_equations, output, pre_activations
 from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal, whole_bias
-from jlstm.scan import reset_before
+from jlstm.masks import reset_before
 from jlstm.types import LSTMState, ProjectedParams, compute_dtype
 
 if TYPE_CHECKING:

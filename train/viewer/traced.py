@@ -6,11 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import jlstm
 from jlstm.layers import KINDS, init_state
-from jlstm.stack import through_layers
 from jlstm.types import LSTMParams, ProjectedParams
 from train.config.settings import Config
 from train.errors import RunError
@@ -74,12 +74,10 @@ def _run(config: Config, params: Params, inputs: Array) -> list[tuple[dict[str, 
     layers, xs = computed(config.model, (params.layers, xs))
     steps, _ = zoneout(None, layers, len(xs), config.regularize)
 
-    def run(
-        k: int, layer: PyTree, state: PyTree, xs: Array, reset_state: PyTree, reverse: bool
-    ) -> tuple[PyTree, Array, dict[str, Array]]:
+    def run(k: int, layer: PyTree, xs: Array, reverse: bool) -> tuple[Array, dict[str, Array]]:
         if steps is None and isinstance(layer, TRACED):
-            state, hs, found = jlstm.lstm_trace(layer, None, xs, reverse=reverse)
-            return state, hs, {**found._asdict(), "h": hs}
+            _, hs, trace = jlstm.lstm_trace(layer, None, xs, reverse=reverse)
+            return hs, {**trace._asdict(), "h": hs}
         kind = KINDS[type(layer)]
         step = kind.step if steps is None else steps[k]
 
@@ -87,11 +85,17 @@ def _run(config: Config, params: Params, inputs: Array) -> list[tuple[dict[str, 
             state, h = step(params, state, x)
             return state, (h, {"c": state.c, "h": h} if kind.has_cell else {"h": h})
 
-        state, (hs, found) = jlstm.scan_cell(kept, layer, init_state(layer), xs, reverse=reverse)
-        return state, hs, found
+        return jlstm.scan_cell(kept, layer, init_state(layer), xs, reverse=reverse)[1]
 
-    *_, found = through_layers(run, layers, None, xs, None, config.model.residual)
-    return [one if isinstance(one, tuple) else (one,) for one in found]
+    values = []
+    for k, layer in enumerate(layers):
+        both = layer if isinstance(layer, jlstm.BiLSTMParams) else (layer,)
+        results = [run(k, params, xs, bool(d)) for d, params in enumerate(both)]
+        hs = jnp.concatenate([hs for hs, _ in results], axis=-1)
+        residual = config.model.residual and k > 0 and hs.shape == xs.shape
+        xs = hs + xs if residual else hs
+        values.append(tuple(arrays for _, arrays in results))
+    return values
 
 
 def _check_finite(layer: int, values: dict[str, np.ndarray]) -> None:
