@@ -12,8 +12,10 @@ from jlstm.flow import GradientNorms as GradientNorms
 from jlstm.flow import gradient_norms as gradient_norms
 from jlstm.flow import log_gradient_norms as log_gradient_norms
 from jlstm.flow import memory_kept as memory_kept
+from jlstm.layers import LAYER_TYPES as LAYER_TYPES
 from jlstm.layers import broadcast_state as broadcast_state
 from jlstm.layers import init_state as init_state
+from jlstm.layers import output_size as output_size
 from jlstm.packing import Packing as Packing
 from jlstm.packing import pack as pack
 from jlstm.packing import plan_packing as plan_packing
@@ -30,6 +32,7 @@ from jlstm.truncation import truncated as truncated
 from jlstm.types import BiLSTMParams as BiLSTMParams
 from jlstm.types import BiLSTMState as BiLSTMState
 from jlstm.types import BiLSTMTrace as BiLSTMTrace
+from jlstm.types import LayerType as LayerType
 from jlstm.types import LSTMGates as LSTMGates
 from jlstm.types import LSTMParams as LSTMParams
 from jlstm.types import LSTMState as LSTMState

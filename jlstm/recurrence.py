@@ -21,7 +21,7 @@ from jlstm.derivative import Inputs
 from jlstm.fused import PLAIN, Loops, fused_scan
 from jlstm.gpu.cudnn import cudnn
 from jlstm.gpu.pallas import check_call, kernel_loops
-from jlstm.layers import KINDS
+from jlstm.layers import LAYER_TYPES as KINDS
 from jlstm.scan import (
     carry_type,
     masked_scan,

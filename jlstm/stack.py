@@ -12,7 +12,8 @@ import numpy as np
 
 from jlstm.cell import init_params
 from jlstm.checks import check_key, check_reset, check_save
-from jlstm.layers import KINDS, check_layer, init_state, output_size
+from jlstm.layers import LAYER_TYPES as KINDS
+from jlstm.layers import check_layer, init_state, output_size
 from jlstm.recurrence import choose
 from jlstm.regularize import check_rate, dropout
 from jlstm.scan import reset_before

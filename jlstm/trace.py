@@ -8,7 +8,8 @@ import numpy as np
 
 from jlstm.checks import check_sequence
 from jlstm.equations import lstm_equations, pre_activations
-from jlstm.layers import KINDS, init_state
+from jlstm.layers import LAYER_TYPES as KINDS
+from jlstm.layers import init_state
 from jlstm.sequence import scan_cell
 from jlstm.stack import through_layers
 from jlstm.types import BiLSTMTrace, LSTMTrace

@@ -9,7 +9,6 @@ import jax
 import numpy as np
 
 import jlstm
-from jlstm.layers import KINDS, init_state
 from jlstm.stack import through_layers
 from jlstm.types import LSTMParams, ProjectedParams
 from train.config.settings import Config
@@ -80,14 +79,16 @@ def _run(config: Config, params: Params, inputs: Array) -> list[tuple[dict[str, 
         if steps is None and isinstance(layer, TRACED):
             state, hs, found = jlstm.lstm_trace(layer, None, xs, reverse=reverse)
             return state, hs, {**found._asdict(), "h": hs}
-        kind = KINDS[type(layer)]
+        kind = jlstm.LAYER_TYPES[type(layer)]
         step = kind.step if steps is None else steps[k]
 
         def kept(params: PyTree, state: PyTree, x: Array) -> tuple[PyTree, Any]:
             state, h = step(params, state, x)
             return state, (h, {"c": state.c, "h": h} if kind.has_cell else {"h": h})
 
-        state, (hs, found) = jlstm.scan_cell(kept, layer, init_state(layer), xs, reverse=reverse)
+        state, (hs, found) = jlstm.scan_cell(
+            kept, layer, jlstm.init_state(layer), xs, reverse=reverse
+        )
         return state, hs, found
 
     *_, found = through_layers(run, layers, None, xs, None, config.model.residual)
