@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm.layers import KINDS, check_layer, init_state
+from jlstm.layers import LAYER_TYPES, check_layer, init_state
 from jlstm.sequence import lstm_scan, scan_any_cell
 from jlstm.types import BiLSTMParams, BiLSTMState, LSTMParams, ProjectedParams
 from jlstm.values import described
@@ -110,9 +110,9 @@ def _scan_direction(
         raise ValueError(f"implementation={implementation!r} supports LSTM layers only, got {cell}")
     if step is None:
         check_layer(params)
-        step = KINDS[type(params)].step
+        step = LAYER_TYPES[type(params)].step
     if state is None:
-        if type(params) not in KINDS:
+        if type(params) not in LAYER_TYPES:
             raise ValueError("a custom cell needs an entry in states, got None")
         state = init_state(params, np.shape(xs)[1:-1])
     for leaf in jax.tree.leaves(extra):

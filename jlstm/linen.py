@@ -125,7 +125,7 @@ class LSTM(_InPlaceOfRNN, LSTMLayer):
         the order of the run.
 
     Example:
-      >>> import jax, jlstm.linen
+      >>> import jax, jlstm
       >>> lstm = jlstm.linen.LSTM(8)  # nn.RNN(nn.OptimizedLSTMCell(8))
       >>> xs = jax.numpy.ones((2, 20, 3))
       >>> variables = lstm.init(jax.random.key(0), xs)
@@ -142,7 +142,7 @@ class GRU(_InPlaceOfRNN, GRULayer):
     Args: those of `LSTM`, without `forget_bias`.
 
     Example:
-      >>> import jax, jlstm.linen
+      >>> import jax, jlstm
       >>> gru = jlstm.linen.GRU(8, time_major=True)
       >>> gru.init_with_output(jax.random.key(0), jax.numpy.ones((20, 2, 3)))[0].shape
       (20, 2, 8)
@@ -157,7 +157,7 @@ class ScannedLSTM(_InPlaceOfScan, LSTMLayer):
     Args: those of `LSTM`, from `features` to `forget_bias`.
 
     Example:
-      >>> import jax, jax.numpy as jnp, jlstm.linen
+      >>> import jax, jax.numpy as jnp, jlstm
       >>> lstm = jlstm.linen.ScannedLSTM(8)
       >>> xs, resets = jnp.ones((20, 4, 3)), jnp.zeros((20, 4), bool).at[7, 2].set(True)
       >>> carry = lstm.initialize_carry(jax.random.key(0), (4, 3))
@@ -174,7 +174,7 @@ class ScannedGRU(_InPlaceOfScan, GRULayer):
     Args: those of `ScannedLSTM`, without `forget_bias`.
 
     Example:
-      >>> import jax, jax.numpy as jnp, jlstm.linen
+      >>> import jax, jax.numpy as jnp, jlstm
       >>> gru = jlstm.linen.ScannedGRU(8)
       >>> carry = gru.initialize_carry(jax.random.key(0), (4, 3))
       >>> inputs = (jnp.ones((20, 4, 3)), jnp.zeros((20, 4), bool))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jlstm.checks import check_cell, check_reverse, check_save, check_sequence
-from jlstm.layers import KINDS, init_state
+from jlstm.layers import LAYER_TYPES, init_state
 from jlstm.recurrence import check_implementation, choose
 from jlstm.recurrence.call import prepare
 from jlstm.recurrence.carry import strengthen
@@ -93,7 +93,7 @@ def lstm_scan(
     check_implementation(implementation)
     if state is None:
         state = init_state(params, np.shape(xs)[1:-1])
-    static = Static(KINDS[type(params)].step, bool(reverse), check_save(save), implementation)
+    static = Static(LAYER_TYPES[type(params)].step, bool(reverse), check_save(save), implementation)
     params, xs = strengthen(params, xs)
     return _run_compiled(static, params, state, xs, lengths, resets, reset_state)
 

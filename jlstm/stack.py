@@ -12,7 +12,7 @@ import numpy as np
 from jlstm.cell import init_params
 from jlstm.checks import check_key, check_reset, check_save
 from jlstm.layer import scan_layer
-from jlstm.layers import KINDS, check_layer, init_state, output_size
+from jlstm.layers import LAYER_TYPES, check_layer, init_state, output_size
 from jlstm.masks import reset_before
 from jlstm.recurrence import check_implementation
 from jlstm.regularize import check_rate, dropout
@@ -259,7 +259,7 @@ def stack_step(
                 state, h = step(params, reset_before(state, reset, reset_state), taken)
             else:
                 check_layer(params)
-                step = KINDS[type(params)].step
+                step = LAYER_TYPES[type(params)].step
                 state, h = step(params, state, taken, reset=reset, reset_state=reset_state)
         ends.append(state)
         x = add_residual(h, x, k) if residual else h

@@ -9,7 +9,7 @@ import numpy as np
 from jlstm.checks import check_sequence
 from jlstm.equations import lstm_equations, pre_activations
 from jlstm.layer import join_directions, split_directions
-from jlstm.layers import KINDS, init_state
+from jlstm.layers import LAYER_TYPES, init_state
 from jlstm.sequence import scan_cell
 from jlstm.stack import add_residual, as_layers, named_errors, per_layer
 from jlstm.types import BiLSTMTrace, LSTMTrace
@@ -122,5 +122,5 @@ def _traced_step(
 ) -> tuple[LSTMState, tuple[Array, LSTMTrace]]:
     # The equations are written twice here and computed once: the compiler merges equal products.
     gates, c, _ = lstm_equations(pre_activations(params, state.h, x), state.c)
-    state, h = KINDS[type(params)].step(params, state, x)
+    state, h = LAYER_TYPES[type(params)].step(params, state, x)
     return state, (h, LSTMTrace(*gates, c))

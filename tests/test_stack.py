@@ -185,7 +185,7 @@ def test_variants_are_layers(kind, bidirectional):
 
     between = jlstm.stack_scan((first,), None, xs, **options)[1]
     directions = middle if bidirectional else (middle,)
-    step = jlstm.layers.KINDS[type(directions[0])].step
+    step = jlstm.LAYER_TYPES[type(directions[0])].step
     shown = [
         jlstm.scan_cell(
             step, params, jlstm.init_state(params, (4,)), between, lengths=options["lengths"],
@@ -468,7 +468,7 @@ def test_other_bad_arguments():
     ):
         jlstm.scan_cell(variants.gru_step, gru[0], None, XS)
     with pytest.raises(
-        TypeError, match=r"params must be one of LSTMParams.*got tuple. A cell of your"
+        TypeError, match=r"params must be one of LSTMParams.*got tuple; for a custom cell"
     ):
         jlstm.init_stack(jax.random.key(0), 3, (6,), init=lambda *_: (jnp.ones(3),))
     with pytest.raises(TypeError, match="batch_shape must be a tuple of sizes, got 4"):

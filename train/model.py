@@ -10,7 +10,6 @@ import jax.numpy as jnp
 
 import jlstm
 from jlstm import regularize, variants
-from jlstm.layers import KINDS, output_size
 from train.config import settings
 from train.errors import InputError
 
@@ -91,9 +90,7 @@ def init_model(key: PRNGKeyArray, model: settings.Model, shape: Shape) -> Params
 
 def shown(layers: tuple[PyTree, ...]) -> int:
     """Numbers that the last layer shows."""
-    last = layers[-1]
-    both = isinstance(last, jlstm.BiLSTMParams)
-    return sum(map(output_size, last)) if both else output_size(last)
+    return jlstm.output_size(layers[-1])
 
 
 def init_memory(model: settings.Model, params: Params, rows: int) -> PyTree:
@@ -191,7 +188,7 @@ def zoneout(
     """The steps of the layers and what they draw; their expectation where nothing is trained."""
     if not rates.zoneout_h and not rates.zoneout_c:
         return None, None
-    kind = KINDS[type(jax.tree.leaves(layers, is_leaf=_is_weights)[0])]
+    kind = jlstm.LAYER_TYPES[type(jax.tree.leaves(layers, is_leaf=_is_weights)[0])]
     h, c = rates.zoneout_h, rates.zoneout_c
     of_state: Any = jlstm.LSTMState(h, c) if kind.has_cell else h  # type: ignore[arg-type]
     if key is None:

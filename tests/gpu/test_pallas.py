@@ -13,7 +13,7 @@ import pytest
 from jax.sharding import AbstractMesh
 
 import jlstm
-from jlstm.layers import KINDS
+from jlstm.layers import LAYER_TYPES
 from jlstm.recurrence.call import prepare
 from jlstm.recurrence.pallas import loops as pallas
 from jlstm.types import LSTMGates, LSTMState
@@ -68,7 +68,7 @@ def problem_of(call, time=4, batch=(5,)):
 def scan(params, state, xs, lengths=None, resets=None, reset_state=None, reverse=False):
     """As `lstm_scan`, without its `jit`, which the callbacks of the interpreter do not take."""
     lengths, resets = (a if a is None else jnp.asarray(a) for a in (lengths, resets))
-    step = KINDS[type(params)].step
+    step = LAYER_TYPES[type(params)].step
     inputs, masks = prepare(step, params, state, xs, lengths, resets, reset_state, reverse)
     return pallas.pallas_scan(inputs, masks, reverse, keep="gates")
 

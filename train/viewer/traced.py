@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 import jlstm
-from jlstm.layers import KINDS, init_state
 from jlstm.types import LSTMParams, ProjectedParams
 from train.config.settings import Config
 from train.errors import RunError
@@ -78,14 +77,14 @@ def _run(config: Config, params: Params, inputs: Array) -> list[tuple[dict[str, 
         if steps is None and isinstance(layer, TRACED):
             _, hs, trace = jlstm.lstm_trace(layer, None, xs, reverse=reverse)
             return hs, {**trace._asdict(), "h": hs}
-        kind = KINDS[type(layer)]
+        kind = jlstm.LAYER_TYPES[type(layer)]
         step = kind.step if steps is None else steps[k]
 
         def kept(params: PyTree, state: PyTree, x: Array) -> tuple[PyTree, Any]:
             state, h = step(params, state, x)
             return state, (h, {"c": state.c, "h": h} if kind.has_cell else {"h": h})
 
-        return jlstm.scan_cell(kept, layer, init_state(layer), xs, reverse=reverse)[1]
+        return jlstm.scan_cell(kept, layer, jlstm.init_state(layer), xs, reverse=reverse)[1]
 
     values = []
     for k, layer in enumerate(layers):
