@@ -11,9 +11,9 @@ MODULES = (
 
 
 def public_names(module: str) -> list[str]:
-    """What a module says is public: its `__all__`, or what it imports as itself.
+    """The public names of a module: its `__all__`, or its imports of the form `x as x`.
 
-    A module that is reached as a name of another one is not counted as a name.
+    Modules are not counted as names of the module that contains them.
     """
     path = LIBRARY.joinpath(*module.split(".")[1:])
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
