@@ -1,4 +1,4 @@
-# Every command of the project. Each one makes what it needs first.
+# Every command of the project. Each first installs what it needs.
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +12,7 @@ PEERS_READY := $(VENV)/peers-$(INTERPRETER)
 DOCS_READY := $(VENV)/docs-$(INTERPRETER)
 BENCH_READY := $(VENV)/bench-$(INTERPRETER)
 WORKERS ?= auto
-# Left out of test-portable, for time: every transformation of every layer type, and benchmarks.
+# Left out of test-portable to save time: every transformation of every layer type, and benchmarks.
 MATRICES := $(addprefix tests/,gpu papers test_layers_under_transformations.py test_transformations.py test_variants.py \
   test_meshes.py test_export.py test_gpu_benchmark.py train/test_scaling.py train/test_trials.py)
 
@@ -20,21 +20,21 @@ MATRICES := $(addprefix tests/,gpu papers test_layers_under_transformations.py t
   format clean
 
 help:
-	@echo "make train      train the character language model, into runs/char_lm"
-	@echo "make test       all quick tests (minutes)"
-	@echo "make test-portable  quick tests as on another machine: processor, locale, time zone, folder"
-	@echo "make test-slow  the longer proofs"
-	@echo "make test-peers the tests against PyTorch and Keras, which it installs; ARGS=\"-m slow\" more"
-	@echo "make papers     the tables of the LSTM papers, those rows that are missing; ARGS=\"ROW --again\""
-	@echo "make papers-quick  a smaller set of them, a quarter of an hour, into runs/papers-quick"
-	@echo "make browser    Chromium for the slow tests that open pages, where this is Debian and root"
-	@echo "make bench      jlstm against its peers, 20 minutes; ARGS=\"--only table\" a part of it"
-	@echo "make docs       the documentation, every example run, into docs/_build/html (minutes)"
-	@echo "make docs-links the documentation without running it: references, links, headings"
-	@echo "make check      lint and types"
-	@echo "make format     format the code"
-	@echo "make clean      remove the environment and caches; runs/ stays"
-	@echo "PYTHON=python3.12 chooses another interpreter (3.11 or newer)"
+	@echo "make train          train the character language model, into runs/char_lm"
+	@echo "make test           run all quick tests (some minutes)"
+	@echo "make test-portable  run quick tests under another instruction set, locale, time zone and folder"
+	@echo "make test-slow      run the longer tests"
+	@echo "make test-peers     compare with PyTorch and Keras, which it installs; ARGS=\"-m slow\" for more"
+	@echo "make papers         measure the missing rows of the papers' tables; ARGS=\"ROW --again\" repeats one"
+	@echo "make papers-quick   measure a smaller set of rows, into runs/papers-quick"
+	@echo "make browser        install Chromium for the slow tests that open pages (Debian, as root)"
+	@echo "make bench          time jlstm against its peers (20 minutes); ARGS=\"--only table\" for a part"
+	@echo "make docs           build the documentation and run every example, into docs/_build/html"
+	@echo "make docs-links     check references, links and headings of the documentation, without running it"
+	@echo "make check          lint and check types"
+	@echo "make format         format the code"
+	@echo "make clean          remove the environment and caches, but not runs/"
+	@echo "PYTHON=python3.12 selects another interpreter (3.11 or newer)"
 
 train: $(TRAIN_READY)
 	$(BIN)/python -m train configs/char_lm.toml

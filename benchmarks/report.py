@@ -1,14 +1,16 @@
-"""The results as tables, in results/ and in the README, and as a picture."""
+"""The results as tables, in results/, in the docs and in the README, and as a picture."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from statistics import geometric_mean
 
 from benchmarks.shapes import Shape
 
 README = Path(__file__).parents[1] / "README.md"
+PERFORMANCE = README.parent / "docs" / "performance.md"
 LAYERS = README.parent / "docs" / "layers.md"
 COMING_FROM = README.parent / "docs" / "coming-from.md"
 BEGIN, END = "<!-- benchmark: written by python -m benchmarks -->", "<!-- end of benchmark -->"
@@ -23,14 +25,15 @@ INK, GRID, COLOURS = "#3b4252", "#c9ced8", ("#0072b2", "#e69f00", "#009e73", "#c
 
 
 def write_report(path: Path) -> None:
-    """Tables beside the results, the short ones in the README, and the picture."""
+    """Write all tables beside the results, some into the docs, a summary into the README; draw."""
     results = json.loads(path.read_text(encoding="utf-8"))
     short = "\n\n".join(_short_tables(results))
     whole = "\n\n".join([_heading(results), short, *_other_tables(results)])
     path.with_suffix(".md").write_text(whole + "\n")
     if path.parent == Path(__file__).parent / "results":
         if "table" in results:
-            write_between(README, short)
+            for page in (README, PERFORMANCE):
+                write_between(page, summary(results))
         if "kinds" in results:
             write_between(LAYERS, _kinds_table(results))
         if "modules" in results:
@@ -43,6 +46,32 @@ def write_between(page: Path, text: str) -> None:
     """Put a text where a page has its figures."""
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+
+
+def summary(results: dict) -> str:
+    """The training step at every shape as one table, and the means with those of forward passes."""
+    groups = {"one device": one_device, "all cores": all_cores}
+    columns = ("jlstm", "other", "ratio")
+    lines = [["training step, ms", *(f"{g}: {column}" for g in groups for column in columns)]]
+    for letter, calls in results["table"].items():
+        cells = []
+        for group in groups.values():
+            times = group(calls["train"])
+            other = min(times.keys() - {"jlstm"}, key=lambda name: times[name])
+            cells += [f"{times['jlstm']:.1f}", f"{times[other]:.1f}, {LABELS[other]}"]
+            cells += [f"{ratio(times):.2f}"]
+        lines.append([_sizes(letter), *cells])
+
+    def mean(call: str, group: Callable[[dict[str, float]], dict[str, float]]) -> str:
+        return f"{geometric_mean(ratio(group(c[call])) for c in results['table'].values()):.2f}"
+
+    train, forward = ([mean(call, g) for g in groups.values()] for call in ("train", "forward"))
+    return (
+        f"{markdown_table(lines)}\n\n"
+        "A ratio above 1 means that jlstm is faster. Geometric means over the shapes: training "
+        f"{train[0]} on one\ndevice and {train[1]} with all cores, a forward pass {forward[0]} and "
+        f"{forward[1]}."
+    )
 
 
 def _kinds_table(results: dict) -> str:

@@ -1,7 +1,7 @@
-"""Every picture of `jlstm.plot`, of a character model that `make train` trained, on a text.
+"""Draw every picture of `jlstm.plot` for a character model that `make train` trained.
 
-`.venv/bin/python examples/pictures.py runs/char_lm --out pictures` takes a minute. The picture of
-the README is its `step.png`.
+`.venv/bin/python examples/pictures.py runs/char_lm --out pictures` takes a minute; `--theme dark`
+draws the same for dark pages. The README shows `step.png` and `step-dark.png`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TEXT = 'for example, "object.__setattr__(self, name, value)"'
 
 
 def draw(run: Path, out: Path, text: str, theme: str) -> list[Path]:
-    """Draw the first layer's pictures; the paths of the files."""
+    """Draw the first layer's pictures, and return the paths of the files."""
     trained = of_run(run)
     vocabulary = trained.about["vocabulary"]
     if unknown := set(text) - set(vocabulary):
@@ -47,14 +47,17 @@ def draw(run: Path, out: Path, text: str, theme: str) -> list[Path]:
         "step": jlstm.plot.step(params, state, xs[t], units=unit, label=text[t], theme=theme),
     }
     out.mkdir(parents=True, exist_ok=True)
-    for name, figure in figures.items():
-        figure.savefig(out / f"{name}.png", dpi=120)
-    jlstm.plot.animate(trace, out / "cell.gif", unit=unit, labels=text, theme=theme)
-    return [out / f"{name}.png" for name in figures] + [out / "cell.gif"]
+    suffix = "-dark" if theme == "dark" else ""
+    paths = [out / f"{name}{suffix}.png" for name in figures]
+    for path, figure in zip(paths, figures.values(), strict=True):
+        figure.savefig(path, dpi=120)
+    animation = out / f"cell{suffix}.gif"
+    jlstm.plot.animate(trace, animation, unit=unit, labels=text, theme=theme)
+    return [*paths, animation]
 
 
 def main(args: list[str] | None = None) -> None:
-    """Draw, and say where."""
+    """Draw the pictures, and print their paths."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("run", type=Path, help="the folder of a run of char_lm")
     parser.add_argument("--out", type=Path, default=Path("pictures"))

@@ -1,13 +1,13 @@
 """A small recurrent policy learns a task that needs memory.
 
-The T-maze of Bakker (2002), written in JAX. A cue, left or right, is shown at the start of a
-corridor; at its end the agent has to turn that way. Nothing on the way tells which it was.
-Corridors have random lengths, so that episodes of a batch start at different steps: `resets`.
+The T-maze of Bakker (2002), in JAX. A cue, left or right, is visible at the start of a corridor; at
+its end the agent has to turn in that direction, and nothing in between repeats the cue. Corridors
+have random lengths, so the episodes of a batch start at different steps: `resets`.
 
 The agent acts with `lstm_step`, one step at a time inside `lax.scan`, over many environments under
 `vmap`. It learns by actor and critic (Mnih et al. 2016), with one `lstm_scan` over what it stored.
 
-It needs optax, as the environment that `make train` makes has it:
+It needs optax, which the environment of `make train` has:
 `.venv/bin/python examples/recurrent_policy.py`
 """
 
@@ -32,7 +32,7 @@ DISCOUNT, VALUE_WEIGHT, ENTROPY_WEIGHT, LEARNING_RATE = 0.97, 0.5, 0.01, 3e-3
 
 
 class Maze(NamedTuple):
-    """Where one agent is."""
+    """The position of one agent in its maze."""
 
     cue: Int[Array, ""]  # 0 is left, 1 is right
     length: Int[Array, ""]
@@ -40,7 +40,7 @@ class Maze(NamedTuple):
 
 
 class Policy(NamedTuple):
-    """Weights: a memory, and what is read from it."""
+    """Weights: an LSTM as memory, and linear heads for actions and values."""
 
     memory: jlstm.LSTMParams
     to_action: Float[Array, "hidden 2"]
@@ -48,7 +48,7 @@ class Policy(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What is stored of a step of all environments."""
+    """One stored step of all environments."""
 
     seen: Float[Array, "time environments 3"]
     starts: Bool[Array, "time environments"]
@@ -58,7 +58,7 @@ class Step(NamedTuple):
 
 
 class Agent(NamedTuple):
-    """Everything that changes while it acts: mazes, memories, and who starts a new episode."""
+    """Everything that changes while the agent acts; `starts` marks new episodes."""
 
     maze: Maze
     memory: jlstm.LSTMState
@@ -66,14 +66,14 @@ class Agent(NamedTuple):
 
 
 def new_maze(key: PRNGKeyArray) -> Maze:
-    """A corridor of random length with a random cue."""
+    """Draw a corridor of random length with a random cue."""
     key_cue, key_length = jax.random.split(key)
     length = jax.random.randint(key_length, (), SHORTEST, LONGEST + 1)
     return Maze(jax.random.randint(key_cue, (), 0, 2), length, jnp.zeros((), int))
 
 
 def see(maze: Maze) -> Float[Array, "3"]:
-    """The cue at the start alone, as -1 or 1; whether this is the junction; and a constant."""
+    """Observe the cue (-1 or 1, only at the start), an indicator of the junction, and 1."""
     cue = jnp.where(maze.position == 0, 2.0 * maze.cue - 1, 0.0)
     return jnp.stack([cue, 1.0 * (maze.position == maze.length), 1.0])
 
@@ -81,7 +81,7 @@ def see(maze: Maze) -> Float[Array, "3"]:
 def walk(
     key: PRNGKeyArray, maze: Maze, action: Int[Array, ""]
 ) -> tuple[Maze, Float[Array, ""], Bool[Array, ""]]:
-    """One step on, or, at the junction, a turn, a reward of 1 or -1, and a new maze."""
+    """Take one step; at the junction turn, with a reward of 1 or -1, and start a new maze."""
     ends = maze.position == maze.length
     reward = jnp.where(ends, jnp.where(action == maze.cue, 1.0, -1.0), 0.0)
     ahead = maze._replace(position=maze.position + 1)
@@ -89,7 +89,7 @@ def walk(
 
 
 def init_policy(key: PRNGKeyArray) -> Policy:
-    """A memory that keeps from the start, and readings near 0."""
+    """Initialise a memory with long half-lives, and heads near 0."""
     keys = jax.random.split(key, 3)
     return Policy(
         jlstm.init_params(keys[0], 3, HIDDEN, bias_init=jlstm.initializers.chrono(LONGEST)),
@@ -99,14 +99,14 @@ def init_policy(key: PRNGKeyArray) -> Policy:
 
 
 def init_agent(key: PRNGKeyArray, policy: Policy) -> Agent:
-    """All at the start of a maze, with nothing in memory."""
+    """Put every agent at the start of a maze, with an empty memory."""
     mazes = jax.vmap(new_maze)(jax.random.split(key, ENVIRONMENTS))
     memory = jlstm.init_state(policy.memory, (ENVIRONMENTS,))
     return Agent(mazes, memory, jnp.ones(ENVIRONMENTS, bool))
 
 
 def act(policy: Policy, forgets: bool, agent: Agent, key: PRNGKeyArray) -> tuple[Agent, Step]:
-    """One step of every environment; one that starts an episode starts with an empty memory."""
+    """Take one step in every environment; an episode starts with an empty memory."""
     key_action, key_walk = jax.random.split(key)
     starts = agent.starts | forgets  # without memory, every step is a start
     seen = jax.vmap(see)(agent.maze)
@@ -118,7 +118,7 @@ def act(policy: Policy, forgets: bool, agent: Agent, key: PRNGKeyArray) -> tuple
 
 
 def returns(steps: Step, last: Float[Array, "environments"]) -> Float[Array, "time environments"]:
-    """Discounted rewards to the end of the episode, or to the last step and its value."""
+    """Discounted rewards up to the end of the episode, or up to the value of the last step."""
 
     def back(after: Array, step: tuple) -> tuple[Array, Array]:
         reward, ends = step
@@ -131,7 +131,7 @@ def returns(steps: Step, last: Float[Array, "environments"]) -> Float[Array, "ti
 def loss(
     policy: Policy, before: jlstm.LSTMState, steps: Step, after: Float[Array, "environments 3"]
 ) -> Float[Array, ""]:
-    """Of actor and critic, over the stored steps as one sequence with resets."""
+    """The loss of actor and critic, over the stored steps as one sequence with resets."""
     memory, hs = jlstm.lstm_scan(policy.memory, before, steps.seen, resets=steps.starts)
     _, h = jlstm.lstm_step(policy.memory, memory, after)
     values = hs @ policy.to_value
@@ -152,7 +152,7 @@ OPTIMIZER = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(LEARNING_RATE
 
 @partial(jax.jit, static_argnames="forgets")
 def update(policy: Policy, moments: tuple, agent: Agent, key: PRNGKeyArray, forgets: bool) -> tuple:
-    """Act for some steps, learn from them; the share of turns that were right comes last."""
+    """Act for some steps and learn from them; the last result is the share of right turns."""
     before = agent.memory
     agent, steps = jax.lax.scan(partial(act, policy, forgets), agent, jax.random.split(key, STEPS))
     gradient = jax.grad(loss)(policy, before, steps, jax.vmap(see)(agent.maze))
@@ -162,7 +162,7 @@ def update(policy: Policy, moments: tuple, agent: Agent, key: PRNGKeyArray, forg
 
 
 def train(key: PRNGKeyArray, updates: int, forgets: bool = False) -> tuple[Policy, list[float]]:
-    """The policy after so many updates, and the share of right turns in each."""
+    """Train for a number of updates; return the policy and the share of right turns in each."""
     key_policy, key_agent, key_updates = jax.random.split(key, 3)
     policy = init_policy(key_policy)
     moments, agent = OPTIMIZER.init(policy), init_agent(key_agent, policy)
@@ -177,7 +177,7 @@ def train(key: PRNGKeyArray, updates: int, forgets: bool = False) -> tuple[Polic
 
 
 def main() -> None:
-    """Train with memory and without, and say what each reached."""
+    """Train with memory and without, and print what each reached."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--updates", type=int, default=600, help="of 64 steps in 64 mazes each")
     parser.add_argument("--seed", type=int, default=0)

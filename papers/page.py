@@ -1,4 +1,4 @@
-"""`docs/results.md`: what was measured, beside what was published."""
+"""Writes `docs/results.md`: measured figures next to the published ones."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from train.output.files import write_text
 
 HEAD = """# Results: the tables of the papers, measured again
 
-What the papers of the LSTM claim, run here. `make papers` measures what is missing and writes this
-page, `make papers-quick` a smaller set in four minutes; `python -m papers ROW --again` measures one
-row anew. Rows of the nets of 1997 and 2000 are those papers' own architectures (blocks of cells
+The claims of the LSTM papers, measured again. `make papers` measures the missing rows and writes
+this page, `make papers-quick` a smaller set in four minutes; `python -m papers ROW --again` repeats
+one row. Rows of "the net of 1997" and of 2000 use those papers' own architectures (blocks of cells
 with shared gates, the truncated gradient, one sequence at a time, see `papers/nets/`); rows of
-`jlstm.lstm_step` are this library's plain LSTM with Adam. Trials differ in their seeds and run
-together under one `vmap`. A ± is the standard deviation over trials; a count of sequences is over
-the trials that solved the task. A limit is what a trial sees at most: sequences, streams or
-symbols of them, steps of the training program, or passes over a series. Rows
-without a published figure are ours alone.
+`jlstm.lstm_step` use this library's plain LSTM with Adam. Trials differ in their seeds, and run
+together under one `vmap`. A ± is the standard deviation over trials; the mean number of sequences
+is over the trials that solved the task. The limit is the most that a trial may see: sequences,
+streams or their symbols, steps of the training program, or passes over a series. Rows without a
+published figure have no counterpart in the papers.
 """
 
 
@@ -31,7 +31,7 @@ def write_page(
     *,
     quick: bool = False,
 ) -> None:
-    """Write the page: a table of each section, its pictures, and where ours falls short."""
+    """Write the page: a table per section, its pictures, and notes on results that fall short."""
     sections: dict[str, list[Row]] = {}
     for row in rows:
         if row.name in found or not quick:
@@ -67,7 +67,7 @@ def _notes(rows: list[Row], found: Mapping[str, dict[str, Any]]) -> str:
         if row.deviations:
             shared.setdefault(row.deviations, []).append(f"`{row.name}`")
     lines = [f"- {', '.join(names)}: {text}." for text, names in shared.items()]
-    parts = ["Otherwise than in the paper:\n\n" + "\n".join(lines) + "\n"] if lines else []
+    parts = ["Deviations from the paper:\n\n" + "\n".join(lines) + "\n"] if lines else []
     notes = [f"- `{row.name}`: {row.note}" for row in rows if row.note and row.name in found]
     if notes:
         parts.append("Where ours falls short, and what was tried:\n\n" + "\n".join(notes) + "\n")

@@ -18,7 +18,8 @@ def results():
 
 def test_the_tables_are_those_of_the_results(results):
     short = "\n\n".join(report._short_tables(results))
-    assert short in report.README.read_text()
+    assert report.summary(results) in report.README.read_text()
+    assert report.summary(results) in report.PERFORMANCE.read_text()
     assert short in RESULTS.with_suffix(".md").read_text()
     assert RESULTS.with_suffix(".png").stat().st_size > 10_000
 

@@ -6,11 +6,17 @@ import re
 from pathlib import Path
 from types import ModuleType
 
+import jax
+import jax.numpy as jnp
 import pytest
+from machinery.cell import PARTS, draw_symbols, light_up
 from machinery.docstrings import to_rest
 from machinery.equations import to_svg
 from machinery.names import MODULES, all_names, public_names
 from markdown_it import MarkdownIt
+
+import jlstm
+from jlstm.plot.numbers import PLACES
 
 ROOT = Path(__file__).parents[1]
 TEXTS = [
@@ -29,10 +35,12 @@ def tokens(path):
 
 
 def links(path):
+    """Relative links of a text, those of its HTML as well."""
     for token in tokens(path):
-        target = token.attrs.get("href") or token.attrs.get("src")
-        if target and not re.match(r"[a-z]+:", target):
-            yield target
+        targets = [token.attrs.get("href") or token.attrs.get("src")]
+        if token.type in ("html_block", "html_inline"):
+            targets = re.findall(r' (?:href|src|srcset)="([^"]+)"', token.content)
+        yield from (t for t in targets if t and not re.match(r"[a-z]+:", t))
 
 
 def anchors(path):
@@ -57,8 +65,10 @@ def test_every_relative_link_and_anchor_is_there(path):
 
 def test_texts_have_links():
     """The test above would pass if no link were found."""
-    assert "docs/layers.md" in links(ROOT / "README.md")
-    assert "the-cell" in anchors(ROOT / "README.md")
+    assert {"docs/tasks.md", "docs/images/step.png", "docs/images/step-dark.png"} <= {
+        *links(ROOT / "README.md")
+    }
+    assert "the-cell" in anchors(ROOT / "docs" / "conventions.md")
     assert sum(len(list(links(path))) for path in TEXTS) > 40
 
 
@@ -147,3 +157,32 @@ def test_formulas_are_drawn():
         return float(re.search(r"height: ([\d.]+)em", svg)[1])
 
     assert height(tall) > 2 * height(small) > 0
+
+
+def test_the_diagram_of_the_cell_is_built_up_part_by_part():
+    """Every number appears with its part, and in the end nothing is faint."""
+    params = jlstm.init_params(jax.random.key(0), 3, 1)
+    state = jlstm.LSTMState(jnp.array([0.3]), jnp.array([-0.5]))
+    numbers = {
+        "f": {"f", "z_f"}, "i": {"i", "z_i"}, "g": {"g", "z_g"},
+        "c": {"c_old", "kept", "stored", "c"}, "o": {"o", "z_o"}, "h": {"squashed", "h"},
+    }  # fmt: skip
+    assert set().union(*numbers.values()) == set(PLACES)
+    faint = [100]
+    for k, part in enumerate(PARTS):
+        figure = jlstm.plot.step(params, state, jnp.ones(3))
+        (axes,) = light_up(figure, PARTS[: k + 1], "a title").axes
+        places = [text.get_position() for text in axes.texts if text.get_visible()]
+        visible = {name for name, place in PLACES.items() if (place.x, place.y) in places}
+        assert visible == set().union(*(numbers[known] for known in PARTS[: k + 1])), part
+        artists = [*axes.patches, *axes.lines, *axes.texts, *axes.images]
+        faint.append(sum(artist.get_alpha() is not None for artist in artists))
+        assert faint[-1] < faint[-2], part
+        assert "a title" in [text.get_text() for text in axes.texts]
+    assert faint[-1] == 0
+
+
+def test_the_symbols_of_the_cell():
+    (axes,) = draw_symbols(jlstm.plot.LIGHT).axes
+    words = [text.get_text() for text in axes.texts]
+    assert {place.name for place in PLACES.values()} | {"memory", "output"} <= set(words)

@@ -155,10 +155,10 @@ def test_vmap_over_a_sharded_axis(mapped):
         assert_close(result, function(*args), tolerance(jnp.float32, "gradients"))
 
 
-def test_the_recipe_of_the_readme():
+def test_the_recipe_of_the_docs():
     """Its three lines, before JAX starts; the gradient is that of one device."""
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    (recipe,) = re.findall(r"```python\n(jax.config.update.*?)```", readme, re.DOTALL)
+    page = (Path(__file__).parents[1] / "docs" / "performance.md").read_text()
+    (recipe,) = re.findall(r"```python\n(jax.config.update.*?)```", page, re.DOTALL)
     assert len(recipe.strip().splitlines()) == 3
     code = f"""
 import jax, jax.numpy as jnp, jlstm, numpy as np

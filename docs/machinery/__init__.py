@@ -1,1 +1,1 @@
-"""What builds the pages: extensions of Sphinx, and what draws their pictures."""
+"""Builds the pages: extensions of Sphinx, pictures, and checks of the built pages."""

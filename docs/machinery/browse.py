@@ -1,4 +1,4 @@
-"""Built pages in a browser, as readers see them: wide and narrow, light and dark."""
+"""Opens built pages in a browser, wide and narrow, light and dark, and lists their faults."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,18 +11,18 @@ SETTLED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame
 
 
 def faults(page: Any, path: Path) -> Iterable[str]:
-    """Faults of a page in each window and scheme, one line each, without repeats.
+    """List the faults of a page over all windows and schemes, one line each, without repeats.
 
     Args:
       page: the browser's page, of `tests.support.browser.open_browser`.
       path: the file to open.
     """
-    found: dict[str, str] = {}
+    windows: dict[str, str] = {}
     for width, height in WINDOWS:
         for scheme in SCHEMES:
             page.open(path.resolve().as_uri(), width, height, scheme=scheme)
             page.evaluate(SETTLED)
             seen = page.evaluate(f"({LOOK})({str(scheme == 'dark').lower()})")
             for fault in (*seen, *page.complaints()):
-                found.setdefault(fault, f"at {width} pixels, {scheme}")
-    return [f"{fault} ({where})" for fault, where in found.items()]
+                windows.setdefault(fault, f"at {width} pixels, {scheme}")
+    return [f"{fault} ({where})" for fault, where in windows.items()]

@@ -1,9 +1,9 @@
-"""`python docs/machinery/check.py PATH ...`: what is wrong with built pages, a line each.
+"""`python docs/machinery/check.py PATH ...`: the faults of built pages, one per line.
 
-Of a file, or of all in a folder: links and anchors that lead nowhere, markup that was not rendered,
-pictures without words or size, headings that skip a level, and what would be fetched from another
-site. Where there is Chromium each page is opened as well, see `browse.js`: pictures and formulas
-that do not show, what is cut off in a narrow window, text too faint to read, errors.
+For a file, or for all files in a folder: broken links and anchors, unrendered markup, pictures
+without alternative text or size, headings that skip a level, and requests to other sites. With
+Chromium each page is opened as well, see `browse.js`: pictures and formulas that are not drawn,
+content cut off in a narrow window, text too faint to read, errors.
 """
 
 import sys
@@ -33,7 +33,7 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note what a tag brings."""
+        """Record the anchors, links, pictures and headings of a tag."""
         found = {name: value or "" for name, value in attrs}
         self.anchors |= {found[name] for name in ("id", "name") if name in found}
         if tag == "article":
@@ -50,20 +50,20 @@ class Page(HTMLParser):
             self.levels.append(int(tag[1]))
 
     def handle_endtag(self, tag: str) -> None:
-        """The article has an end."""
+        """Leave the article."""
         if tag == "article":
             self.in_article = False
 
 
 def paths_of(place: Path) -> list[Path]:
-    """A page, or those under a folder without the templates of the theme."""
+    """The page itself, or the pages under a folder, without the theme's templates."""
     if place.is_file():
         return [place]
     return sorted(path for path in place.rglob("*.html") if "_static" not in path.parts)
 
 
 def faults(place: Path) -> list[str]:
-    """Faults in the source of a page, or of the pages under a folder."""
+    """List the faults in the source of a page, or of the pages under a folder."""
     texts = {path.resolve(): path.read_text(encoding="utf-8") for path in paths_of(place)}
     pages = {path: Page(text) for path, text in texts.items()}
     return [
@@ -77,7 +77,7 @@ def faults(place: Path) -> list[str]:
 
 
 def seen_faults(browser: Any, place: Path) -> list[str]:
-    """Faults of the same pages in a browser."""
+    """List the faults of the same pages in a browser."""
     return [
         f"{_name(path, place)}: {fault}"
         for path in paths_of(place)
@@ -133,7 +133,7 @@ def _unreadable(page: Page) -> list[str]:
 
 
 def main(places: list[str]) -> int:
-    """Print the faults of these files and folders; 1 if there are any."""
+    """Print the faults of these files and folders; return 1 if there are any."""
     from tests.support.browser import find_chromium, open_browser
 
     lines = [fault for place in places for fault in faults(Path(place))]

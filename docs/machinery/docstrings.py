@@ -23,7 +23,7 @@ CODE = re.compile(r"`([^`]+)`")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Before napoleon, which reads the sections."""
+    """Convert docstrings before napoleon parses their sections."""
     names = all_names()
 
     def convert(
@@ -37,7 +37,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def to_rest(lines: list[str], module: str, names: set[str]) -> list[str]:
-    """The lines of a docstring as reStructuredText.
+    """Convert the lines of a docstring to reStructuredText.
 
     Args:
       lines: the docstring, without its indentation.
@@ -67,14 +67,14 @@ def to_rest(lines: list[str], module: str, names: set[str]) -> list[str]:
 
 
 def _split_errors(errors: list[str], module: str, names: set[str]) -> Iterator[str]:
-    """One line for each kind of error."""
+    """One line per type of error."""
     _, *parts = ERROR.split(" ".join(errors))
     for kinds, text in zip(parts[::2], parts[1::2], strict=True):
         yield f"  {kinds}: {_inline(text.strip(), module, names)}"
 
 
 def _inline(line: str, module: str, names: set[str]) -> str:
-    """Code in backticks; every other sign as itself."""
+    """Escape all markup but code in backticks."""
     parts = CODE.split(line)
     parts[::2] = [re.sub(r"([*|\\]|_\b)", r"\\\1", text) for text in parts[::2]]
     parts[1::2] = [_code(text, module, names) for text in parts[1::2]]

@@ -23,7 +23,7 @@ SIGNS = {
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """A renderer beside those of Sphinx, and the one that is used."""
+    """Register the renderer, and select it."""
     from docutils.nodes import SkipNode
 
     def inline(translator: Any, node: Any) -> None:
@@ -40,7 +40,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def to_svg(formula: str) -> str:
-    """A formula of TeX, as much of it as matplotlib knows, on the line of the text around it."""
+    """Draw a TeX formula, as far as matplotlib supports it, on the baseline of its text."""
     text = f"${' '.join(formula.split())}$"
     letters = TextPath((0, 0), text, prop=FONT)
     width, height, depth = text_to_path.get_text_width_height_descent(text, FONT, ismath=True)
@@ -55,7 +55,7 @@ def to_svg(formula: str) -> str:
 
 
 def _outline(letters: Path) -> str:
-    """The lines and curves of the letters; the page counts downwards."""
+    """The outlines of the letters as an SVG path, whose y axis points down."""
     parts, pending = [], []
     for (x, y), code in zip(letters.vertices, letters.codes, strict=True):
         if code == Path.CLOSEPOLY:

@@ -1,4 +1,4 @@
-"""Pictures of a text's own get their width and height, so that a page does not move as it loads."""
+"""Sets the width and height of pictures in a text, so that a page does not move as it loads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """After a page is read, when the pictures are known as files."""
+    """Measure pictures after a page is read, when their files are known."""
 
     def measure(app: Sphinx, doctree: nodes.document) -> None:
         for node in doctree.findall(nodes.image):

@@ -1,4 +1,4 @@
-"""Links to files beside this folder that are shown as pages of it."""
+"""Redirects links to files outside of docs/ that the site includes as pages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAGES = {
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """After a page is read, before its links are resolved."""
+    """Redirect links after a page is read, before they are resolved."""
     root = app.srcdir.parent
     pages = {str(root / file): page for file, page in PAGES.items()}
 

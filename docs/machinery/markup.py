@@ -1,4 +1,4 @@
-"""Markup that was not rendered: text of a page, outside code, that still looks like its source."""
+"""Finds unrendered markup: text of a page, outside code, that still looks like its source."""
 
 import re
 from html.parser import HTMLParser
@@ -44,7 +44,7 @@ class Texts(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Leave out code, signatures of functions, and what is not shown."""
+        """Leave out code, signatures of functions and invisible elements."""
         if tag in VOID:
             self.texts[-1] += "\n" if tag == "br" else ""
             return
@@ -57,7 +57,7 @@ class Texts(HTMLParser):
         self.open.append((tag, hidden or tag in CODE | SILENT or "sig" in classes))
 
     def handle_endtag(self, tag: str) -> None:
-        """End every tag inside that one; those of `p` and `li` may be missing."""
+        """Close all tags inside this one too: the end of a `p` or `li` may be missing."""
         if tag not in [name for name, _ in self.open]:
             return
         while self.open.pop()[0] != tag:
@@ -66,20 +66,20 @@ class Texts(HTMLParser):
             self.texts.append("")
 
     def handle_data(self, data: str) -> None:
-        """Add to the block that is open."""
+        """Add text to the open block."""
         if not (self.open and self.open[-1][1]):
             self.texts[-1] += data
 
 
 def unrendered(page: str) -> list[str]:
-    """A line for each text of a page of HTML that looks like markup."""
-    found = {
+    """List the texts of an HTML page that look like markup, one line each."""
+    faults = {
         f"{name} is not rendered: {_around(match)!r}": None
         for text in Texts(page).texts
         for name, pattern in UNRENDERED.items()
         if (match := pattern.search(text))
     }
-    return list(found)
+    return list(faults)
 
 
 def _around(match: re.Match) -> str:

@@ -1,4 +1,4 @@
-"""Pictures on a page: drawn for light and for dark, of which a reader sees the one that fits."""
+"""Pictures on a page, drawn for light and for dark pages; a reader sees the one that fits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jlstm.plot import DARK, LIGHT, Theme
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# The backgrounds of the theme of this site, so that pictures have no frame.
+# With the site's background colours, so that pictures have no frame.
 THEMES = {
     "only-light": LIGHT._replace(page="#ffffff"),
     "only-dark": DARK._replace(page="#121212"),
@@ -33,11 +33,11 @@ BLUE, ORANGE, GREEN, RED, SKY, PINK = (  # Okabe and Ito (2008)
 
 
 def show(draw: Callable[[Theme], Figure], alt: str) -> HTML:
-    """The picture that `draw(theme)` gives, for both themes.
+    """Embed the picture that `draw(theme)` returns, for both themes.
 
     Args:
       draw: a function of a theme of `jlstm.plot`.
-      alt: what the picture shows, for those who do not see it.
+      alt: alternative text: what the picture shows.
     """
     images = []
     for name, theme in THEMES.items():
@@ -48,7 +48,7 @@ def show(draw: Callable[[Theme], Figure], alt: str) -> HTML:
 
 
 def show_gif(write: Callable[[Theme, str], Figure], alt: str) -> HTML:
-    """The GIF that `write(theme, path)` writes, for both themes."""
+    """Embed the GIF that `write(theme, path)` writes, for both themes."""
     images = []
     with tempfile.TemporaryDirectory() as folder:
         for name, theme in THEMES.items():
@@ -60,7 +60,7 @@ def show_gif(write: Callable[[Theme, str], Figure], alt: str) -> HTML:
 
 
 def show_file(path: str, alt: str) -> HTML:
-    """A picture that a run wrote for light pages."""
+    """Embed a picture that a run wrote for light pages."""
     data = Path(path).read_bytes()
     source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
     with Image.open(path) as image:
@@ -70,14 +70,14 @@ def show_file(path: str, alt: str) -> HTML:
 
 
 def new_figure(theme: Theme, width: float, height: float) -> Figure:
-    """An empty page of so many inches."""
+    """An empty figure of `width` by `height` inches."""
     figure = Figure(figsize=(width, height), facecolor=theme.page, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def dress(axes, theme: Theme, *, title: str = "", x: str = "", y: str = "") -> None:
-    """A panel in the colours of the page."""
+    """Give a panel the colours of the page."""
     axes.set_facecolor(theme.page)
     for name, spine in axes.spines.items():
         spine.set(color=theme.edge, linewidth=0.8, visible=name in ("left", "bottom"))
@@ -88,20 +88,20 @@ def dress(axes, theme: Theme, *, title: str = "", x: str = "", y: str = "") -> N
 
 
 def text_on(color: Any) -> str:
-    """Black or white, whichever is read better on that colour."""
+    """Black or white, whichever is easier to read on that colour."""
     brightness = sum(w * v for w, v in zip((0.3, 0.6, 0.1), to_rgb(color), strict=True))
     return "black" if brightness > 0.5 else "white"
 
 
 def legend(axes, theme: Theme, **more) -> None:
-    """What the lines are, without a frame."""
-    found = axes.legend(frameon=False, fontsize=9, **more)
-    for text in found.get_texts():
+    """Add a legend without a frame."""
+    drawn = axes.legend(frameon=False, fontsize=9, **more)
+    for text in drawn.get_texts():
         text.set_color(theme.text)
 
 
 def _png(figure: Figure) -> bytes:
-    """The picture with 256 colours, which are enough and a third of the bytes."""
+    """Encode as PNG with 256 colours, which suffice and take a third of the bytes."""
     drawn, image = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=DOTS, facecolor=figure.get_facecolor())
     Image.open(drawn).convert("RGB").quantize(256).save(image, format="png", optimize=True)
@@ -109,12 +109,12 @@ def _png(figure: Figure) -> bytes:
 
 
 def _framed(images: list[str]) -> HTML:
-    """The pictures in a box that scrolls, by the keyboard too."""
+    """Put pictures into a box that scrolls, by the keyboard too."""
     return HTML(f'<div class="picture" tabindex="0">{"".join(images)}</div>')
 
 
 def _image(source: str, name: str, alt: str, figure: Figure) -> str:
-    """Its size is given, so that the page does not move while it loads."""
+    """An `img` element with its size, so that the page does not move while it loads."""
     width, height = (round(SHOWN * inches) for inches in figure.get_size_inches())
     return (
         f'<img class="{name}" alt="{html.escape(alt)}" width="{width}" height="{height}" '

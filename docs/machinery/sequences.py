@@ -1,4 +1,4 @@
-"""The pictures of docs/sequences.md: outputs of a batch, and which input reaches which output."""
+"""Pictures of docs/sequences.md: outputs of a batch, and which input reaches which output."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def draw_batch(theme: Theme, hs: np.ndarray, lengths: np.ndarray, reverse: bool = False) -> Figure:
-    """One unit's output of every sequence, and where the returned state is that of."""
+    """Draw one unit's output in every sequence; a dot marks the step of the returned state."""
     time, batch = hs.shape
     figure = new_figure(theme, 7.6, 0.9 + 0.36 * batch)
     axes = figure.subplots()
@@ -45,13 +45,13 @@ def draw_batch(theme: Theme, hs: np.ndarray, lengths: np.ndarray, reverse: bool 
 
 
 def influence(call: Callable, xs: jax.Array) -> np.ndarray:
-    """The norm of the derivative of every output by every input, `(output step, input step)`."""
+    """Norms of the derivatives of outputs by inputs, `(output step, input step)`."""
     jacobian = jax.jit(jax.jacfwd(call))(xs)
     return np.asarray(jnp.sqrt(jnp.square(jacobian).sum((1, 3))))
 
 
 def draw_influence(theme: Theme, maps: dict[str, np.ndarray]) -> Figure:
-    """A panel a call; what is exactly 0 stays empty."""
+    """Draw one panel per call; where the derivative is exactly 0 it stays empty."""
     columns = 3
     rows = -(-len(maps) // columns)
     figure = new_figure(theme, 7.8, 2.75 * rows)
@@ -76,7 +76,7 @@ def draw_influence(theme: Theme, maps: dict[str, np.ndarray]) -> Figure:
 
 
 def draw_packing(theme: Theme, packing: Packing) -> Figure:
-    """The rows of a packed batch: whose steps they hold, and where a reset lies."""
+    """Draw the rows of a packed batch: the sequence of each step, and the resets."""
     time, rows = packing.resets.shape
     figure = new_figure(theme, 7.6, 0.8 + 0.36 * rows)
     axes = figure.subplots()
@@ -98,7 +98,7 @@ def _diverging(theme: Theme):
 
 
 def _grid(axes, columns: int, rows: int, theme: Theme) -> None:
-    """Lines between the numbers, in the colour of the page."""
+    """Draw lines between the cells, in the colour of the page."""
     axes.hlines(np.arange(rows - 1) + 0.5, -0.5, columns - 0.5, theme.page, linewidth=0.8)
     axes.vlines(np.arange(columns - 1) + 0.5, -0.5, rows - 0.5, theme.page, linewidth=0.8)
 

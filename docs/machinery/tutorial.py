@@ -1,4 +1,4 @@
-"""The pictures of docs/lstm-step-by-step.md, and the sums it works out number by number."""
+"""Pictures and worked sums of docs/lstm-step-by-step.md."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SIGNS = {" ": "\N{MIDDLE DOT}", "\n": "\N{RETURN SYMBOL}"}
 def worked_sums(
     params: LSTMParams, gate: str, rows: Sequence[tuple[int, LSTMState, Any]], names: Sequence[str]
 ) -> str:
-    """The sum before a gate of a cell with one unit, as a table: a row for each `(step, state, x)`.
+    """Work out a gate's sum for a cell with one unit: a table with a row per `(step, state, x)`.
 
     The gate itself is taken from `lstm_trace`, so that a wrong sum would show.
     """
@@ -59,11 +59,11 @@ def worked_sums(
 
 
 def draw_record(theme: Theme, xs: Any, ys: Any, shown: Any = None) -> Figure:
-    """The number sequence: the signal, when it is stored and asked for, and the answers."""
+    """Draw the number sequence: the signal, the steps that store and show it, and the answers."""
     figure = new_figure(theme, WIDTH, 3.4)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1])
     draw_inputs(above, theme, xs)
-    dress(below, theme, title="what should come out", x="step", y="output")
+    dress(below, theme, title="target output", x="step", y="output")
     steps = np.arange(len(xs))
     below.bar(steps, ys, width=0.7, color=theme.edge, label="target")
     if shown is not None:
@@ -74,7 +74,7 @@ def draw_record(theme: Theme, xs: Any, ys: Any, shown: Any = None) -> Figure:
 
 
 def draw_inputs(axes: Axes, theme: Theme, xs: Any) -> None:
-    """The signal as points, on bands that say when to store it and when to show what is stored."""
+    """Draw the signal as points, on bands at the steps that store and those that show."""
     dress(axes, theme, title="inputs", y="signal")
     steps = np.arange(len(xs))
     axes.plot(steps, xs[:, 0], "o", color=theme.text, markersize=4)
@@ -86,7 +86,7 @@ def draw_inputs(axes: Axes, theme: Theme, xs: Any) -> None:
 
 
 def mark_events(axes: Axes, xs: Any) -> None:
-    """Bands at the steps that store and at those that ask."""
+    """Draw bands at the steps that store and at those that show."""
     for column, color, name in ((1, PINK, "store"), (2, SKY, "show")):
         for k, t in enumerate(np.flatnonzero(xs[:, column])):
             label = name if k == 0 else None
@@ -98,7 +98,7 @@ def mark_events(axes: Axes, xs: Any) -> None:
 def draw_gate(
     theme: Theme, name: str, title: str, xs: Any, values: Any, text: str, lit: Any, unit: str
 ) -> Figure:
-    """A gate over the number sequence, and that gate of a unit of the other model over text."""
+    """Draw a gate over the number sequence, and the same gate of a unit of the reader over text."""
     signed = name in "gch"
     figure = new_figure(theme, WIDTH, 4.4)
     inputs, gate, words = figure.subplots(3, 1, height_ratios=[1, 1.1, 1])
@@ -118,7 +118,7 @@ def draw_gate(
 def draw_text(
     axes: Axes, theme: Theme, text: str, values: Any, signed: bool, row: int = 60
 ) -> None:
-    """Characters on the colours of their values: 0 to 1, or around 0."""
+    """Draw characters on the colours of their values, from 0 to 1 or around 0."""
     colors, scale = text_colors(theme, signed), 1.0
     if signed:
         scale = float(np.abs(values).max())
@@ -142,7 +142,7 @@ def draw_text(
 
 
 def text_colors(theme: Theme, signed: bool) -> Any:
-    """The colours of gates, or those of values around 0."""
+    """The colour map of gates, or of values around 0."""
     from matplotlib import colormaps
 
     if not signed:
@@ -153,7 +153,7 @@ def text_colors(theme: Theme, signed: bool) -> Any:
 def draw_curves(
     theme: Theme, panels: Mapping[str, Mapping[str, tuple]], x: str, y: str, log_x: bool = False
 ) -> Figure:
-    """A panel for each title, a line for each name in it: `(xs, ys, color)`."""
+    """Draw a panel per title with a line per name: `(xs, ys, color)`."""
     figure = new_figure(theme, WIDTH, 2.9)
     grid = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
     for axes, (title, lines) in zip(grid, panels.items(), strict=True):
@@ -168,18 +168,16 @@ def draw_curves(
 
 
 def half_lives(forget: Any) -> np.ndarray:
-    """Steps after which half of a unit's cell is left, from its forget gate over a text."""
+    """Steps after which half of each unit's cell is left, from the forget gates over a text."""
     rate = -np.log(np.asarray(forget, np.float64)).mean(0)
     return np.log(2) / np.maximum(rate, 1e-9)
 
 
 def draw_half_lives(theme: Theme, before: np.ndarray, after: np.ndarray) -> Figure:
-    """Every unit at its place in the order, before training and after."""
+    """Draw the half-lives of all units, in order, before training and after."""
     figure = new_figure(theme, WIDTH, 3.2)
     axes = figure.subplots()
-    dress(
-        axes, theme, x="units, from the one that forgets first", y="half of the cell is left after"
-    )
+    dress(axes, theme, x="units, sorted by half-life", y="half of the cell is left after")
     for values, color, label in ((before, theme.quiet, "at step 0"), (after, RED, "trained")):
         axes.semilogy(np.sort(values), ".", color=color, label=label, markersize=6)
     ticks = [t for t in (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000) if t < after.max()]
@@ -191,7 +189,7 @@ def draw_half_lives(theme: Theme, before: np.ndarray, after: np.ndarray) -> Figu
 
 
 def draw_units(theme: Theme, text: str, units: Mapping[str, Any], row: int = 60) -> Figure:
-    """The text once for each unit, coloured by its value."""
+    """Draw the text once per unit, coloured by the unit's values."""
     rows = -(-len(text) // row)
     figure = new_figure(theme, WIDTH, (0.35 + 0.24 * rows) * len(units))
     for axes, (title, values) in zip(
@@ -203,7 +201,7 @@ def draw_units(theme: Theme, text: str, units: Mapping[str, Any], row: int = 60)
 
 
 def draw_openings(theme: Theme, gates: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
-    """Mean gates of one unit after each kind of character: a panel a unit, a bar a kind."""
+    """Draw mean gates at each class of character: one panel per unit, one bar per class."""
     figure = new_figure(theme, WIDTH, 2.6)
     grid = np.atleast_1d(figure.subplots(1, len(gates), sharey=True))
     for axes, (title, kinds) in zip(grid, gates.items(), strict=True):
@@ -219,7 +217,7 @@ def draw_openings(theme: Theme, gates: Mapping[str, Mapping[str, np.ndarray]]) -
 
 
 def passage(text: str, length: int) -> int:
-    """Where a piece of text begins that has lines and quotes in it, at the start of a line."""
+    """Find a line start from which a piece of text has lines and quotes in it."""
     starts = [0, *(k + 1 for k, character in enumerate(text) if character == "\n")]
     for start in starts:
         piece = text[start : start + length]
@@ -229,14 +227,14 @@ def passage(text: str, length: int) -> int:
 
 
 def correlations(values: Any, signal: Any) -> np.ndarray:
-    """How each unit goes with a signal over the text: Pearson's coefficient."""
+    """Pearson's correlation of each unit with a signal over the text."""
     values, signal = np.asarray(values, np.float64), np.asarray(signal, np.float64)
     values = (values - values.mean(0)) / (values.std(0) + 1e-9)
     return values.T @ ((signal - signal.mean()) / signal.std()) / len(signal)
 
 
 def _two(number: Any) -> str:
-    """Two digits after the point, and no minus before a zero."""
+    """Format with two digits after the point, without a minus before zero."""
     text = f"{float(number):.2f}".replace("-0.00", "0.00")
     return f"({text})" if text.startswith("-") else text
 

@@ -1,4 +1,4 @@
-"""A folder for the commands of a page, where they read as they do in a clone of the project."""
+"""A folder in which the commands of a page work as they do in a clone of the project."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ CLONE = Path(__file__).parents[2]
 
 
 def enter() -> Path:
-    """Go to an empty folder that has the configs, and show progress as plain lines."""
+    """Change to a new folder that holds the configs only; print progress as plain lines."""
     folder = Path(tempfile.mkdtemp())
     (folder / "configs").symlink_to(CLONE / "configs")
     os.chdir(folder)
@@ -19,6 +19,6 @@ def enter() -> Path:
 
 
 def leave(folder: Path) -> None:
-    """Go back, and remove what the page has written."""
+    """Change back, and remove the folder."""
     os.chdir(CLONE)
     shutil.rmtree(folder)

@@ -14,13 +14,13 @@ def test_the_pictures_of_a_trained_model(tmp_path, capsys):
     run_here(tiny(write_text_file(tmp_path)), run)
     text = "zwei Bären, trois élans"
     pictures.main([str(run), "--out", str(out), "--text", text, "--theme", "dark"])
-    named = {"gates.png", "memory.png", "gradient_flow.png", "step.png", "cell.gif"}
-    assert {path.name for path in out.iterdir()} == named
-    assert capsys.readouterr().out.split() == [str(out / name) for name in [
-        "gates.png", "memory.png", "gradient_flow.png", "step.png", "cell.gif"]]  # fmt: skip
-    for name in named - {"cell.gif"}:
+    named = [f"{name}-dark.png" for name in ("gates", "memory", "gradient_flow", "step")]
+    animation = "cell-dark.gif"
+    assert {path.name for path in out.iterdir()} == {*named, animation}
+    assert capsys.readouterr().out.split() == [str(out / name) for name in [*named, animation]]
+    for name in named:
         assert matplotlib.image.imread(out / name).std() > 0.05
-    with Image.open(out / "cell.gif") as image:
+    with Image.open(out / animation) as image:
         assert image.n_frames == len(text)
     for wrong, message in (("tiger tiger tiger Q", "character 'Q'"), ("tiger", "14 characters")):
         with pytest.raises(SystemExit, match="2"):
