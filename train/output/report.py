@@ -9,7 +9,6 @@ import jax
 import numpy as np
 import optax
 
-from jlstm.interop.files import write_bytes
 from train.config.settings import Config
 from train.engine import trials
 from train.engine.devices import make_mesh, whole
@@ -17,7 +16,7 @@ from train.engine.measure import evaluate, run
 from train.engine.processes import first_does
 from train.model import Params
 from train.output import metrics
-from train.output.files import write_text
+from train.output.files import write_bytes, write_text
 from train.output.page import Pictures, make_page
 from train.output.pictures import draw_curves, in_both
 from train.output.weights import load_weights, save_weights

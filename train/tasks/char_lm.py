@@ -205,7 +205,7 @@ def draw(figure: Figure, config: CharLM, data: Data, run: Run) -> None:
     """Bits of each character of a passage of the test split."""
     from matplotlib.font_manager import findfont, get_font
 
-    from jlstm.plot.style import text_on
+    from train.output.pictures import text_on
 
     font, width = "DejaVu Sans Mono", 60
     glyphs = get_font(findfont(font)).get_charmap()

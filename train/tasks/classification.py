@@ -214,8 +214,7 @@ def table(config: Classification, about: dict, split: Labelled, run: Run) -> Ite
 
 def draw(figure: Figure, config: Classification, data: Data, run: Run) -> None:
     """The confusion matrix of the test split."""
-    from jlstm.plot.style import text_on
-    from train.output.pictures import drawable
+    from train.output.pictures import drawable, text_on
 
     classes = data.about["classes"]
     predicted = probabilities(config, data.test, run).argmax(-1)

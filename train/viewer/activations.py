@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import jlstm
-from jlstm.layers import KINDS
 from train.config.settings import Config
 from train.errors import RunError
-from train.model import Params, apply, computed, zoneout
+from train.model import Params, apply, computed, layer_type, zoneout
 from train.viewer import LayerActivations
 
 if TYPE_CHECKING:
@@ -75,33 +75,33 @@ def _run_layers(
     """The values of each layer, by direction, of the same stack as `jlstm.stack_scan`."""
     xs = inputs if params.embedding is None else params.embedding[inputs]
     layers, xs = computed(config.model, (params.layers, xs))
-    steps, _ = zoneout(None, layers, len(xs), config.regularize)
+    plain_step = layer_type(config.model.cell)[1]
+    steps, _ = zoneout(None, config, layers, len(xs))
     values = []
     for k, layer in enumerate(layers):
+        step = plain_step if steps is None else steps[k]
         directions = layer if isinstance(layer, jlstm.BiLSTMParams) else (layer,)
-        values.append(tuple(
-            _run_direction(weights, steps and steps[k], xs, bool(d))
-            for d, weights in enumerate(directions)
-        ))  # fmt: skip
+        with_gates = steps is None and isinstance(directions[0], WITH_GATES)
+        run = _run_with_gates if with_gates else partial(_run_step, step)
+        values.append(tuple(run(weights, xs, bool(d)) for d, weights in enumerate(directions)))
         hs = jnp.concatenate([one["h"] for one in values[-1]], axis=-1)
         residual = config.model.residual and k > 0 and hs.shape == xs.shape
         xs = hs + xs if residual else hs
     return values
 
 
-def _run_direction(weights: PyTree, step: Any, xs: Array, reverse: bool) -> dict[str, Array]:
-    if step is None and isinstance(weights, WITH_GATES):
-        _, hs, trace = jlstm.lstm_trace(weights, None, xs, reverse=reverse)
-        return {**trace._asdict(), "h": hs}
-    step = step or KINDS[type(weights)].step
+def _run_with_gates(weights: PyTree, xs: Array, reverse: bool) -> dict[str, Array]:
+    _, hs, trace = jlstm.lstm_trace(weights, None, xs, reverse=reverse)
+    return {**trace._asdict(), "h": hs}
 
+
+def _run_step(step: Callable, weights: PyTree, xs: Array, reverse: bool) -> dict[str, Array]:
     def recording_step(params: PyTree, state: PyTree, x: Array) -> tuple[PyTree, Any]:
         state, h = step(params, state, x)
         return state, {"c": state.c, "h": h} if isinstance(state, jlstm.LSTMState) else {"h": h}
 
-    return jlstm.scan_cell(recording_step, weights, jlstm.init_state(weights), xs, reverse=reverse)[
-        1
-    ]
+    state = jlstm.init_state(weights)
+    return jlstm.scan_cell(recording_step, weights, state, xs, reverse=reverse)[1]
 
 
 def _check_finite(layer: int, values: dict[str, np.ndarray]) -> None:
