@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from machinery.names import MODULES, all_names
 
 import jlstm
 
@@ -54,6 +55,24 @@ def test_the_core_imports_jax_and_numpy_only():
 def test_only_public_jax():
     for path in modules("jlstm") + modules("train"):
         assert not [n for n in imports(path) if "_src" in n or n.startswith("jaxlib")], path
+
+
+@pytest.mark.parametrize("folder", ["train", "papers"])
+def test_only_public_names_of_the_library(folder):
+    """What its own programs need of it is public: names of the reference alone."""
+    public = all_names() | set(MODULES)
+    for path in modules(folder):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "jlstm":
+                used = {f"{node.module}.{alias.name}" for alias in node.names}
+            elif isinstance(node, ast.Import):
+                used = {n.name for n in node.names if n.name.split(".")[0] == "jlstm"}
+            elif isinstance(node, ast.Attribute):
+                used = {ast.unparse(node)} if ast.unparse(node).startswith("jlstm.") else set()
+            else:
+                continue
+            fields = {name for name in used if name.rpartition(".")[0] in public - set(MODULES)}
+            assert used - fields <= public, path
 
 
 def test_importing_makes_no_array_and_leaves_the_config_alone():
