@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from jlstm.checks.values import described
 from jlstm.masks import reverse_within_lengths
 from jlstm.sequence import lstm_scan
 from jlstm.types import BiLSTMParams, BiLSTMState
-from jlstm.values import described
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int

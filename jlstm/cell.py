@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 
-from jlstm.checks import SHAPES, check_step
+from jlstm.checks.calls import check_step
+from jlstm.checks.params import SHAPES
 from jlstm.equations import lstm_equations, pre_activations
 from jlstm.initializers import (
     Initializer,

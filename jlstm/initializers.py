@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from jlstm.checks import check_key, check_params, check_sizes
+from jlstm.checks.options import check_key
+from jlstm.checks.params import check_params, check_sizes
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jlstm.checks.values import described
 from jlstm.layers import LAYER_TYPES, check_layer, init_state
 from jlstm.sequence import lstm_scan, scan_any_cell
 from jlstm.types import BiLSTMParams, BiLSTMState, LSTMParams, ProjectedParams
-from jlstm.values import described
 
 if TYPE_CHECKING:
     from jaxtyping import Array, PyTree

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jlstm import cell
-from jlstm.checks import check_params, stack_hint
+from jlstm.checks.params import check_params, stack_hint
+from jlstm.checks.values import described
 from jlstm.types import BiLSTMParams, LayerType, LSTMState, cell_dtype, compute_dtype
-from jlstm.values import described
 from jlstm.variants import coupled, gru, layer_norm, no_forget, peephole, projected, rnn
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 
+from jlstm.checks.values import described
 from jlstm.linen_layers import GRULayer, LSTMLayer, Recurrent
 from jlstm.masks import reverse_within_lengths
 from jlstm.modules import either, time_first
-from jlstm.values import described
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from jlstm.checks.values import described
 from jlstm.extras import needs
 from jlstm.interop.flax import cells as flax_cells
 from jlstm.layers import init_state
 from jlstm.modules import cast_inputs, cast_weights
 from jlstm.sequence import lstm_scan, scan_any_cell
 from jlstm.types import LSTMParams, LSTMState, cell_dtype
-from jlstm.values import described
 from jlstm.variants.gru import gru_step
 
 with needs("jlstm.linen", "flax"):

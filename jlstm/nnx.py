@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 
 from jlstm.cell import init_params
+from jlstm.checks.values import described
 from jlstm.extras import needs
 from jlstm.modules import cast_inputs, cast_weights, either, time_first
 from jlstm.regularize import check_rate
 from jlstm.stack import init_stack, init_stack_state, stack_scan, stack_step
-from jlstm.values import described
 
 with needs("jlstm.nnx", "flax"):
     from flax import nnx

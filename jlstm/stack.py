@@ -10,14 +10,15 @@ import jax
 import numpy as np
 
 from jlstm.cell import init_params
-from jlstm.checks import check_key, check_reset, check_save
+from jlstm.checks.calls import check_reset
+from jlstm.checks.options import check_key, check_save
+from jlstm.checks.values import described
 from jlstm.layer import scan_layer
 from jlstm.layers import LAYER_TYPES, check_layer, init_state, output_size
 from jlstm.masks import reset_before
 from jlstm.recurrence import check_implementation
 from jlstm.regularize import check_rate, dropout
 from jlstm.types import BiLSTMParams, BiLSTMState
-from jlstm.values import described
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree

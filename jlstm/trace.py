@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jlstm.checks import check_sequence
+from jlstm.checks.calls import check_sequence
 from jlstm.equations import lstm_equations, pre_activations
 from jlstm.layer import join_directions, split_directions
 from jlstm.layers import LAYER_TYPES, init_state

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jlstm.checks import check_masks, check_times
+from jlstm.checks.calls import check_masks, check_times
+from jlstm.checks.values import described, whole
 from jlstm.recurrence.carry import sum_gradients_in_float32
 from jlstm.types import BiLSTMParams
-from jlstm.values import described, whole
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int, PyTree

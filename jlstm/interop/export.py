@@ -17,6 +17,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
+from jlstm.checks.values import described
 from jlstm.extras import needs
 from jlstm.interop.files import write_bytes
 from jlstm.layers import LAYER_TYPES
@@ -30,7 +31,6 @@ from jlstm.types import (
     LSTMTrace,
     compute_dtype,
 )
-from jlstm.values import described
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike

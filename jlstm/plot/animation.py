@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jlstm.checks import check_index, check_state
+from jlstm.checks.calls import check_state
+from jlstm.checks.options import check_index
 from jlstm.interop.files import write_bytes
 from jlstm.plot.diagram import cell_limit, draw_cell, write_label
 from jlstm.plot.numbers import MINUS, fill

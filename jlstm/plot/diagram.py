@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jlstm.checks import SHAPES, check_step
+from jlstm.checks.calls import check_step
+from jlstm.checks.params import SHAPES
 from jlstm.plot.numbers import MINUS, VECTOR, Numbers, figures, place_numbers, strip
 from jlstm.plot.selection import choose_sequence, choose_units, describe_sequence
 from jlstm.plot.step_values import StepValues, of_step

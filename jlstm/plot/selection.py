@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from jlstm.checks import check_index, check_trace
-from jlstm.values import described
+from jlstm.checks.options import check_index, check_trace
+from jlstm.checks.values import described
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int

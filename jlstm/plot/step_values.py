@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from jlstm.cell import lstm_step
-from jlstm.checks import SHAPES, check_step
+from jlstm.checks.calls import check_step
+from jlstm.checks.params import SHAPES
 from jlstm.equations import lstm_equations, pre_activations
 from jlstm.types import LSTMParams
 

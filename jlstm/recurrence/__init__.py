@@ -12,12 +12,12 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from jlstm.checks.values import meant
 from jlstm.recurrence.call import Run, chunked
 from jlstm.recurrence.cudnn import cudnn_scan
 from jlstm.recurrence.fused import fused_scan
 from jlstm.recurrence.pallas.loops import pallas_scan
 from jlstm.recurrence.plain import plain_scan
-from jlstm.values import meant
 
 if TYPE_CHECKING:
     from jlstm.types import Step

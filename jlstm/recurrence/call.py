@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jlstm.checks.values import is_key
 from jlstm.masks import Masks, make_masks, select
 from jlstm.recurrence.carry import (
     carry_type,
@@ -17,7 +18,6 @@ from jlstm.recurrence.carry import (
     sum_gradients_in_float32,
     unify_varying_axes,
 )
-from jlstm.values import is_key
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int, PyTree

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jlstm.checks import check_step_result
+from jlstm.checks.calls import check_step_result
+from jlstm.checks.values import is_key
 from jlstm.types import compute_dtype
-from jlstm.values import is_key
 
 if TYPE_CHECKING:
     from jaxtyping import Array, PyTree

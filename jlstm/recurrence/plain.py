@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jlstm.checks import check_outputs
+from jlstm.checks.calls import check_outputs
 from jlstm.masks import Masks, select
 from jlstm.recurrence.carry import sum_gradients_in_float32
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from jlstm.checks import SHAPES, check_key, check_lstm, check_step
+from jlstm.checks.calls import check_step
+from jlstm.checks.options import check_key
+from jlstm.checks.params import SHAPES, check_lstm
+from jlstm.checks.values import described
 from jlstm.equations import lstm_equations, output, pre_activations
 from jlstm.recurrence.carry import cast_to_carry
 from jlstm.regularize.arrays import check_rate, dropout, keep_mask
 from jlstm.types import LSTMState, compute_dtype
-from jlstm.values import described
 
 if TYPE_CHECKING:
     from jaxtyping import Array, PRNGKeyArray, PyTree

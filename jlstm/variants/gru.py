@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jlstm.checks import check_hidden_step
+from jlstm.checks.calls import check_hidden, check_step
 from jlstm.equations import along, product, project
 from jlstm.initializers import Initializer, glorot_uniform, init_layer, orthogonal, zeros
 from jlstm.masks import reset_before
@@ -142,7 +142,7 @@ def gru_step(
       >>> hs.shape
       (7, 5)
     """
-    check_hidden_step(params, h, x, GRUParams, SHAPES, reset, reset_state)
+    check_step(params, h, x, GRUParams, SHAPES, reset, reset_state, check_hidden)
     h = reset_before(h, reset, reset_state)
     dtype = compute_dtype(x, *params)
     h = jnp.asarray(h).astype(dtype)
@@ -195,7 +195,7 @@ def cho_gru_step(
       >>> hs.shape
       (7, 5)
     """
-    check_hidden_step(params, h, x, ChoGRUParams, CHO_SHAPES, reset, reset_state)
+    check_step(params, h, x, ChoGRUParams, CHO_SHAPES, reset, reset_state, check_hidden)
     h = reset_before(h, reset, reset_state)
     dtype = compute_dtype(x, *params)
     h = jnp.asarray(h).astype(dtype)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jlstm.checks import check_step
+from jlstm.checks.calls import check_step
 from jlstm.equations import along, pre_activations
 from jlstm.initializers import Initializer, glorot_uniform, init_layer, orthogonal, whole_bias
 from jlstm.masks import reset_before

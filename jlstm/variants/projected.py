@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 
-from jlstm.checks import SHAPES, check_sizes, check_step
+from jlstm.checks.calls import check_step
+from jlstm.checks.params import SHAPES, check_sizes
 from jlstm.equations import lstm_equations, output, pre_activations
 from jlstm.initializers import Initializer, glorot_uniform, init_layer, orthogonal, whole_bias
 from jlstm.masks import reset_before

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import jax.numpy as jnp
 
-from jlstm.checks import check_hidden_step
+from jlstm.checks.calls import check_hidden, check_step
 from jlstm.equations import pre_activations
 from jlstm.initializers import Initializer, glorot_uniform, init_layer, orthogonal, zeros
 from jlstm.masks import reset_before
@@ -97,7 +97,7 @@ def rnn_step(
       >>> hs.shape
       (7, 5)
     """
-    check_hidden_step(params, h, x, RNNParams, SHAPES, reset, reset_state)
+    check_step(params, h, x, RNNParams, SHAPES, reset, reset_state, check_hidden)
     h = reset_before(h, reset, reset_state)
     h = jnp.tanh(pre_activations(params, jnp.asarray(h), x)).astype(compute_dtype(x, *params))
     return h, h

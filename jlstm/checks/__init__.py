@@ -1,0 +1,1 @@
+"""Checks behind every error: each names the argument and both values."""
