@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jlstm.cells.layer_types import LAYER_TYPES, check_layer, init_state, output_size
 from jlstm.checks.calls import check_cell, check_masks
 from jlstm.checks.options import check_index, check_reverse, check_trace
-from jlstm.layers import LAYER_TYPES, check_layer, init_state, output_size
 from jlstm.masks import segment_entries, select, valid_steps
 from jlstm.types import LSTMState, cell_dtype, compute_dtype
 

@@ -1,16 +1,17 @@
-"""One layer of a stack over a sequence, in one direction or both."""
+"""One layer of a stack: its directions, its arguments among those of the stack, its errors."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jlstm.cells.layer_types import LAYER_TYPES, check_layer, init_state
 from jlstm.checks.values import described
-from jlstm.layers import LAYER_TYPES, check_layer, init_state
 from jlstm.sequence import lstm_scan, scan_any_cell
 from jlstm.types import BiLSTMParams, BiLSTMState, LSTMParams, ProjectedParams
 
@@ -133,3 +134,50 @@ def _pair(name: str, pair: Any, wanted: type) -> tuple:
         form = form if wanted is BiLSTMState else "a pair, one per direction"
         raise TypeError(f"{name} of a bidirectional layer must be {form}, got {described(pair)}")
     return pair
+
+
+def add_residual(hs: Array, xs: Array, layer: int) -> Array:
+    """The outputs of a layer plus its inputs, after the first and where they have equal shapes."""
+    return hs + xs if layer > 0 and hs.shape == xs.shape else hs
+
+
+def as_layers(layers: Any) -> tuple[PyTree, ...]:
+    """The layers as a tuple; anything else is an error."""
+    if hasattr(layers, "_fields") or not isinstance(layers, Sequence):
+        raise TypeError(
+            f"layers must be a tuple of layers, got {described(layers)}{_layer_hint(layers)}"
+        )
+    if not layers:
+        raise ValueError("layers must hold 1 layer or more, got none")
+    return tuple(layers)
+
+
+def _layer_hint(layers: Any) -> str:
+    """The functions that take one layer, where a stack is wanted."""
+    if isinstance(layers, BiLSTMParams):
+        return "; (layers,) is a stack of one"
+    if hasattr(layers, "weight_hh"):
+        return "; (layers,) is a stack of one, and lstm_scan, lstm_step and init_state take a layer"
+    return ""
+
+
+def per_layer(name: str, values: Any, layers: tuple) -> tuple:
+    """One entry a layer; None for all where nothing was given."""
+    if values is None:
+        return (None,) * len(layers)
+    if hasattr(values, "_fields") or not isinstance(values, Sequence):
+        raise TypeError(f"{name} must be a tuple of one entry a layer, got {described(values)}")
+    if len(values) != len(layers):
+        raise ValueError(f"{name} must hold {len(layers)} entries, one a layer; got {len(values)}")
+    return tuple(values)
+
+
+@contextmanager
+def named_errors(name: str) -> Iterator[None]:
+    """Errors of a layer say which it is."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if type(error) not in (TypeError, ValueError):  # JAX's own, which say more
+            raise
+        raise type(error)(f"{name}: {error}") from error

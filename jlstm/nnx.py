@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from jlstm.cell import init_params
+from jlstm.cells.lstm import init_params
+from jlstm.checks.extras import needs
 from jlstm.checks.values import described
-from jlstm.extras import needs
 from jlstm.modules import cast_inputs, cast_weights, either, time_first
 from jlstm.regularize import check_rate
 from jlstm.stack import init_stack, init_stack_state, stack_scan, stack_step

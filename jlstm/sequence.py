@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jlstm.cells.layer_types import LAYER_TYPES, init_state
 from jlstm.checks.calls import check_cell, check_sequence
 from jlstm.checks.options import check_reverse, check_save
 from jlstm.checks.values import described
-from jlstm.layers import LAYER_TYPES, init_state
 from jlstm.recurrence import check_implementation, choose
 from jlstm.recurrence.call import prepare
 from jlstm.recurrence.carry import strengthen

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
-from jlstm.cell import init_params
+from jlstm.cells.layer_types import LAYER_TYPES, check_layer, init_state, output_size
+from jlstm.cells.lstm import init_params
 from jlstm.checks.calls import check_reset
 from jlstm.checks.options import check_key, check_save
-from jlstm.checks.values import described
-from jlstm.layer import scan_layer
-from jlstm.layers import LAYER_TYPES, check_layer, init_state, output_size
+from jlstm.layer import add_residual, as_layers, named_errors, per_layer, scan_layer
 from jlstm.masks import reset_before
 from jlstm.recurrence import check_implementation
 from jlstm.regularize import check_rate, dropout
@@ -267,55 +265,8 @@ def stack_step(
     return tuple(ends), x
 
 
-def add_residual(hs: Array, xs: Array, layer: int) -> Array:
-    """The outputs of a layer plus its inputs, after the first and where they have equal shapes."""
-    return hs + xs if layer > 0 and hs.shape == xs.shape else hs
-
-
 def _width(layer: PyTree) -> int:
     """Numbers that a layer shows."""
     if isinstance(layer, BiLSTMParams):
         return sum(output_size(params) for params in layer if params is not None)
     return output_size(layer)
-
-
-def as_layers(layers: Any) -> tuple[PyTree, ...]:
-    """The layers as a tuple; anything else is an error."""
-    if hasattr(layers, "_fields") or not isinstance(layers, Sequence):
-        raise TypeError(
-            f"layers must be a tuple of layers, got {described(layers)}{_layer_hint(layers)}"
-        )
-    if not layers:
-        raise ValueError("layers must hold 1 layer or more, got none")
-    return tuple(layers)
-
-
-def _layer_hint(layers: Any) -> str:
-    """The functions that take one layer, where a stack is wanted."""
-    if isinstance(layers, BiLSTMParams):
-        return "; (layers,) is a stack of one"
-    if hasattr(layers, "weight_hh"):
-        return "; (layers,) is a stack of one, and lstm_scan, lstm_step and init_state take a layer"
-    return ""
-
-
-def per_layer(name: str, values: Any, layers: tuple) -> tuple:
-    """One entry a layer; None for all where nothing was given."""
-    if values is None:
-        return (None,) * len(layers)
-    if hasattr(values, "_fields") or not isinstance(values, Sequence):
-        raise TypeError(f"{name} must be a tuple of one entry a layer, got {described(values)}")
-    if len(values) != len(layers):
-        raise ValueError(f"{name} must hold {len(layers)} entries, one a layer; got {len(values)}")
-    return tuple(values)
-
-
-@contextmanager
-def named_errors(name: str) -> Iterator[None]:
-    """Errors of a layer say which it is."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        if type(error) not in (TypeError, ValueError):  # JAX's own, which say more
-            raise
-        raise type(error)(f"{name}: {error}") from error

@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jlstm.cells.layer_types import LAYER_TYPES, init_state
 from jlstm.checks.calls import check_sequence
 from jlstm.equations import lstm_equations, pre_activations
-from jlstm.layer import join_directions, split_directions
-from jlstm.layers import LAYER_TYPES, init_state
+from jlstm.layer import (
+    add_residual,
+    as_layers,
+    join_directions,
+    named_errors,
+    per_layer,
+    split_directions,
+)
 from jlstm.sequence import scan_cell
-from jlstm.stack import add_residual, as_layers, named_errors, per_layer
 from jlstm.types import BiLSTMTrace, LSTMTrace
 
 if TYPE_CHECKING:

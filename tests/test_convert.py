@@ -12,7 +12,8 @@ import pytest
 import safetensors.numpy
 
 import jlstm
-from jlstm import convert, interop, variants
+from jlstm import interop, variants
+from jlstm.convert import __main__ as convert
 
 
 def draw(*sizes, dtype=jnp.float32, **options):

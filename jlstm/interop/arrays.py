@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm.layers import check_layer, output_size
+from jlstm.cells.layer_types import check_layer, output_size
 from jlstm.types import BiLSTMParams, LSTMParams
 
 if TYPE_CHECKING:

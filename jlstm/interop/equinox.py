@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from jlstm.cells.gru import GRUParams
 from jlstm.interop.arrays import (
     as_array,
     as_layer,
@@ -16,7 +17,6 @@ from jlstm.interop.arrays import (
     zero_bias,
 )
 from jlstm.types import LSTMParams
-from jlstm.variants.gru import GRUParams
 
 if TYPE_CHECKING:
     from jaxtyping import PyTree

@@ -17,10 +17,10 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
+from jlstm.cells.layer_types import LAYER_TYPES
+from jlstm.checks.extras import needs
 from jlstm.checks.values import described
-from jlstm.extras import needs
-from jlstm.interop.files import write_bytes
-from jlstm.layers import LAYER_TYPES
+from jlstm.files import write_bytes
 from jlstm.stack import init_stack_state, stack_scan, stack_step
 from jlstm.types import (
     BiLSTMParams,

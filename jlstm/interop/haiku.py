@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 
+from jlstm.cells.gru import ChoGRUParams
 from jlstm.interop.arrays import as_array, as_layer, check_widths, one_direction, reorder
 from jlstm.types import LSTMParams
-from jlstm.variants.gru import ChoGRUParams
 
 if TYPE_CHECKING:
     from jaxtyping import Array, PyTree

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jlstm.extras import needs
+from jlstm.cells.layer_types import LAYER_TYPES, check_layer
+from jlstm.checks.extras import needs
+from jlstm.files import write_bytes
 from jlstm.interop.arrays import as_array
-from jlstm.interop.files import write_bytes
-from jlstm.layers import LAYER_TYPES, check_layer
 from jlstm.types import BiLSTMParams
 
 if TYPE_CHECKING:

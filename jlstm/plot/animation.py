@@ -12,7 +12,7 @@ import numpy as np
 
 from jlstm.checks.calls import check_state
 from jlstm.checks.options import check_index
-from jlstm.interop.files import write_bytes
+from jlstm.files import write_bytes
 from jlstm.plot.diagram import cell_limit, draw_cell, write_label
 from jlstm.plot.numbers import MINUS, fill
 from jlstm.plot.selection import choose_sequence, choose_window, select

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jlstm.cells.layer_types import check_layer, output_size
 from jlstm.flow import log_gradient_norms
-from jlstm.layers import check_layer, output_size
 from jlstm.plot.style import WIDE, Theme, dress, find_theme, key, line_colors, new_figure
 from jlstm.plot.ticks import whole_numbers
 

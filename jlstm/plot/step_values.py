@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from jlstm.cell import lstm_step
+from jlstm.cells.lstm import lstm_step
 from jlstm.checks.calls import check_step
 from jlstm.checks.params import SHAPES
 from jlstm.equations import lstm_equations, pre_activations

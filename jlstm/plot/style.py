@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jlstm.extras import needs
+from jlstm.checks.extras import needs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jlstm.cells.layer_types import check_layer
 from jlstm.checks.options import check_key
 from jlstm.checks.values import described
-from jlstm.layers import check_layer
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, PRNGKeyArray, PyTree

@@ -13,7 +13,7 @@ import pytest
 from jax.sharding import AbstractMesh
 
 import jlstm
-from jlstm.layers import LAYER_TYPES
+from jlstm.cells.layer_types import LAYER_TYPES
 from jlstm.recurrence.call import prepare
 from jlstm.recurrence.pallas import loops as pallas
 from jlstm.types import LSTMGates, LSTMState

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 
+from jlstm.cells.gru import GRUParams
+from jlstm.cells.rnn import RNNParams
 from jlstm.interop.arrays import as_array, as_layer
 from jlstm.types import LSTMParams
-from jlstm.variants.gru import GRUParams
-from jlstm.variants.rnn import RNNParams
 
 if TYPE_CHECKING:
     from jaxtyping import Array, PyTree

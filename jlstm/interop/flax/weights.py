@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from jlstm.cells.gru import GRUParams
+from jlstm.cells.rnn import RNNParams
 from jlstm.interop.arrays import check_widths, directions
 from jlstm.interop.flax.cells import (
     DIRECTIONS,
@@ -22,8 +24,6 @@ from jlstm.interop.flax.modules import (
     nnx_params,
 )
 from jlstm.types import LSTMParams
-from jlstm.variants.gru import GRUParams
-from jlstm.variants.rnn import RNNParams
 
 if TYPE_CHECKING:
     from jaxtyping import PyTree

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 import numpy as np
 
+from jlstm.cells.gru import ChoGRUParams, GRUParams
+from jlstm.cells.rnn import RNNParams
 from jlstm.interop.arrays import (
     as_array,
     as_layer,
@@ -20,8 +22,6 @@ from jlstm.interop.arrays import (
 )
 from jlstm.interop.keras.modules import Cell, cells_of, is_module
 from jlstm.types import LSTMParams
-from jlstm.variants.gru import ChoGRUParams, GRUParams
-from jlstm.variants.rnn import RNNParams
 
 if TYPE_CHECKING:
     from jaxtyping import Array, PyTree

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jlstm.extras import needs
+from jlstm.checks.extras import needs
 
 if TYPE_CHECKING:
     from jlstm.interop.onnx.graph import Node

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax.numpy as jnp
 
+from jlstm.cells.coupled import CoupledParams
+from jlstm.cells.gru import ChoGRUParams, GRUParams
+from jlstm.cells.peephole import PeepholeParams
+from jlstm.cells.rnn import RNNParams
 from jlstm.interop.arrays import as_array, reorder, zero_bias
 from jlstm.interop.onnx.graph import Graph, Node
 from jlstm.types import LSTMParams
-from jlstm.variants.coupled import CoupledParams
-from jlstm.variants.gru import ChoGRUParams, GRUParams
-from jlstm.variants.peephole import PeepholeParams
-from jlstm.variants.rnn import RNNParams
 
 if TYPE_CHECKING:
     from jaxtyping import Array, PyTree

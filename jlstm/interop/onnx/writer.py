@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm.extras import needs
+from jlstm.cells.coupled import CoupledParams
+from jlstm.cells.gru import ChoGRUParams, GRUParams
+from jlstm.cells.layer_types import LAYER_TYPES
+from jlstm.cells.peephole import PeepholeParams
+from jlstm.cells.rnn import RNNParams
+from jlstm.checks.extras import needs
 from jlstm.interop.arrays import directions, reorder
-from jlstm.layers import LAYER_TYPES
 from jlstm.types import LSTMParams, compute_dtype
-from jlstm.variants.coupled import CoupledParams
-from jlstm.variants.gru import ChoGRUParams, GRUParams
-from jlstm.variants.peephole import PeepholeParams
-from jlstm.variants.rnn import RNNParams
 
 if TYPE_CHECKING:
     from jaxtyping import Array, PyTree

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 import numpy as np
 
+from jlstm.cells.gru import GRUParams
+from jlstm.cells.rnn import RNNParams
 from jlstm.interop.arrays import (
     as_layer,
     check_widths,
@@ -26,8 +28,6 @@ from jlstm.interop.torch.names import (
     weights_of,
 )
 from jlstm.types import LSTMParams, ProjectedParams
-from jlstm.variants.gru import GRUParams
-from jlstm.variants.rnn import RNNParams
 
 if TYPE_CHECKING:
     from jaxtyping import Array, PyTree

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import jax
 
-from jlstm.formats import TITLES, Content, described, prefixes_of, read, suffix_of, write
+from jlstm.convert.formats import TITLES, Content, described, prefixes_of, read, suffix_of, write
 from jlstm.interop.onnx.evaluate import load_model
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from jlstm.cells.gru import gru_step
+from jlstm.cells.layer_types import init_state
+from jlstm.checks.extras import needs
 from jlstm.checks.values import described
-from jlstm.extras import needs
 from jlstm.interop.flax import cells as flax_cells
-from jlstm.layers import init_state
 from jlstm.modules import cast_inputs, cast_weights
 from jlstm.sequence import lstm_scan, scan_any_cell
 from jlstm.types import LSTMParams, LSTMState, cell_dtype
-from jlstm.variants.gru import gru_step
 
 with needs("jlstm.linen", "flax"):
     from flax import linen as nn

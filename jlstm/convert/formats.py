@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 
-from jlstm.interop.files import write_bytes
+from jlstm.cells.layer_types import LAYER_TYPES, output_size
+from jlstm.files import write_bytes
 from jlstm.interop.onnx.evaluate import load_model
 from jlstm.interop.onnx.reader import adds_biases, layers_of, read_stack, states_of
 from jlstm.interop.onnx.stack import MOVES
@@ -24,7 +25,6 @@ from jlstm.interop.safetensors import (
 )
 from jlstm.interop.torch.names import KEY, choose_module, find_modules, split_key
 from jlstm.interop.torch.weights import from_torch, to_torch
-from jlstm.layers import LAYER_TYPES, output_size
 from jlstm.types import BiLSTMParams
 
 if TYPE_CHECKING:

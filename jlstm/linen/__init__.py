@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 
 from jlstm.checks.values import described
-from jlstm.linen_layers import GRULayer, LSTMLayer, Recurrent
+from jlstm.linen.layers import GRULayer, LSTMLayer, Recurrent
 from jlstm.masks import reverse_within_lengths
 from jlstm.modules import either, time_first
 

@@ -10,11 +10,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm import cell
+from jlstm.cells import (
+    coupled,
+    gru,
+    layer_norm,
+    lstm,
+    no_forget,
+    peephole,
+    projected,
+    rnn,
+)
 from jlstm.checks.params import check_params, stack_hint
 from jlstm.checks.values import described
 from jlstm.types import BiLSTMParams, LayerType, LSTMState, cell_dtype, compute_dtype
-from jlstm.variants import coupled, gru, layer_norm, no_forget, peephole, projected, rnn
 
 if TYPE_CHECKING:
     from jaxtyping import PyTree
@@ -24,7 +32,7 @@ LAYER_TYPES: Mapping[type, LayerType] = MappingProxyType(
     {
         layer_type.params: layer_type
         for layer_type in (
-            cell.LAYER_TYPE,
+            lstm.LAYER_TYPE,
             projected.LAYER_TYPE,
             peephole.LAYER_TYPE,
             coupled.LAYER_TYPE,

@@ -1,0 +1,1 @@
+"""Files of layers from one format to another: `python -m jlstm.convert IN OUT`."""
