@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax.numpy as jnp
 
 from jlstm.interop.arrays import as_array, reorder, zero_bias
-from jlstm.interop.onnx.graph import Graph, Node
+from jlstm.interop.onnx.flat import Node
+from jlstm.interop.onnx.graph import Graph
 from jlstm.types import LSTMParams
 from jlstm.variants.coupled import CoupledParams
 from jlstm.variants.gru import ChoGRUParams, GRUParams
