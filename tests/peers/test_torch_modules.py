@@ -96,7 +96,7 @@ def test_every_argument(torch, kind, name):
     module = made(torch, kind, **{name: OTHER_VALUES[name]})
     simple = {"nonlinearity": "tanh"} if kind.startswith("RNN") else {}
     if name == "device":
-        with pytest.raises(ValueError, match=r"weight_ih.* is on the meta device, where it has no"):
+        with pytest.raises(ValueError, match=r"weight_ih.* is on the meta device, which holds no"):
             interop.from_torch(module)
         return
     layers = interop.from_torch(module)
@@ -269,7 +269,7 @@ def test_what_holds_no_module(torch):
     checkpoint = {"epoch": 3, "model": lstm.state_dict(), "optimizer": {"state": {}}}
     for given, message in (
         (checkpoint, r"a checkpoint, of epoch, model, optimizer: pass state_dict\['model'\]"),
-        ({"net": lstm}, r"a checkpoint, of net: give state_dict\['net'\]"),
+        ({"net": lstm}, r"a checkpoint, of net: pass state_dict\['net'\]"),
         (torch.nn.Linear(2, 3), "Linear holds no torch.nn.LSTM, GRU or RNN"),
         ({}, "state_dict has no weight_ih_l0; it holds nothing"),
     ):
