@@ -123,7 +123,7 @@ def test_a_simple_rnn(torch, kind):
     with pytest.raises(ValueError, match="nonlinearity is 'tanh', that of the module 'relu'"):
         interop.from_torch(relu, nonlinearity="tanh")
     tanh = made(torch, kind, nonlinearity="tanh")
-    with pytest.raises(ValueError, match="may use tanh or relu: say nonlinearity='tanh', or give"):
+    with pytest.raises(ValueError, match="may use tanh or relu: pass nonlinearity='tanh', or the"):
         interop.from_torch(tanh.state_dict())
     with pytest.raises(ValueError, match="must be 'tanh' or 'relu', got 'sigmoid'"):
         interop.from_torch(tanh.state_dict(), nonlinearity="sigmoid")
@@ -199,7 +199,7 @@ def test_weights_in_forms_that_are_refused(torch):
             "weight_hh_l0_scale",
             "held as weight_hh_l0, weight_hh_l0_scale, an unknown form",
         ),
-        ("weight_hh_l0_g", "held as weight_hh_l0, weight_hh_l0_g, a form"),
+        ("weight_hh_l0_g", "held as weight_hh_l0, weight_hh_l0_g, an unknown form"),
         ("parametrizations.weight_hh_l0.original", "weight_hh_l0 is parametrized, held as"),
     ):
         with pytest.raises(ValueError, match=message):
