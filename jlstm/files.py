@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under a temporary name, then renamed."""
+"""Atomic writes: to a temporary file, which is then renamed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:
-    """Write a file so that a kill or a full disk leaves the old one as it was."""
+    """Write a file atomically: a kill or a full disk leaves the old file unchanged."""
     path = Path(path)
     temporary = path.with_name(f".{os.getpid()}.{zlib.crc32(path.name.encode()):x}.tmp")
     try:
@@ -21,6 +21,6 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> None:
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):  # of the file that was asked for
+        if isinstance(error, OSError):  # name the requested file, not the temporary one
             raise type(error)(error.errno, error.strerror, str(path)) from None
         raise

@@ -1,7 +1,7 @@
-"""Initialisers of weights and biases: functions `(key, shape, dtype) -> array`, as JAX's own.
+"""Initialisers of weights and biases: functions `(key, shape, dtype) -> array`, as in JAX.
 
-Any initialiser of `jax.nn.initializers` can stand in for these. Weights are drawn gate by gate
-with shape `(inputs, hidden)`, the bias as a whole with shape `(4*hidden,)`, gates i, f, g, o.
+Every initialiser of `jax.nn.initializers` can be used as well. Weights are drawn gate by gate with
+shape `(inputs, hidden)`, the bias at once with shape `(4*hidden,)`, gates i, f, g, o.
 """
 
 from __future__ import annotations
@@ -30,35 +30,37 @@ __all__ = [
 Initializer: TypeAlias = Callable[[Any, tuple[int, ...], Any], Any]
 
 
+zeros = jax.nn.initializers.zeros
+"""Zeros, the usual bias of a cell without a forget gate."""
+
+
+# The next two are functions because those that JAX makes cannot be pickled.
+
+
 def glorot_uniform(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     """Uniform with variance `2 / (inputs + hidden)` (Glorot and Bengio 2010, eq. 16)."""
     return jax.nn.initializers.glorot_uniform()(key, shape, dtype)
 
 
 def orthogonal(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    """A random orthogonal matrix (Saxe et al. 2014): `h W` has the length of `h`."""
+    """A random orthogonal matrix (Saxe et al. 2014): `h W` has the norm of `h`."""
     return jax.nn.initializers.orthogonal()(key, shape, dtype)
 
 
 def torch_uniform(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    """Uniform in `±1/sqrt(hidden)`, as `torch.nn.LSTM` draws both of its weights."""
+    """Uniform in `±1/sqrt(hidden)`, as `torch.nn.LSTM` draws its weights."""
     bound = shape[-1] ** -0.5
     return jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
 def torch_bias(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    """The sum of two draws, uniform in `±1/sqrt(hidden)`: `torch.nn.LSTM` has two biases."""
+    """The sum of two draws uniform in `±1/sqrt(hidden)`, as `torch.nn.LSTM` has two biases."""
     bound = (shape[-1] // 4) ** -0.5
     return jax.random.uniform(key, (2, *shape), dtype, -bound, bound).sum(0)
 
 
-def zeros(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    """Zeros, the usual bias where there is no forget gate."""
-    return jax.nn.initializers.zeros(key, shape, dtype)
-
-
 def forget_gate_bias(value: float) -> Initializer:
-    """A bias of 0 for the gates i, g, o and of `value` for the forget gate."""
+    """A bias of `value` for the forget gate, and of 0 for the gates i, g, o."""
     return partial(_forget_gate_bias, value)
 
 
@@ -70,8 +72,8 @@ def _forget_gate_bias(
     return jnp.where(gate == 1, value, 0.0).astype(dtype)
 
 
-def whole_bias(forget_bias: float, bias_init: Initializer | None) -> Initializer:
-    """What draws the bias of a cell with gates i, f, g, o: one of the two, never both."""
+def lstm_bias(forget_bias: float, bias_init: Initializer | None) -> Initializer:
+    """The initialiser of the bias of all four gates; the arguments exclude each other."""
     if bias_init is None:
         return forget_gate_bias(forget_bias)
     if forget_bias != 1.0:
@@ -83,10 +85,10 @@ def whole_bias(forget_bias: float, bias_init: Initializer | None) -> Initializer
 
 
 def chrono(max_length: float) -> Initializer:
-    """The bias for memories of up to `max_length` steps (Tallec and Ollivier 2018, eq. 16).
+    """A bias for memories of up to `max_length` steps (Tallec and Ollivier 2018, eq. 16).
 
-    `b_f = log(u)` with `u` uniform in `[1, max_length - 1]`, `b_i = -b_f`, the others 0: a unit
-    with forget gate `u / (1 + u)` forgets over about `1 + u` steps.
+    `b_f = log(u)` with `u` uniform in `[1, max_length - 1]`, `b_i = -b_f`, and 0 for the other
+    gates: a unit with forget gate `u / (1 + u)` forgets over about `1 + u` steps.
 
     Args:
       max_length: the longest dependency expected, in steps; above 2.

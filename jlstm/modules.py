@@ -1,4 +1,4 @@
-"""Axes, lengths and dtypes, as the modules of NNX and of linen share them."""
+"""Axes, lengths and dtypes, shared by the modules of NNX and of linen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def time_first(
     """The inputs and the resets with time as the first axis.
 
     Raises:
-      ValueError: inputs without axes, resets or lengths of other axes than the inputs.
+      ValueError: inputs without axes, resets or lengths whose axes differ from those of the inputs.
     """
     if jnp.ndim(inputs) < 2:
         raise ValueError(f"inputs must have axes time and features, got {jnp.shape(inputs)}")
@@ -38,7 +38,7 @@ def time_first(
 
 
 def cast_inputs(inputs: Any, dtype: DTypeLike | None) -> Array:
-    """The inputs in the dtype of the computation, if it is given.
+    """The inputs in the compute dtype, if one is given.
 
     Raises:
       TypeError: complex inputs.
@@ -52,10 +52,10 @@ def cast_inputs(inputs: Any, dtype: DTypeLike | None) -> Array:
 
 
 def cast_weights(weights: PyTree, dtype: DTypeLike | None) -> PyTree:
-    """The weights in the dtype of the computation, if it is given."""
+    """The weights in the compute dtype, if one is given."""
     return weights if dtype is None else jax.tree.map(lambda a: a.astype(dtype), weights)
 
 
 def either(given: bool | None, default: bool | None) -> bool | None:
-    """An argument of the call, or else that of the module."""
+    """The argument of the call, or that of the module where the call has None."""
     return default if given is None else given

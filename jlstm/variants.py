@@ -1,4 +1,4 @@
-"""Variants of the LSTM, and the cells it is compared with: weights, `init_*` and `*_step` of each.
+"""Variants of the LSTM and baseline cells, each with a params type, an `init_*` and a `*_step`.
 
 All run through `jlstm.scan_cell`, and all can be layers of `jlstm.stack_scan`.
 """

@@ -192,7 +192,7 @@ def test_a_simple_rnn_of_pytorch(files, capsys):
     assert "layer 0: RNNParams, 3 -> 5" in out
     assert "its nonlinearity is not in the file: --nonlinearity tanh" in out
     assert "say nonlinearity='tanh'" in refused(capsys, source, target)
-    assert "RNNParams has tanh alone" in refused(capsys, source, target, "--nonlinearity", "relu")
+    assert "RNNParams has tanh only" in refused(capsys, source, target, "--nonlinearity", "relu")
     assert run(source, target, "--nonlinearity", "tanh") == 0
     same_bits(interop.load_safetensors(target), layers)
 
@@ -268,9 +268,9 @@ def test_what_it_refuses(files, capsys):
         ((torch, files / "a_folder.onnx"), "a_folder.onnx, is a folder"),
         ((files / "none.safetensors", out), "state_dict has no weight_ih_l0; it holds a"),
         ((files / "nowhere.onnx", out), "nowhere.onnx"),
-        ((half, out), "half.safetensors is no whole safetensors file"),
+        ((half, out), "half.safetensors is not a complete safetensors file"),
         ((files / "half.onnx", files / "a.safetensors"), "half.onnx is no whole model of ONNX"),
-        ((normed, out), "layers[0]: ONNX has no place for LayerNormParams"),
+        ((normed, out), "layers[0]: ONNX cannot represent LayerNormParams"),
         ((files / "model.pt", out), "looks like a pickle, which can run code; in PyTorch, load"),
         ((files / "model.PTH", out), "torch.load(path, weights_only=True)"),
         ((files / "model.keras", out), "model.keras is of Keras: use jlstm.interop.from_keras"),

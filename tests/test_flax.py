@@ -210,7 +210,7 @@ def test_a_direction_of_a_bidirectional_module_has_its_own():
     ):
         arguments, outputs = weights_and_outputs(module)
         close(hs_of(interop.from_flax(*arguments)), outputs)
-    with pytest.raises(ValueError, match=r"make jlstm.BiLSTMParams\(None, layer\)"):
+    with pytest.raises(ValueError, match=r"use the layer as jlstm.BiLSTMParams\(None, layer\)"):
         interop.from_flax(nnx.RNN(nnx.GRUCell(FEATURES, UNITS, rngs=nnx.Rngs(0)), reverse=True))
     module = nn.RNN(nn.LSTMCell(UNITS), reverse=True, keep_order=True)
     (params, _), outputs = weights_and_outputs(module)
@@ -226,7 +226,7 @@ def test_there_and_back(init, bidirectional):
     back = interop.from_flax(interop.to_flax(layers))
     jax.tree.map(np.testing.assert_array_equal, back, layers)
     if init is variants.init_gru:
-        with pytest.raises(ValueError, match=r"bias_hn is not zero, and nnx.GRUCell has no"):
+        with pytest.raises(ValueError, match=r"bias_hn is not zero, which nnx.GRUCell cannot"):
             interop.to_nnx(layers)
         layers = jax.tree.map(lambda a: a if a.ndim == 2 or a.size % 3 == 0 else 0 * a, layers)
     for optimized in (True, False):
@@ -257,13 +257,13 @@ def test_the_only_layer_of_a_model_is_found():
     two = Tagger(cells=2).init(KEY, XS)
     with pytest.raises(
         ValueError,
-        match=r"params holds 2 layers: give one, or a list in their order, of "
+        match=r"params holds 2 layers: pass one, or a list in their order, of "
         r"params\['params'\]\['OptimizedLSTMCell_0'\], params\['params'\]\['OptimizedLSTMCell_1'\]",
     ):
         interop.from_flax(two)
-    with pytest.raises(ValueError, match=r"layers\[1\] takes 3 numbers, layers\[0\] shows 5"):
+    with pytest.raises(ValueError, match=r"layers\[1\] takes 3 features, layers\[0\] outputs 5"):
         interop.from_flax([cell, cell])
-    with pytest.raises(ValueError, match="holds no cell of Flax that is known, but Dense_0"):
+    with pytest.raises(ValueError, match="holds no known cell of Flax, but Dense_0"):
         interop.from_flax({"Dense_0": variables["params"]["Dense_0"]})
 
     class OfNNX(nnx.Module):
@@ -338,20 +338,20 @@ def test_cells_that_are_refused():
 
     for call, error, message in (
         (lambda: interop.from_flax(params_of(nn.MGUCell(UNITS), h, x)), ValueError,
-         "params is that of a MGUCell, which this library does not have"),
+         "params is a MGUCell, which is not supported"),
         (lambda: interop.from_flax(params_of(
             nn.ConvLSTMCell(4, kernel_size=(2, 2)), (jnp.zeros((3, 5, 5, 4)),) * 2,
-            jnp.zeros((3, 5, 5, 4)))), ValueError, "params is that of a ConvLSTMCell"),
+            jnp.zeros((3, 5, 5, 4)))), ValueError, "params is a ConvLSTMCell, which is not"),
         (lambda: interop.from_flax(params_of(Normed(), (h, h), x)), ValueError,
          r"params\['WeightNorm_0'\] holds 'LSTMCell_0/h\w/kernel/scale', a scale of nn.WeightNorm"),
         (lambda: interop.from_flax({**plain, "norm": {"scale": h}}), ValueError,
          "params holds norm beside the params of a cell of Flax"),
         (lambda: interop.from_flax({**plain, "ii": {**plain["ii"], "lora_a": h}}), ValueError,
-         r"params\['ii'\] holds kernel, lora_a, and a cell of Flax has there kernel alone"),
+         r"params\['ii'\] holds kernel, lora_a, but a cell of Flax has kernel only"),
         (lambda: interop.from_flax(OwnCell(FEATURES, UNITS, rngs=nnx.Rngs(0))), ValueError,
-         "params is a OwnCell, none of Flax's cells"),
+         "params is a OwnCell, not a cell of Flax"),
         (lambda: interop.from_flax(nn.LSTMCell(UNITS)), TypeError,
-         "got LSTMCell, which is not bound: give its params, and it as module="),
+         "got LSTMCell, which is not bound: pass its params, and the module as"),
         (lambda: interop.from_flax(plain, Tagger()), TypeError,
          "module must be a cell, an RNN or a Bidirectional of Flax, got Tagger"),
         (lambda: interop.from_flax([plain, plain], [nn.LSTMCell(UNITS)]), ValueError,

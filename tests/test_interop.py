@@ -74,7 +74,7 @@ def test_float64_is_not_rounded_in_silence(x64):
     jax.tree.map(np.testing.assert_array_equal, back, stack)
     with (
         jax.enable_x64(False),
-        pytest.raises(TypeError, match="weight_ih_l0 is float64, which JAX would round"),
+        pytest.raises(TypeError, match="weight_ih_l0 is float64, but jax_enable_x64 is off"),
     ):
         interop.from_torch(state_dict)
 
@@ -95,7 +95,7 @@ REFUSED = [
     (lambda: interop.from_torch(STATE_DICT, "lstm."), ValueError,
      r"state_dict has no lstm\.weight_ih_l0; it holds bias_hh_l0, bias_hh_l1, "),
     (lambda: interop.from_torch({**STATE_DICT, "weight_ch_l0": np.zeros(3)}), ValueError,
-     "state_dict has 'weight_ch_l0', which is no weight of an LSTM"),
+     "state_dict has 'weight_ch_l0', which is not a weight of an LSTM"),
     (lambda: interop.from_torch(list(STATE_DICT)), TypeError,
      "state_dict must map names to arrays, or be a module; got list"),
     (lambda: interop.from_torch({**STATE_DICT, "bias_ih_l0": np.zeros(20, int)}), TypeError,
@@ -104,25 +104,25 @@ REFUSED = [
      ValueError, r"params.weight_ih must be \(input, 4\*hidden\) with hidden=5"),
     (lambda: interop.from_torch(
         {"weight_ih_l0": np.zeros((5, 3), np.float32), "weight_hh_l0": np.zeros((5, 5), np.float32)}
-     ), ValueError, r"weight_hh_l0 is that of torch.nn.RNN, which may use tanh or relu"),
+     ), ValueError, r"weight_hh_l0 is of a torch.nn.RNN, which may use tanh or relu"),
     (lambda: interop.to_torch(LAYERS, bias=False), ValueError,
      r"layers\[0\] has a bias that is not zero, which would be lost without one"),
     (lambda: interop.to_torch(jlstm.init_stack(jax.random.key(0), 3, (5, 4))), ValueError,
-     r"layers\[1\] is of another kind or size than layers\[0\]"),
+     r"layers\[1\] differs from layers\[0\] in type or size"),
     (lambda: interop.to_torch((BOTH[0], jlstm.init_params(jax.random.key(0), 10, 5))), ValueError,
-     r"layers\[1\] is of another kind or size"),
+     r"layers\[1\] differs from layers\[0\] in type or size"),
     (lambda: interop.to_torch(LAYERS[0]), TypeError,
      "layers must be a tuple of layers, got LSTMParams"),
     (lambda: interop.to_cudnn((BOTH[0], jlstm.init_params(jax.random.key(0), 10, 5))), ValueError,
      r"layers\[1\] has other directions than layers\[0\]"),
     (lambda: interop.to_cudnn(jlstm.init_stack(jax.random.key(0), 3, (5, 4))), ValueError,
-     r"layers\[1\] has 4 units, layers\[0\] has 5; cuDNN holds equal ones"),
+     r"layers\[1\] has 4 units, layers\[0\] has 5; cuDNN takes equal sizes only"),
     (lambda: interop.from_cudnn(np.zeros(7, np.float32), 3, 5), ValueError,
      r"weights must be \(200,\) for input_size=3, hidden_size=5, .*got shape \(7,\)"),
     (lambda: interop.to_haiku(BOTH), TypeError,
-     r"layers\[0\]: Haiku has no place for BiLSTMParams; convert its two parts"),
+     r"layers\[0\]: Haiku cannot represent BiLSTMParams; convert its two parts"),
     (lambda: interop.to_equinox(BOTH, [None, None]), TypeError,
-     r"layers\[0\]: Equinox has no place for BiLSTMParams"),
+     r"layers\[0\]: Equinox cannot represent BiLSTMParams"),
     (lambda: interop.from_equinox(np.zeros(3)), TypeError,
      r"cells\[0\] must be an eqx.nn.LSTMCell or eqx.nn.GRUCell, got ndarray"),
     (lambda: interop.from_haiku({"linear": {}}), ValueError,
@@ -131,7 +131,7 @@ REFUSED = [
      r"params\['lstm/linear'\] has no 'b'"),
     (lambda: interop.from_haiku(
         {"a/lstm/linear": {}, "b/lstm/linear": {}}), ValueError,
-     "params has 'a/lstm/linear' and 'b/lstm/linear': say which by a prefix"),
+     "params has 'a/lstm/linear' and 'b/lstm/linear': choose one by a prefix"),
     (lambda: interop.from_haiku(
         {"lstm/linear": {"w": np.zeros((4, 20), np.float32), "b": np.zeros(20, np.float32)}}),
      ValueError, r"must hold w \(input \+ hidden, 4\*hidden\) and b \(4\*hidden,\), got \(4, 20\)"),
@@ -140,7 +140,7 @@ REFUSED = [
     (lambda: interop.from_flax(3), TypeError, "params must be a dict of a cell, or a list of them"),
     (lambda: interop.from_flax([3]), TypeError, r"params\[0\] must be a dict of a cell, got int"),
     (lambda: interop.from_flax({"dense_i": {"kernel": np.zeros((3, 20), np.float32)}}), ValueError,
-     "params holds no cell of Flax that is known, but dense_i"),
+     "params holds no known cell of Flax, but dense_i"),
     (lambda: interop.from_keras("model.keras"), TypeError,
      r"weights is a path: keras.models.load_model\('model.keras'\) reads it"),
     (lambda: interop.from_keras([1]), TypeError, r"weights\[0\] must be a layer or a list"),
@@ -151,9 +151,9 @@ REFUSED = [
      r"weights\[0\] holds 5 arrays; a layer has 3, or 2 without bias"),
     (lambda: interop.from_keras([[np.zeros((3, 25), np.float32), np.zeros((5, 25), np.float32),
                                   np.zeros((2, 25), np.float32)]]), ValueError,
-     r"weights\[0\]\[1\] has shape \(5, 25\); the recurrent kernel of a layer is \(units"),
+     r"weights\[0\]\[1\] has shape \(5, 25\); a recurrent kernel is \(units"),
     (lambda: interop.from_keras([[np.zeros((3, 15), np.float32), np.zeros((5, 15), np.float32)]]),
-     ValueError, r"weights\[0\]\[0\] is of a GRU without bias, .*: give the layer itself"),
+     ValueError, r"weights\[0\]\[0\] is of a GRU without bias, .*: pass the layer itself"),
 ]  # fmt: skip
 
 
@@ -218,10 +218,12 @@ def test_files_that_are_cut_short(whole):
     data = whole.read_bytes()
     for size in (0, 1, 7, 8, 9, 100, len(data) // 2, len(data) - 1):
         whole.write_bytes(data[:size])
-        with pytest.raises(ValueError, match=r"layers.safetensors is no whole safetensors file"):
+        with pytest.raises(
+            ValueError, match=r"layers.safetensors is not a complete safetensors file"
+        ):
             interop.load_safetensors(whole)
     whole.write_bytes(data + b"more")
-    with pytest.raises(ValueError, match="is no whole safetensors file"):
+    with pytest.raises(ValueError, match="is not a complete safetensors file"):
         interop.load_safetensors(whole)
     with pytest.raises(OSError, match="nowhere"):
         interop.load_safetensors(whole.with_name("nowhere"))
@@ -271,26 +273,26 @@ def set_about(text):
 
 
 HOSTILE = [
-    (spoil_sizes, "is no whole safetensors file"),
-    (spoil_offsets, "is no whole safetensors file"),
+    (spoil_sizes, "is not a complete safetensors file"),
+    (spoil_offsets, "is not a complete safetensors file"),
     (lambda header: header.update({"0.weight_ih": {"dtype": "PICKLE", "shape": [1],
                                                    "data_offsets": [0, 4]}}),
-     "is no whole safetensors file"),
+     "is not a complete safetensors file"),
     (lambda header: header.update({"0.other": header.pop("0.bias")}), "has no array 0.bias"),
     (spoil_about(format=2), "has format 2, this version of jlstm reads up to 1"),
-    (spoil_about(format=[]), "its metadata is not that of layers"),
-    (spoil_about(layers="os.system"), "its metadata is not that of layers"),
+    (spoil_about(format=[]), "its metadata does not describe layers"),
+    (spoil_about(layers="os.system"), "its metadata does not describe layers"),
     (spoil_about(layers=[]), "holds arrays of no layer: 0.bias, 0.weight_hh, 0.weight_ih, 1.bias"),
-    (spoil_about(layers=[[]]), "its metadata is not that of layers"),
-    (spoil_about(single=True), "its metadata says 2 layers"),
+    (spoil_about(layers=[[]]), "its metadata does not describe layers"),
+    (spoil_about(single=True), "its metadata lists 2 layers"),
     (spoil_about(layers=[{"sideways": {"kind": "LSTMParams"}}]), "layer 0 has the directions"),
-    (spoil_layer(kind="subprocess.Popen"), "its metadata is not that of layers: KeyError"),
+    (spoil_layer(kind="subprocess.Popen"), "its metadata does not describe layers: KeyError"),
     (spoil_layer(kind="PeepholeParams"), "has no array 1.peephole"),
     (spoil_layer(kind="CoupledParams"), r"layer 1: params.weight_hh must be \(hidden, 3\*hidden\)"),
     (spoil_layer(gates="ifog"), "layer 1 has gates 'ifog', LSTMParams has 'ifgo'"),
-    (spoil_layer(hidden=6), "layer 1 says hidden=6, its arrays 5"),
+    (spoil_layer(hidden=6), "layer 1 states hidden=6, its arrays have 5"),
     (set_about("{"), "its metadata is not JSON"),
-    (set_about("[1]"), "its metadata is not that of layers"),
+    (set_about("[1]"), "its metadata does not describe layers"),
 ]  # fmt: skip
 
 
@@ -306,7 +308,7 @@ def test_hostile_files(whole, spoil, message):
 def test_huge_headers_and_pickles(whole):
     for data in (b"\xff" * 64, pickle.dumps(LAYERS[0].bias.tolist()), b"PK\x03\x04" + b"0" * 99):
         whole.write_bytes(data)
-        with pytest.raises(ValueError, match="is no whole safetensors file"):
+        with pytest.raises(ValueError, match="is not a complete safetensors file"):
             interop.load_safetensors(whole)
 
 
@@ -328,7 +330,7 @@ def test_what_cannot_be_written_leaves_the_old_file(whole, monkeypatch):
 @pytest.mark.parametrize("to", ["torch", "flax", "nnx", "haiku", "keras", "cudnn"])
 def test_variants_are_refused_where_there_is_no_place(to):
     peephole = variants.init_peephole(jax.random.key(0), 3, 5)
-    with pytest.raises(TypeError, match=r"layers\[1\]: \w+ has no place for PeepholeParams"):
+    with pytest.raises(TypeError, match=r"layers\[1\]: \w+ cannot represent PeepholeParams"):
         getattr(interop, f"to_{to}")((LAYERS[0], peephole))
 
 
@@ -348,10 +350,12 @@ def test_arrays_that_do_not_lie_in_order(tmp_path):
 def test_layers_that_do_not_follow_each_other():
     wrong = (LAYERS[0], jlstm.init_params(jax.random.key(0), 7, 5))
     for to in (interop.to_torch, interop.to_flax, interop.to_onnx, interop.to_keras):
-        with pytest.raises(ValueError, match=r"layers\[1\] takes 7 numbers, layers\[0\] shows 5"):
+        with pytest.raises(
+            ValueError, match=r"layers\[1\] takes 7 features, layers\[0\] outputs 5"
+        ):
             to(wrong)
     state_dict = {**STATE_DICT, "weight_ih_l1": np.zeros((20, 7), np.float32)}
-    with pytest.raises(ValueError, match=r"layers\[1\] takes 7 numbers, layers\[0\] shows 5"):
+    with pytest.raises(ValueError, match=r"layers\[1\] takes 7 features, layers\[0\] outputs 5"):
         interop.from_torch(state_dict)
     ragged = {k: v for k, v in STATE_DICT.items() if k not in ("bias_ih_l1", "bias_hh_l1")}
     with pytest.raises(ValueError, match="state_dict has no bias_hh_l1"):
@@ -376,7 +380,7 @@ def test_metadata_that_python_chokes_on(whole, about):
     header, rest = header_of(whole.read_bytes())
     header["__metadata__"]["jlstm"] = about
     whole.write_bytes(with_header(header, rest))
-    with pytest.raises(ValueError, match=r"its metadata is not"):
+    with pytest.raises(ValueError, match=r"its metadata (is not JSON|does not describe layers)"):
         interop.load_safetensors(whole)
 
 
@@ -384,7 +388,5 @@ def test_a_dtype_that_numpy_lacks(whole):
     header, rest = header_of(whole.read_bytes())
     header["other"] = {"dtype": "F8_E4M3", "shape": [0], "data_offsets": [len(rest)] * 2}
     whole.write_bytes(with_header(header, rest))
-    with pytest.raises(
-        ValueError, match=r"an array has a dtype that is not known here|holds arrays"
-    ):
+    with pytest.raises(ValueError, match=r"an array has an unsupported dtype|holds arrays"):
         interop.load_safetensors(whole)

@@ -42,7 +42,7 @@ def imports(path):
 def test_the_core_imports_jax_and_numpy_only():
     allowed = {"jax", "numpy", "jlstm"} | set(sys.stdlib_module_names)
     for path in modules("jlstm"):
-        more = {"flax"} if path.name == "nnx.py" or path.parent.name == "linen" else set()
+        more = {"flax"} if path.parent.name in ("nnx", "linen") else set()
         if "interop" in path.parts:
             more = {"safetensors", "onnx"}  # imported on use
         if path.parent.name == "plot":

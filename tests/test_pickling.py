@@ -50,6 +50,9 @@ FUNCTIONS = {
         lambda step: step(PARAMS, STATE, XS[0]),
     ),
     "chrono": (initializers.chrono(9), lambda init: init(KEY, (8,), jnp.float32)),
+    "orthogonal": (initializers.orthogonal, lambda init: init(KEY, (3, 3), jnp.float32)),
+    "glorot_uniform": (initializers.glorot_uniform, lambda init: init(KEY, (3, 2), jnp.float32)),
+    "zeros": (initializers.zeros, lambda init: init(KEY, (2,), jnp.float32)),
     "forget_gate_bias": (
         initializers.forget_gate_bias(2.0),
         lambda init: init(KEY, (8,), jnp.float32),

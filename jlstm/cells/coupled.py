@@ -1,4 +1,4 @@
-"""The LSTM that forgets as much as it stores: one gate for both (CIFG)."""
+"""The LSTM with coupled input and forget gates (CIFG): `f = 1 - i`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class CoupledParams(NamedTuple):
-    """Weights of a layer. The last axis holds the gates side by side in the order i, g, o."""
+    """Weights of a layer. Gates lie side by side on the last axis, in the order i, g, o."""
 
     weight_ih: Float[Array, "input 3*hidden"]
     weight_hh: Float[Array, "hidden 3*hidden"]
@@ -45,12 +45,12 @@ def init_coupled(
 ) -> CoupledParams:
     """Draw the weights of a layer.
 
-    Args: those of `jlstm.init_params`, where
+    Args: as in `jlstm.init_params`, except
 
-      forget_bias: is taken off the input gate's bias: `f = 1 - i` starts at its sigmoid.
+      forget_bias: subtracted from the input gate's bias: `f = 1 - i` starts at its sigmoid.
 
     Raises:
-      ValueError, TypeError: as `jlstm.init_params`.
+      ValueError, TypeError: as in `jlstm.init_params`.
 
     Example:
       >>> import jax
@@ -77,7 +77,7 @@ def coupled_step(
     reset: Bool[Array, "*batch"] | None = None,
     reset_state: LSTMState | None = None,
 ) -> tuple[LSTMState, Float[Array, "*batch hidden"]]:
-    """One step of time.
+    """One time step.
 
         i  = sigmoid(x W_xi + h W_hi + b_i)
         g  = tanh   (x W_xg + h W_hg + b_g)
@@ -92,10 +92,10 @@ def coupled_step(
       state: `h` and `c` before the step, each `(*batch, hidden)`.
       x: the input, `(*batch, input)`.
       reset: as in `jlstm.lstm_step`.
-      reset_state: likewise.
+      reset_state: as in `jlstm.lstm_step`.
 
     Returns:
-      The state after the step, and its `h` once more as the output; dtypes as `jlstm.lstm_step`.
+      The state after the step, and its `h` as the output; dtypes as in `jlstm.lstm_step`.
 
     Raises:
       ValueError: sizes or batch axes that differ. TypeError: a wrong type or dtype.

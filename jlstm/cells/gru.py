@@ -1,4 +1,4 @@
-"""The gated recurrent unit, with the reset gate after the product or before it."""
+"""The gated recurrent unit, with the reset gate after the recurrent product or before it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class GRUParams(NamedTuple):
-    """Weights of a layer. The last axis holds the gates side by side in the order r, z, n.
+    """Weights of a layer. Gates lie side by side on the last axis, in the order r, z, n.
 
-    `bias_hn` is added to the candidate's part of `h W_h`, inside the reset gate.
+    `bias_hn` is the candidate's second bias, inside the reset gate.
     """
 
     weight_ih: Float[Array, "input 3*hidden"]
@@ -31,7 +31,7 @@ class GRUParams(NamedTuple):
 
 
 class ChoGRUParams(NamedTuple):
-    """Weights of a layer as in the paper; gates in the order r, z, n."""
+    """Weights of a GRU as in the paper. Gates lie side by side in the order r, z, n."""
 
     weight_ih: Float[Array, "input 3*hidden"]
     weight_hh: Float[Array, "hidden 3*hidden"]
@@ -55,12 +55,12 @@ def init_gru(
     recurrent_init: Initializer = orthogonal,
     dtype: DTypeLike = jnp.float32,
 ) -> GRUParams:
-    """Draw the weights of a layer; the biases start at 0.
+    """Draw the weights of a GRU layer; the biases start at 0.
 
-    Args: those of `jlstm.init_params`.
+    Args: as in `jlstm.init_params`.
 
     Raises:
-      ValueError, TypeError: as `jlstm.init_params`.
+      ValueError, TypeError: as in `jlstm.init_params`.
 
     Example:
       >>> import jax
@@ -83,12 +83,12 @@ def init_cho_gru(
     recurrent_init: Initializer = orthogonal,
     dtype: DTypeLike = jnp.float32,
 ) -> ChoGRUParams:
-    """Draw the weights of a layer as in the paper; the bias starts at 0.
+    """Draw the weights of a GRU layer as in the paper; the bias starts at 0.
 
-    Args: those of `jlstm.init_params`.
+    Args: as in `jlstm.init_params`.
 
     Raises:
-      ValueError, TypeError: as `jlstm.init_params`.
+      ValueError, TypeError: as in `jlstm.init_params`.
 
     Example:
       >>> import jax
@@ -110,25 +110,25 @@ def gru_step(
     reset: Bool[Array, "*batch"] | None = None,
     reset_state: Float[Array, "*batch hidden"] | None = None,
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
-    """One step of time, with the reset gate after the product.
+    """One time step, with the reset gate after the product.
 
-        r  = sigmoid(x W_xr + h W_hr + b_r)           how much of the past the candidate sees
+        r  = sigmoid(x W_xr + h W_hr + b_r)           how much of the past enters the candidate
         z  = sigmoid(x W_xz + h W_hz + b_z)           how much of the past is kept
         n  = tanh   (x W_xn + b_n + r * (h W_hn + b_hn))
         h' = (1 - z) * n + z * h
 
-    The form of cuDNN, `torch.nn.GRU` and Keras (`reset_after=True`), in which the three products
-    with `h` are one. The state is `h` itself.
+    The form of cuDNN, `torch.nn.GRU` and Keras (`reset_after=True`), which needs a single product
+    with `h`. The state is `h` itself.
 
     Args:
       params: the layer's weights.
       h: the state before the step, `(*batch, hidden)`.
       x: the input, `(*batch, input)`.
       reset: as in `jlstm.lstm_step`.
-      reset_state: likewise.
+      reset_state: as in `jlstm.lstm_step`.
 
     Returns:
-      The state after the step, and once more as the output, in `result_type(x, params)`.
+      The state after the step, twice: as the state and as the output, in `result_type(x, params)`.
 
     Raises:
       ValueError: sizes or batch axes that differ. TypeError: a wrong type or dtype.
@@ -163,7 +163,7 @@ def cho_gru_step(
     reset: Bool[Array, "*batch"] | None = None,
     reset_state: Float[Array, "*batch hidden"] | None = None,
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
-    """One step of time, with the reset gate before the product.
+    """One time step, with the reset gate before the product.
 
         r  = sigmoid(x W_xr + h W_hr + b_r)
         z  = sigmoid(x W_xz + h W_hz + b_z)
@@ -178,10 +178,10 @@ def cho_gru_step(
       h: the state before the step, `(*batch, hidden)`.
       x: the input, `(*batch, input)`.
       reset: as in `jlstm.lstm_step`.
-      reset_state: likewise.
+      reset_state: as in `jlstm.lstm_step`.
 
     Returns:
-      The state after the step, and once more as the output, in `result_type(x, params)`.
+      The state after the step, twice: as the state and as the output, in `result_type(x, params)`.
 
     Raises:
       ValueError: sizes or batch axes that differ. TypeError: a wrong type or dtype.

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jlstm.checks.calls import check_step
 from jlstm.equations import along, product
-from jlstm.initializers import Initializer, glorot_uniform, init_layer, orthogonal, whole_bias
+from jlstm.initializers import Initializer, glorot_uniform, init_layer, lstm_bias, orthogonal
 from jlstm.masks import reset_before
 from jlstm.types import LayerType, LSTMState, Shapes, compute_dtype
 
@@ -21,7 +21,7 @@ EPSILON = 1e-5  # added to the variance
 
 
 class LayerNormParams(NamedTuple):
-    """Weights of a layer: those of the LSTM, a scale for each product, scale and bias for `c`."""
+    """Weights of a layer: those of the LSTM, a scale per product, scale and bias for `c`."""
 
     weight_ih: Float[Array, "input gates"]
     weight_hh: Float[Array, "hidden gates"]
@@ -56,10 +56,10 @@ def init_layer_norm(
 ) -> LayerNormParams:
     """Draw the weights of a layer; scales start at 1, the bias of `c` at 0.
 
-    Args: those of `jlstm.init_params`.
+    Args: as in `jlstm.init_params`.
 
     Raises:
-      ValueError, TypeError: as `jlstm.init_params`.
+      ValueError, TypeError: as in `jlstm.init_params`.
 
     Example:
       >>> import jax
@@ -69,7 +69,7 @@ def init_layer_norm(
     """
     return init_layer(
         LAYER_TYPE, key, input_size, hidden_size, weight_init=weight_init,
-        recurrent_init=recurrent_init, bias_init=whole_bias(forget_bias, bias_init), dtype=dtype,
+        recurrent_init=recurrent_init, bias_init=lstm_bias(forget_bias, bias_init), dtype=dtype,
         scale_ih=jnp.ones, scale_hh=jnp.ones, scale_c=jnp.ones, bias_c=jnp.zeros,
     )  # fmt: skip
 
@@ -82,9 +82,9 @@ def layer_norm_step(
     reset: Bool[Array, "*batch"] | None = None,
     reset_state: LSTMState | None = None,
 ) -> tuple[LSTMState, Float[Array, "*batch hidden"]]:
-    """One step of time.
+    """One time step.
 
-        z  = s_x * norm(x W_x) + s_h * norm(h W_h) + b     all four gates as one vector
+        z  = s_x * norm(x W_x) + s_h * norm(h W_h) + b     over the four gates together
         i, f, o = sigmoid(z_i), sigmoid(z_f), sigmoid(z_o)
         g  = tanh(z_g)
         c' = f * c + i * g
@@ -92,18 +92,18 @@ def layer_norm_step(
 
         norm(a) = (a - mean(a)) / sqrt(var(a) + 1e-5)      over the features
 
-    Ba, Kiros and Hinton (2016), equations 20 to 22; the two biases that would stand beside `b` are
-    part of it.
+    Ba, Kiros and Hinton (2016), equations 20 to 22; the biases of the two normalisations are
+    included in `b`.
 
     Args:
       params: the layer's weights.
       state: `h` and `c` before the step, each `(*batch, hidden)`.
       x: the input, `(*batch, input)`.
       reset: as in `jlstm.lstm_step`.
-      reset_state: likewise.
+      reset_state: as in `jlstm.lstm_step`.
 
     Returns:
-      The state after the step, and its `h` once more as the output; dtypes as `jlstm.lstm_step`.
+      The state after the step, and its `h` as the output; dtypes as in `jlstm.lstm_step`.
 
     Raises:
       ValueError: sizes or batch axes that differ. TypeError: a wrong type or dtype.

@@ -13,8 +13,8 @@ from jlstm.initializers import (
     Initializer,
     glorot_uniform,
     init_layer,
+    lstm_bias,
     orthogonal,
-    whole_bias,
 )
 from jlstm.masks import reset_before
 from jlstm.types import LayerType, LSTMParams, LSTMState, compute_dtype
@@ -67,7 +67,7 @@ def init_params(
     """
     return init_layer(
         LAYER_TYPE, key, input_size, hidden_size, weight_init=weight_init,
-        recurrent_init=recurrent_init, bias_init=whole_bias(forget_bias, bias_init), dtype=dtype,
+        recurrent_init=recurrent_init, bias_init=lstm_bias(forget_bias, bias_init), dtype=dtype,
     )  # fmt: skip
 
 

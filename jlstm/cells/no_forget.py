@@ -1,4 +1,4 @@
-"""The LSTM of 1997, which has no forget gate and never forgets."""
+"""The LSTM of 1997, without a forget gate."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class NoForgetParams(NamedTuple):
-    """Weights of a layer. The last axis holds the gates side by side in the order i, g, o."""
+    """Weights of a layer. Gates lie side by side on the last axis, in the order i, g, o."""
 
     weight_ih: Float[Array, "input 3*hidden"]
     weight_hh: Float[Array, "hidden 3*hidden"]
@@ -50,10 +50,10 @@ def init_no_forget(
 ) -> NoForgetParams:
     """Draw the weights of a layer; the bias starts at 0.
 
-    Args: those of `jlstm.init_params`.
+    Args: as in `jlstm.init_params`.
 
     Raises:
-      ValueError, TypeError: as `jlstm.init_params`.
+      ValueError, TypeError: as in `jlstm.init_params`.
 
     Example:
       >>> import jax
@@ -75,7 +75,7 @@ def no_forget_step(
     reset: Bool[Array, "*batch"] | None = None,
     reset_state: LSTMState | None = None,
 ) -> tuple[LSTMState, Float[Array, "*batch hidden"]]:
-    """One step of time.
+    """One time step.
 
         i  = sigmoid(x W_xi + h W_hi + b_i)
         g  = tanh   (x W_xg + h W_hg + b_g)
@@ -83,19 +83,19 @@ def no_forget_step(
         c' = c + i * g
         h' = o * tanh(c')
 
-    Hochreiter and Schmidhuber (1997), section 4, with one cell a block, and tanh where the paper
+    Hochreiter and Schmidhuber (1997), section 4, with one cell per block, and tanh where the paper
     squashes to (-2, 2) and (-1, 1); the "NFG" of Greff et al. (2017) without peepholes. The cell
-    only adds: nothing leaves it but by cancelling.
+    only accumulates.
 
     Args:
       params: the layer's weights.
       state: `h` and `c` before the step, each `(*batch, hidden)`.
       x: the input, `(*batch, input)`.
       reset: as in `jlstm.lstm_step`.
-      reset_state: likewise.
+      reset_state: as in `jlstm.lstm_step`.
 
     Returns:
-      The state after the step, and its `h` once more as the output; dtypes as `jlstm.lstm_step`.
+      The state after the step, and its `h` as the output; dtypes as in `jlstm.lstm_step`.
 
     Raises:
       ValueError: sizes or batch axes that differ. TypeError: a wrong type or dtype.

@@ -1,4 +1,4 @@
-"""The LSTM whose gates see the cell state, through one weight a unit: peepholes."""
+"""The LSTM with peepholes: gates that take the cell state, through one weight per unit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jlstm.checks.calls import check_step
 from jlstm.equations import along, pre_activations
-from jlstm.initializers import Initializer, glorot_uniform, init_layer, orthogonal, whole_bias
+from jlstm.initializers import Initializer, glorot_uniform, init_layer, lstm_bias, orthogonal
 from jlstm.masks import reset_before
 from jlstm.types import LayerType, LSTMState, Shapes, compute_dtype
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class PeepholeParams(NamedTuple):
-    """Weights of a layer: those of the LSTM, and the peepholes of the gates i, f, o in turn."""
+    """Weights of a layer: those of the LSTM, and the peepholes of the gates i, f and o."""
 
     weight_ih: Float[Array, "input gates"]
     weight_hh: Float[Array, "hidden gates"]
@@ -46,12 +46,12 @@ def init_peephole(
     bias_init: Initializer | None = None,
     dtype: DTypeLike = jnp.float32,
 ) -> PeepholeParams:
-    """Draw the weights of a layer; the peepholes start at 0, where it is the plain LSTM.
+    """Draw the weights of a layer; the peepholes start at 0, which is the plain LSTM.
 
-    Args: those of `jlstm.init_params`.
+    Args: as in `jlstm.init_params`.
 
     Raises:
-      ValueError, TypeError: as `jlstm.init_params`.
+      ValueError, TypeError: as in `jlstm.init_params`.
 
     Example:
       >>> import jax
@@ -61,7 +61,7 @@ def init_peephole(
     """
     return init_layer(
         LAYER_TYPE, key, input_size, hidden_size, weight_init=weight_init,
-        recurrent_init=recurrent_init, bias_init=whole_bias(forget_bias, bias_init), dtype=dtype,
+        recurrent_init=recurrent_init, bias_init=lstm_bias(forget_bias, bias_init), dtype=dtype,
         peephole=jnp.zeros,
     )  # fmt: skip
 
@@ -74,7 +74,7 @@ def peephole_step(
     reset: Bool[Array, "*batch"] | None = None,
     reset_state: LSTMState | None = None,
 ) -> tuple[LSTMState, Float[Array, "*batch hidden"]]:
-    """One step of time.
+    """One time step.
 
         i  = sigmoid(x W_xi + h W_hi + p_i * c  + b_i)
         f  = sigmoid(x W_xf + h W_hf + p_f * c  + b_f)
@@ -83,17 +83,17 @@ def peephole_step(
         o  = sigmoid(x W_xo + h W_ho + p_o * c' + b_o)
         h' = o * tanh(c')
 
-    Gers and Schmidhuber (2000), section 3: the output gate sees the new cell, the others the old.
+    Gers and Schmidhuber (2000), section 3: the output gate takes the new cell, the others the old.
 
     Args:
       params: the layer's weights.
       state: `h` and `c` before the step, each `(*batch, hidden)`.
       x: the input, `(*batch, input)`.
       reset: as in `jlstm.lstm_step`.
-      reset_state: likewise.
+      reset_state: as in `jlstm.lstm_step`.
 
     Returns:
-      The state after the step, and its `h` once more as the output; dtypes as `jlstm.lstm_step`.
+      The state after the step, and its `h` as the output; dtypes as in `jlstm.lstm_step`.
 
     Raises:
       ValueError: sizes or batch axes that differ. TypeError: a wrong type or dtype.

@@ -1,4 +1,4 @@
-"""The LSTM with a projected `h` (LSTMP): few outputs of many cells."""
+"""The LSTM with a projected `h` (LSTMP): fewer outputs than cells."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jlstm.checks.calls import check_step
 from jlstm.checks.params import SHAPES, check_sizes
 from jlstm.equations import lstm_equations, output, pre_activations
-from jlstm.initializers import Initializer, glorot_uniform, init_layer, orthogonal, whole_bias
+from jlstm.initializers import Initializer, glorot_uniform, init_layer, lstm_bias, orthogonal
 from jlstm.masks import reset_before
 from jlstm.types import LayerType, LSTMState, ProjectedParams, compute_dtype
 
@@ -32,14 +32,14 @@ def init_projected(
     bias_init: Initializer | None = None,
     dtype: DTypeLike = jnp.float32,
 ) -> ProjectedParams:
-    """Draw the weights of a layer of `hidden_size` cells that shows `projection_size` numbers.
+    """Draw the weights of a layer of `hidden_size` cells and `projection_size` outputs.
 
-    Args: those of `jlstm.init_params`, and
+    Args: as in `jlstm.init_params`, and
 
-      projection_size: numbers in `h`, from 1 to `hidden_size`. `weight_init` draws the projection.
+      projection_size: units of `h`, from 1 to `hidden_size`. `weight_init` draws the projection.
 
     Raises:
-      ValueError, TypeError: as `jlstm.init_params`, and for a projection larger than the layer.
+      ValueError, TypeError: as in `jlstm.init_params`; a projection larger than the layer.
 
     Example:
       >>> import jax
@@ -54,7 +54,7 @@ def init_projected(
         raise ValueError(
             f"projection_size must be at most hidden_size={hidden_size}, got {projection_size}"
         )
-    bias_init = whole_bias(forget_bias, bias_init)
+    bias_init = lstm_bias(forget_bias, bias_init)
     key, key_hr = jax.random.split(key)
     return init_layer(
         LAYER_TYPE, key, input_size, hidden_size, output_size=projection_size,
@@ -71,7 +71,7 @@ def projected_step(
     reset: Bool[Array, "*batch"] | None = None,
     reset_state: LSTMState | None = None,
 ) -> tuple[LSTMState, Float[Array, "*batch output"]]:
-    """One step of time.
+    """One time step.
 
         i  = sigmoid(x W_xi + h W_hi + b_i)
         f  = sigmoid(x W_xf + h W_hf + b_f)
@@ -80,19 +80,19 @@ def projected_step(
         c' = f * c + i * g
         h' = (o * tanh(c')) W_hr
 
-    Sak, Senior and Beaufays (2014), section 2, with one recurrent projection, no second one that
-    does not recur, and no peepholes: as `torch.nn.LSTM` with `proj_size`. `jlstm.lstm_scan` takes
-    these weights too, with its fast derivative.
+    Sak, Senior and Beaufays (2014), section 2, with the recurrent projection only and without
+    peepholes, as `torch.nn.LSTM` with `proj_size`. `jlstm.lstm_scan` takes these weights too, with
+    its fast derivative.
 
     Args:
       params: the layer's weights.
       state: `h`, `(*batch, output)`, and `c`, `(*batch, hidden)`.
       x: the input, `(*batch, input)`.
       reset: as in `jlstm.lstm_step`.
-      reset_state: likewise.
+      reset_state: as in `jlstm.lstm_step`.
 
     Returns:
-      The state after the step, and its `h` once more as the output; dtypes as `jlstm.lstm_step`.
+      The state after the step, and its `h` as the output; dtypes as in `jlstm.lstm_step`.
 
     Raises:
       ValueError: sizes or batch axes that differ. TypeError: a wrong type or dtype.

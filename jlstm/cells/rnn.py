@@ -1,4 +1,4 @@
-"""The simple recurrent network: no gates and no cell, the baseline that forgets."""
+"""The simple recurrent network, a baseline without gates and without a cell."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class RNNParams(NamedTuple):
-    """Weights of a layer."""
+    """Weights of a simple recurrent layer."""
 
     weight_ih: Float[Array, "input hidden"]
     weight_hh: Float[Array, "hidden hidden"]
@@ -43,10 +43,10 @@ def init_rnn(
 ) -> RNNParams:
     """Draw the weights of a layer; the bias starts at 0.
 
-    Args: those of `jlstm.init_params`.
+    Args: as in `jlstm.init_params`.
 
     Raises:
-      ValueError, TypeError: as `jlstm.init_params`.
+      ValueError, TypeError: as in `jlstm.init_params`.
 
     Example:
       >>> import jax
@@ -68,22 +68,22 @@ def rnn_step(
     reset: Bool[Array, "*batch"] | None = None,
     reset_state: Float[Array, "*batch hidden"] | None = None,
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
-    """One step of time.
+    """One time step.
 
         h' = tanh(x W_x + h W_h + b)
 
-    Elman (1990), with tanh. Every step multiplies what comes back by `W_h` and by a slope below 1:
-    the gradient over a long gap vanishes. The state is `h` itself.
+    Elman (1990), with tanh. Every step multiplies the gradient by `W_h` and by a slope below 1, so
+    that it vanishes over a long lag. The state is `h` itself.
 
     Args:
       params: the layer's weights.
       h: the state before the step, `(*batch, hidden)`.
       x: the input, `(*batch, input)`.
       reset: as in `jlstm.lstm_step`.
-      reset_state: likewise.
+      reset_state: as in `jlstm.lstm_step`.
 
     Returns:
-      The state after the step, and once more as the output, in `result_type(x, params)`.
+      The state after the step, twice: as the state and as the output, in `result_type(x, params)`.
 
     Raises:
       ValueError: sizes or batch axes that differ. TypeError: a wrong type or dtype.

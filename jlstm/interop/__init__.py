@@ -1,8 +1,9 @@
-"""Weights from other libraries, and to them.
+"""Converters of weights from and to other libraries.
 
 Every `from_*` returns a stack, a tuple of layers for `jlstm.stack_scan`; every `to_*` takes one.
-Where only the layout differs the way there and back is exact; where a number has to be added, it is
-exact to one rounding, and the function says so. What the other side has no place for is refused.
+Where only the layout differs, a round trip is exact; where two numbers have to be added, it is
+exact to one rounding, and the docstring says so. Layers that the other library cannot represent
+raise an error.
 """
 
 from jlstm.interop import export as export

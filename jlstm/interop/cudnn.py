@@ -20,23 +20,23 @@ def from_cudnn(
     num_layers: int = 1,
     bidirectional: bool = False,
 ) -> tuple[PyTree, ...]:
-    """The layers in a vector of weights; its two biases are added, which rounds once.
+    """Convert a vector of weights to layers; the two biases are added, which rounds once.
 
-    `jax.experimental.rnn` has the LSTM alone, and so has this converter.
+    Like `jax.experimental.rnn`, this converter supports the LSTM only.
 
     Args:
-      weights: matrices of all layers and directions, then biases, as
-        `jax.experimental.rnn.init_lstm_weight` gives them.
-      input_size: features of one `x`.
-      hidden_size: units of each layer.
-      num_layers: layers.
-      bidirectional: whether each layer reads in both directions.
+      weights: the matrices of all layers and directions, then the biases, as
+        `jax.experimental.rnn.init_lstm_weight` returns them.
+      input_size: the number of features of one `x`.
+      hidden_size: the number of units of each layer.
+      num_layers: the number of layers.
+      bidirectional: True for layers in both directions.
 
     Returns:
-      A tuple of layers, `LSTMParams` or `BiLSTMParams` of two.
+      A tuple of `LSTMParams`, or of `BiLSTMParams` with two of them each.
 
     Raises:
-      ValueError: another number of numbers than these sizes have.
+      ValueError: a vector whose length does not fit the sizes.
 
     Example:
       >>> import jax, jlstm
@@ -47,11 +47,17 @@ def from_cudnn(
       True
     """
     weights = as_array("weights", weights)
-    ways = 2 if bidirectional else 1
+    num_directions = 2 if bidirectional else 1
     gates = 4 * hidden_size
-    inputs = [input_size if k == 0 else ways * hidden_size for k in range(num_layers)]
-    shapes = [(gates, n) for size in inputs for _ in range(ways) for n in (size, hidden_size)]
-    wanted = sum(rows * columns for rows, columns in shapes) + 2 * gates * ways * num_layers
+    inputs = [input_size if k == 0 else num_directions * hidden_size for k in range(num_layers)]
+    shapes = [
+        (gates, columns)
+        for size in inputs
+        for _ in range(num_directions)
+        for columns in (size, hidden_size)
+    ]
+    biases_size = 2 * gates * num_directions * num_layers
+    wanted = sum(rows * columns for rows, columns in shapes) + biases_size
     if weights.shape != (wanted,):
         raise ValueError(
             f"weights must be ({wanted},) for input_size={input_size}, hidden_size={hidden_size}, "
@@ -64,24 +70,25 @@ def from_cudnn(
     biases = weights[start:].reshape(-1, 2, gates).sum(1)
     each = zip(matrices[::2], matrices[1::2], biases, strict=True)
     cells = [LSTMParams(*arrays) for arrays in each]
-    return tuple(as_layer(cells[k : k + ways]) for k in range(0, len(cells), ways))
+    starts = range(0, len(cells), num_directions)
+    return tuple(as_layer(cells[k : k + num_directions]) for k in starts)
 
 
 def to_cudnn(layers: Sequence[PyTree]) -> Float[Array, "numbers"]:
-    """All weights in one vector: exact, with the second bias of each layer zero.
+    """Convert layers to one vector of weights: exact, with a second bias of zeros.
 
     Raises:
-      TypeError: a layer that cuDNN has no place for. ValueError: layers of different sizes.
+      TypeError: a layer that cuDNN cannot represent. ValueError: layers of different sizes.
     """
     cells = []
-    for k, found in directions(layers, "cuDNN"):
-        for params in found:
+    for k, pair in directions(layers, "cuDNN"):
+        for params in pair:
             cells.append(params)
             if params.weight_hh.shape != cells[0].weight_hh.shape:
                 raise ValueError(
                     f"layers[{k}] has {params.weight_hh.shape[0]} units, layers[0] has "
-                    f"{cells[0].weight_hh.shape[0]}; cuDNN holds equal ones"
+                    f"{cells[0].weight_hh.shape[0]}; cuDNN takes equal sizes only"
                 )
-        if len(found) * (k + 1) != len(cells):
+        if len(pair) * (k + 1) != len(cells):
             raise ValueError(f"layers[{k}] has other directions than layers[0]")
     return pack_weights(cells)

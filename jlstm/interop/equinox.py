@@ -1,4 +1,4 @@
-"""Equinox: `eqx.nn.LSTMCell` and `eqx.nn.GRUCell`, one a layer. Imports no equinox."""
+"""Equinox: `eqx.nn.LSTMCell` and `eqx.nn.GRUCell`, one per layer. Does not import equinox."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from jlstm.types import LSTMParams
 if TYPE_CHECKING:
     from jaxtyping import PyTree
 
-KINDS = {"LSTMCell": LSTMParams, "GRUCell": GRUParams}
+CELLS = {"LSTMCell": LSTMParams, "GRUCell": GRUParams}
 
 
 def from_equinox(cells: Any) -> tuple[PyTree, ...]:
-    """The layers of one cell of Equinox or of several: exact.
+    """Convert cells of Equinox to layers: exact.
 
     Args:
       cells: an `eqx.nn.LSTMCell` or `eqx.nn.GRUCell`, or a list of cells from the first layer to
-        the last, with or without bias; a module of your own with one cell in it.
+        the last, with or without bias; a custom module with one cell in it.
 
     Returns:
       A tuple of `LSTMParams` or `GRUParams`.
 
     Raises:
-      TypeError: something that is no cell, or a class derived from one, which may compute anything.
+      TypeError: an object that is not a cell, or of a derived class, which may compute anything.
       ValueError: a module with several cells (which are listed), arrays that do not fit.
     """
     cells = cells if isinstance(cells, Sequence) else [cells]
@@ -43,27 +43,27 @@ def from_equinox(cells: Any) -> tuple[PyTree, ...]:
 
 
 def to_equinox(layers: Sequence[PyTree], cells: Any) -> list:
-    """The cells with the weights of the layers: exact.
+    """Return the cells with the weights of the layers: exact.
 
     Args:
       layers: a stack of `LSTMParams` or `GRUParams`, in one direction.
-      cells: an `eqx.nn.LSTMCell` or `eqx.nn.GRUCell` of the same sizes, or a list of one a layer.
+      cells: an `eqx.nn.LSTMCell` or `eqx.nn.GRUCell` of the same sizes, or a list of one per layer.
 
     Returns:
-      New cells, one a layer.
+      New cells, one per layer.
 
     Raises:
-      TypeError: a layer that Equinox does not support, or that is not of the cell's type.
-      ValueError: cells of other sizes or number, a bias that is not zero for a cell without one.
+      TypeError: a layer that Equinox cannot represent, or that is not of the cell's type.
+      ValueError: cells of another number or other sizes, a nonzero bias for a cell without bias.
     """
     cells = cells if isinstance(cells, Sequence) else [cells]
     if len(cells) != len(layers):
         raise ValueError(f"cells has {len(cells)} entries, layers has {len(layers)}")
     filled = []
-    for k, params in one_direction(layers, "Equinox", tuple(KINDS.values())):
+    for k, params in one_direction(layers, "Equinox", tuple(CELLS.values())):
         cell = cells[k]
         kind = type(cell).__name__
-        if KINDS.get(kind) is not type(params):
+        if CELLS.get(kind) is not type(params):
             raise TypeError(f"cells[{k}] is a {kind}, layers[{k}] {type(params).__name__}")
         weights = {"weight_ih": params.weight_ih.T, "weight_hh": params.weight_hh.T}
         if cell.bias is None:
@@ -84,31 +84,31 @@ def to_equinox(layers: Sequence[PyTree], cells: Any) -> list:
 
 
 def _is_cell(module: Any) -> bool:
-    """Test for a cell of Equinox itself."""
+    """Return True for a cell of one of Equinox's own classes."""
     kind = type(module)
-    return kind.__name__ in KINDS and kind.__module__.split(".")[0] == "equinox"
+    return kind.__name__ in CELLS and kind.__module__.split(".")[0] == "equinox"
 
 
 def _only_cell(name: str, module: Any) -> tuple[str, Any]:
-    """The one cell in a module, and where it is."""
+    """The only cell in a module, and its path."""
     for base in type(module).__mro__[1:]:
-        if base.__name__ in KINDS and base.__module__.split(".")[0] == "equinox":
+        if base.__name__ in CELLS and base.__module__.split(".")[0] == "equinox":
             raise TypeError(
                 f"{name} is a {type(module).__name__}, a class derived from {base.__name__}, which "
                 "may compute something else"
             )
     leaves, _ = jax.tree_util.tree_flatten_with_path(module, is_leaf=_is_cell)
-    found = [(name + jax.tree_util.keystr(path), leaf) for path, leaf in leaves if _is_cell(leaf)]
-    if not found:
+    cells = [(name + jax.tree_util.keystr(path), leaf) for path, leaf in leaves if _is_cell(leaf)]
+    if not cells:
         raise TypeError(
             f"{name} must be an eqx.nn.LSTMCell or eqx.nn.GRUCell, got {type(module).__name__}"
         )
-    if len(found) > 1:
-        places = ", ".join(place for place, _ in found[:6])
+    if len(cells) > 1:
+        places = ", ".join(place for place, _ in cells[:6])
         raise ValueError(
-            f"{name} holds {len(found)} cells: give a list of those that are a stack, of {places}"
+            f"{name} holds {len(cells)} cells: pass those of the stack as a list, of {places}"
         )
-    return found[0]
+    return cells[0]
 
 
 def _layer(name: str, cell: Any) -> PyTree:

@@ -1,7 +1,7 @@
 """Programs for other processes and machines: scans and steps exported by `jax.export`.
 
 An exported program is StableHLO for several platforms at once, for any time and batch. It holds no
-Python: who loads it needs jax and this library's types, not your code.
+Python code: loading it takes jax and this library, not the source of the model.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "save", "scan", "step"]
 
-SEAL = b"jlstm export 1 "  # and a SHA-256 of all before it; `jax.export.deserialize` does not mind
+# The end of a file, followed by a SHA-256 of the bytes before; `jax.export.deserialize` ignores it.
+SEAL = b"jlstm export 1 "
 PLATFORMS = ("cpu", "cuda", "tpu")
-# Files name these types, so that whoever imports this library can load them.
+# Files refer to these types by name; importing this library is enough to load them.
 VALUES = (LSTMState, LSTMTrace, LSTMGates, BiLSTMParams, BiLSTMState, BiLSTMTrace)
 for _type in (*LAYER_TYPES, *VALUES):
     jax.export.register_namedtuple_serialization(_type, serialized_name=f"jlstm.{_type.__name__}")
@@ -60,29 +61,30 @@ def scan(
 ) -> jax.export.Exported:
     """Export a layer or a stack over a sequence.
 
-    Its `call(layers, states, xs)` gives `(states, hs)`, as `jlstm.stack_scan` does, of a single
-    layer as `jlstm.lstm_scan`. The states are always given (`jlstm.init_stack_state` makes zeros),
-    so that a long sequence can be read in pieces.
+    Its `call(layers, states, xs)` returns `(states, hs)`, as `jlstm.stack_scan` does, or as
+    `jlstm.lstm_scan` for a single layer. The states are required (`jlstm.init_stack_state` makes
+    zeros), so that a long sequence can be run in pieces.
 
     Args:
-      layers: a layer of any kind that the library knows, or a tuple of them; of its arrays only
-        shapes and dtypes matter, unless `freeze`.
-      lengths: whether the program takes `lengths=`, integers of 32 bits.
-      resets: whether the program takes `resets=`; the state after one is zeros.
+      layers: a layer of any layer type of the library, or a tuple of them; without `freeze` only
+        the shapes and dtypes of the arrays matter.
+      lengths: True for a program that takes `lengths=`, integers of 32 bits.
+      resets: True for a program that takes `resets=`; the reset state is zeros.
       residual: as in `jlstm.stack_scan`.
-      time: the number of steps, or a name: then any number of 1 or more.
-      batch_shape: the batch axes, each a number or a name; `()` for one sequence alone.
-      dtype: of `xs`; None is that of the weights. The states have the dtypes that come out.
-      freeze: whether the weights are part of the program: then it is `call(states, xs)`, and one
+      time: the number of steps, or a name for any number of 1 or more.
+      batch_shape: the batch axes, each a number or a name; `()` for a single sequence.
+      dtype: the dtype of `xs`; None is that of the weights. States have the dtypes that the scan
+        returns.
+      freeze: True to make the weights part of the program: it is then `call(states, xs)`, and one
         file holds everything.
-      platforms: where it can run: of "cpu", "cuda", "rocm" and "tpu".
+      platforms: the platforms of the program, among "cpu", "cuda", "rocm" and "tpu".
 
     Returns:
-      A `jax.export.Exported`, for `save`. It can be called as it is, under `jit` too.
+      A `jax.export.Exported`, for `save`. It can be called directly, also under `jit`.
 
     Raises:
       TypeError, ValueError: as `jlstm.stack_scan`; sizes that are neither names nor numbers of 1 or
-        more, platforms that are not known.
+        more, unknown platforms.
 
     Example:
       >>> import jax, jlstm
@@ -95,16 +97,16 @@ def scan(
     """
     stack, single = _as_stack(layers)
     xs, states = _arguments(stack, (time,), batch_shape, dtype)
-    more: dict[str, jax.ShapeDtypeStruct] = {}
+    masks: dict[str, jax.ShapeDtypeStruct] = {}
     if lengths:
-        more["lengths"] = jax.ShapeDtypeStruct(xs.shape[1:-1], jnp.int32)
+        masks["lengths"] = jax.ShapeDtypeStruct(xs.shape[1:-1], jnp.int32)
     if resets:
-        more["resets"] = jax.ShapeDtypeStruct(xs.shape[:-1], jnp.bool_)
+        masks["resets"] = jax.ShapeDtypeStruct(xs.shape[:-1], jnp.bool_)
 
-    def run(layers: PyTree, states: PyTree, xs: Any, **given: Any) -> tuple[PyTree, Any]:
-        return stack_scan(layers, states, xs, residual=residual, **given)
+    def run(layers: PyTree, states: PyTree, xs: Any, **masks: Any) -> tuple[PyTree, Any]:
+        return stack_scan(layers, states, xs, residual=residual, **masks)
 
-    return _export(run, stack, states, xs, more, single, freeze, platforms)
+    return _export(run, stack, states, xs, masks, single, freeze, platforms)
 
 
 def step(
@@ -116,13 +118,13 @@ def step(
     freeze: bool = False,
     platforms: Sequence[str] = PLATFORMS,
 ) -> jax.export.Exported:
-    """Export one step of time, for live streams: `call(layers, states, x)` gives `(states, h)`.
+    """Export one time step, for live streams: `call(layers, states, x)` returns `(states, h)`.
 
     Args:
       layers: as for `scan`, none of them bidirectional.
       residual: as for `scan`.
       batch_shape: as for `scan`.
-      dtype: of `x`; None is that of the weights.
+      dtype: the dtype of `x`; None is that of the weights.
       freeze: as for `scan`.
       platforms: as for `scan`.
 
@@ -152,21 +154,21 @@ def step(
 
 
 def save(path: str | os.PathLike, exported: jax.export.Exported, *, vjp_order: int = 0) -> None:
-    """Write an exported program; the file is whole or not there. Needs flatbuffers.
+    """Write an exported program atomically. Needs flatbuffers.
 
-    JAX promises that what it exported can be run for 6 months by newer versions of it, and by
-    versions that are up to 3 weeks older (https://docs.jax.dev/en/latest/export/export.html); the
-    programs of this module hold nothing that the promise leaves out. To keep a model for longer,
-    keep its weights, by `save_safetensors`, and export anew.
+    JAX guarantees that newer versions can run an exported program for 6 months, and versions that
+    are up to 3 weeks older (https://docs.jax.dev/en/latest/export/export.html); the guarantee
+    covers everything in the programs of this module. To keep a model for longer, save its weights
+    with `save_safetensors` and export again.
 
     Args:
-      path: of the file; one that is there is replaced.
-      exported: what `scan` or `step` gave, or `jax.export.export` itself.
-      vjp_order: how many times what is loaded can be differentiated, by reverse mode. Each order
-        makes the file larger. Forward mode and `vmap` are not possible after loading.
+      path: the path of the file, which is replaced if it exists.
+      exported: the result of `scan`, `step` or `jax.export.export`.
+      vjp_order: the number of times that the loaded program can be differentiated in reverse mode.
+        Each order makes the file larger. Forward mode and `vmap` are not possible after loading.
 
     Raises:
-      TypeError: something else than an exported program. OSError: the file cannot be written.
+      TypeError: an object that is not an exported program. OSError: the file cannot be written.
 
     Example:
       >>> import jax, jlstm, os, tempfile
@@ -189,20 +191,20 @@ def save(path: str | os.PathLike, exported: jax.export.Exported, *, vjp_order: i
 
 
 def load(path: str | os.PathLike) -> jax.export.Exported:
-    """Read an exported program; its `call` runs it.
+    """Load an exported program; its `call` runs it.
 
-    A program is code: load what you trust.
+    A program is code: load trusted files only.
 
     Args:
-      path: of a file of `save`.
+      path: the path of a file of `save`.
 
     Raises:
-      ValueError: a file that is not what `save` wrote, to the bit, or that this version of JAX is
-        too old or too new for. OSError: the file cannot be read.
+      ValueError: a file that differs from what `save` wrote, or that this version of JAX is too old
+        or too new for. OSError: the file cannot be read.
     """
-    found = Path(path).read_bytes()
+    content = Path(path).read_bytes()
     size = len(_seal(b""))
-    data, seal = found[:-size], found[-size:]
+    data, seal = content[:-size], content[-size:]
     if seal != _seal(data):
         raise ValueError(f"{path} is not what jlstm.interop.export.save wrote, or not all of it")
     try:
@@ -210,7 +212,7 @@ def load(path: str | os.PathLike) -> jax.export.Exported:
             return jax.export.deserialize(bytearray(data))
     except ModuleNotFoundError:
         raise
-    except Exception as error:  # JAX asserts, too
+    except Exception as error:  # of any type: JAX uses assert as well
         raise ValueError(f"{path} cannot be read by JAX {jax.__version__}: {error}") from error
 
 
@@ -226,7 +228,7 @@ def _as_stack(layers: PyTree) -> tuple[tuple[PyTree, ...], bool]:
 def _arguments(
     stack: tuple, time: tuple, batch_shape: tuple, dtype: DTypeLike | None
 ) -> tuple[jax.ShapeDtypeStruct, PyTree]:
-    """The shapes of the input and of the states; axes of one name are one size."""
+    """The shapes of the input and of the states; axes of the same name have the same size."""
     scope = jax.export.SymbolicScope()
     if not isinstance(batch_shape, tuple):
         raise TypeError(f"batch_shape must be a tuple of sizes and names, got {batch_shape!r}")
@@ -242,7 +244,9 @@ def _arguments(
 
     for array in (*jax.tree.leaves(stack), *([] if dtype is None else [np.zeros(0, dtype)])):
         if array.dtype == np.float64 and not jax.config.read("jax_enable_x64"):
-            raise TypeError("float64, which JAX would round: enable jax_enable_x64, or cast first")
+            raise TypeError(
+                "the weights or dtype are float64, but jax_enable_x64 is off: enable it, or cast"
+            )
     states = jax.eval_shape(lambda: init_stack_state(stack, sizes(batch_shape)))
     first = stack[0]
     if isinstance(first, BiLSTMParams):
@@ -259,7 +263,7 @@ def _export(
     stack: tuple,
     states: tuple,
     xs: jax.ShapeDtypeStruct,
-    more: Mapping[str, jax.ShapeDtypeStruct],
+    masks: Mapping[str, jax.ShapeDtypeStruct],
     single: bool,
     freeze: bool,
     platforms: Sequence[str],
@@ -268,20 +272,20 @@ def _export(
         known = ", ".join((*PLATFORMS, "rocm"))
         raise ValueError(f"platforms must be a sequence of {known}; got {platforms!r}")
 
-    def whole(layers: PyTree, states: PyTree, xs: Any, **more: Any) -> tuple[PyTree, Any]:
+    def call(layers: PyTree, states: PyTree, xs: Any, **masks: Any) -> tuple[PyTree, Any]:
         if not single:
-            return run(layers, states, xs, **more)
-        (state,), hs = run((layers,), (states,), xs, **more)
+            return run(layers, states, xs, **masks)
+        (state,), hs = run((layers,), (states,), xs, **masks)
         return state, hs
 
-    def frozen(states: PyTree, xs: Any, **more: Any) -> tuple[PyTree, Any]:
-        return whole(stack[0] if single else stack, states, xs, **more)
+    def frozen(states: PyTree, xs: Any, **masks: Any) -> tuple[PyTree, Any]:
+        return call(stack[0] if single else stack, states, xs, **masks)
 
-    # What comes out can go in again: inputs that are wider than the weights make `h` wide.
-    states = jax.eval_shape(run, stack, states, xs, **more)[0]
+    # Returned states can be passed in again: inputs that are wider than the weights make `h` wide.
+    states = jax.eval_shape(run, stack, states, xs, **masks)[0]
     states = states[0] if single else states
     if freeze:
-        return jax.export.export(jax.jit(frozen), platforms=tuple(platforms))(states, xs, **more)
+        return jax.export.export(jax.jit(frozen), platforms=tuple(platforms))(states, xs, **masks)
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(jnp.shape(a), a.dtype), stack)
     shapes = shapes[0] if single else shapes
-    return jax.export.export(jax.jit(whole), platforms=tuple(platforms))(shapes, states, xs, **more)
+    return jax.export.export(jax.jit(call), platforms=tuple(platforms))(shapes, states, xs, **masks)

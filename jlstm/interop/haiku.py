@@ -1,4 +1,4 @@
-"""Haiku: the params of `hk.LSTM` and `hk.GRU`, alone or in a `hk.DeepRNN`. Imports no haiku."""
+"""Haiku: the params of `hk.LSTM` and `hk.GRU`, alone or in `hk.DeepRNN`. Does not import haiku."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from jlstm.types import LSTMParams
 if TYPE_CHECKING:
     from jaxtyping import Array, PyTree
 
-SWAP = (0, 2, 1, 3)  # i g f o of the LSTM, and i f g o: the same both ways
-SWAP_GRU = (1, 0, 2)  # z r a, and r z n: the same both ways
+SWAP = (0, 2, 1, 3)  # i g f o to i f g o, and back
+SWAP_GRU = (1, 0, 2)  # z r a to r z n, and back
 NAMED = re.compile(r"(?:.*/)?[^/]*?(?P<kind>lstm(?=.*/linear$)|gru)(?:_(?P<k>\d+))?(?:/linear)?")
-KINDS = (LSTMParams, ChoGRUParams)
-VANILLA = "an hk.VanillaRNN has relu; jlstm.variants.RNNParams has tanh alone"
+SUPPORTED = (LSTMParams, ChoGRUParams)
+VANILLA = "an hk.VanillaRNN has relu; jlstm.variants.RNNParams has tanh only"
 
 
 def from_haiku(params: Mapping[str, Any], prefix: str | Sequence[str] = "") -> tuple[PyTree, ...]:
-    """The layers of Haiku's LSTMs or GRUs.
+    """Convert the params of Haiku's LSTMs or GRUs to layers.
 
-    Haiku adds 1 to the forget gate in every step; here it stands in the bias, which rounds that
-    once. Everything else is exact: what Haiku's GRU calls `z` is one minus the `z` of
-    `jlstm.variants.ChoGRUParams`, whose weights are the same with another sign.
+    Haiku adds 1 to the forget gate in every step; here it is part of the bias, which rounds once.
+    Everything else is exact: the `z` of Haiku's GRU is one minus the `z` of
+    `jlstm.variants.ChoGRUParams`, whose weights have the opposite sign.
 
-    A module with a name of its own is read by that name: an `hk.LSTM(8, name="encoder")` cannot be
-    told from an `hk.Linear` inside a module `encoder`, since their params are alike. (One `hk.GRU`
-    is found by any name.)
-    `hk.VanillaRNN` has relu, which no layer here has.
+    Pass the name of a module with a custom name as `prefix`: the params of
+    `hk.LSTM(8, name="encoder")` look like those of an `hk.Linear` inside a module `encoder`. (A
+    single `hk.GRU` is recognised by any name.) `hk.VanillaRNN` has relu, which no layer type of
+    this library has.
 
     Args:
-      params: what `init` gave: names of modules with dicts of arrays. The modules
-        `.../lstm/linear`, `.../lstm_1/linear` and so on are the layers, in order of their numbers,
-        or `.../gru`, `.../gru_1`.
-      prefix: of the modules of one network among several, or the name of one module; a sequence of
+      params: the params that `init` returned: names of modules with dicts of arrays. The modules
+        `.../lstm/linear`, `.../lstm_1/linear` and so on, or `.../gru`, `.../gru_1`, are the layers,
+        in the order of their numbers.
+      prefix: the prefix of one network among several, or the name of one module; or a sequence of
         names, from the first layer to the last.
 
     Returns:
       A tuple of `LSTMParams` or `ChoGRUParams`.
 
     Raises:
-      ValueError: no such modules (those that are there are listed), LSTMs and GRUs together without
-        their order, arrays that do not fit, layers that are joined by skip connections.
+      ValueError: no such modules (the modules are listed), LSTMs and GRUs without their order,
+        arrays that do not fit, layers that are joined by skip connections.
 
     Example:
       >>> import jax, jlstm
@@ -68,21 +68,22 @@ def from_haiku(params: Mapping[str, Any], prefix: str | Sequence[str] = "") -> t
 
 
 def to_haiku(layers: Sequence[PyTree], name: str | None = None) -> dict[str, dict[str, Array]]:
-    """The params of as many `hk.LSTM` and `hk.GRU`, as Haiku names them in the order they are made.
+    """Convert layers to the params of `hk.LSTM` and `hk.GRU`, named as Haiku names new modules.
 
-    1 is taken off the forget gate's bias, because Haiku adds it in every step; that rounds once.
+    1 is subtracted from the forget gate's bias, because Haiku adds it in every step; this rounds
+    once.
 
     Args:
       layers: a stack of `LSTMParams` or `ChoGRUParams`, in one direction.
-      name: of the first module, with the modules around it: `"deep_rnn/lstm"` for instance;
-        otherwise "lstm" and "gru".
+      name: the name of the first module with the modules around it, such as `"deep_rnn/lstm"`;
+        None is "lstm" or "gru".
 
     Raises:
-      TypeError: a layer that Haiku does not support.
+      TypeError: a layer that Haiku cannot represent.
     """
     params: dict[str, dict[str, Array]] = {}
     made: Counter[str] = Counter()
-    for _, layer in one_direction(layers, "Haiku", KINDS):
+    for _, layer in one_direction(layers, "Haiku", SUPPORTED):
         base = name or ("gru" if isinstance(layer, ChoGRUParams) else "lstm")
         place = f"{base}_{made[base]}" if made[base] else base
         made[base] += 1
@@ -97,46 +98,48 @@ def to_haiku(layers: Sequence[PyTree], name: str | None = None) -> dict[str, dic
 
 
 def _places(params: Mapping[str, Any], prefix: str) -> list[str]:
-    """The names of the layers' modules under a prefix, or the module of that name, in order."""
+    """The names of the modules under a prefix, in order, or the module of that exact name."""
     for exact in (f"{prefix}/linear", prefix):
         if prefix and _may_be_layer(params.get(exact)):
             if f"{exact}_1" in params:  # a layer has one hk.Linear, hk.VanillaRNN has two
                 raise ValueError(f"params has {exact!r} and {exact + '_1'!r}, {VANILLA}")
             return [exact]
-    found: dict[tuple[str, int], str] = {}
+    names: dict[tuple[str, int], str] = {}
     for name in params:
         match = NAMED.fullmatch(name)
         if not match or not name.startswith(prefix):
             continue
         key = (match["kind"], int(match["k"] or 0))
-        if key in found:
-            raise ValueError(f"params has {found[key]!r} and {name!r}: say which by a prefix")
-        found[key] = name
-    kinds = {kind for kind, _ in found}
-    if len(kinds) > 1:
-        names = ", ".join(map(repr, found.values()))
-        raise ValueError(f"params has LSTMs and GRUs, {names}: give their names in order as prefix")
-    if not found:
-        own = [name for name in _candidates(params) if name.startswith(prefix)]
-        if len(own) == 1 and "w_h" in params.get(own[0], ()):  # a GRU's, by any name
-            return own
-        raise ValueError(_none_found(params, prefix))
-    return [found[key] for key in sorted(found)]
+        if key in names:
+            raise ValueError(f"params has {names[key]!r} and {name!r}: choose one by a prefix")
+        names[key] = name
+    if len({kind for kind, _ in names}) > 1:
+        listed = ", ".join(map(repr, names.values()))
+        raise ValueError(
+            f"params has LSTMs and GRUs, {listed}: pass their names in order as prefix"
+        )
+    if not names:
+        candidates = [name for name in _candidates(params) if name.startswith(prefix)]
+        if len(candidates) == 1 and "w_h" in params.get(candidates[0], ()):  # a GRU of any name
+            return candidates
+        raise ValueError(_no_layers(params, prefix))
+    return [names[key] for key in sorted(names)]
 
 
-def _none_found(params: Mapping[str, Any], prefix: str) -> str:
+def _no_layers(params: Mapping[str, Any], prefix: str) -> str:
     held = ", ".join(map(str, params)) or "nothing"
     message = f"params has no {prefix}lstm/linear and no {prefix}gru; it holds {held}"
     if any("vanilla_rnn" in name for name in params):
         return f"{message}: {VANILLA}"
-    own = list(_candidates(params))
-    if own:
-        message += f"; if {own[0]!r} is an LSTM or a GRU, name it: prefix={own[0]!r}"
+    candidates = list(_candidates(params))
+    if candidates:
+        first = candidates[0]
+        message += f"; if {first!r} is an LSTM or a GRU, name it: prefix={first!r}"
     return message
 
 
 def _candidates(params: Mapping[str, Any]) -> Iterator[str]:
-    """Names of modules whose arrays could be those of a layer."""
+    """The names of modules whose arrays may be those of a layer."""
     for name, module in params.items():
         if _may_be_layer(module) and (name.endswith("/linear") or "w_h" in module):
             yield name.removesuffix("/linear")
@@ -183,12 +186,12 @@ def _gru(name: str, w_i: Array, w_h: Array, b: Array) -> ChoGRUParams:
 
 
 def _with_z_negated(a: Array) -> Array:
-    """Gates r z n for one minus z, since 1 - sigmoid(a) = sigmoid(-a)."""
+    """Negate gate z of gates r z n: 1 - sigmoid(a) = sigmoid(-a)."""
     r, z, n = jnp.split(a, 3, axis=-1)
     return jnp.concatenate([r, -z, n], axis=-1)
 
 
 def _shifted(bias: Array, by: float) -> Array:
-    """The bias, with the forget gate's moved; gates i f g o."""
+    """Add `by` to the bias of the forget gate; gates i f g o."""
     hidden = bias.shape[0] // 4
     return bias.at[hidden : 2 * hidden].add(jnp.asarray(by, bias.dtype))

@@ -1,6 +1,6 @@
-"""`LSTM` and `GRU` in the place of Flax linen's `RNN`; `ScannedLSTM` and `ScannedGRU` for agents.
+"""`LSTM` and `GRU`, which replace Flax linen's `RNN`; `ScannedLSTM` and `ScannedGRU`, for agents.
 
-The carry is Flax's own: `(c, h)` of an LSTM, `h` of a GRU. The params are those of linen's
+The carry is that of Flax: `(c, h)` of an LSTM, `h` of a GRU. The params are those of linen's
 `OptimizedLSTMCell` and `GRUCell`, so that `jlstm.interop.from_flax` and `to_flax` convert them.
 Needs the extra `flax`.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["GRU", "LSTM", "ScannedGRU", "ScannedLSTM"]
 
 
-class _InPlaceOfRNN(Recurrent):
+class _RNNModule(Recurrent):
     time_major: bool = False
     return_carry: bool = False
     reverse: bool = False
@@ -49,13 +49,13 @@ class _InPlaceOfRNN(Recurrent):
           inputs: `(*batch, time, input)`, or with `time_major` `(time, *batch, input)`.
           initial_carry: the carry before the first step; None is zeros.
           init_key: not used.
-          seq_lengths: the valid steps of each sequence.
-          return_carry: whether to return the carry after the last valid step as well.
+          seq_lengths: the number of valid steps of each sequence.
+          return_carry: True to return the carry after the last valid step as well.
           time_major: as for the module.
           reverse: as for the module.
           keep_order: as for the module.
-          resets: true where a new segment starts: `(*batch, time)`, or `(time, *batch)`. The carry
-            is zeros there.
+          resets: true where a new segment starts, with a zero carry: `(*batch, time)`, or with
+            `time_major` `(time, *batch)`.
 
         Returns:
           The outputs, in the axes of `inputs`, or `(carry, outputs)`.
@@ -77,7 +77,7 @@ class _InPlaceOfRNN(Recurrent):
         return (carry, outputs) if either(return_carry, self.return_carry) else outputs
 
 
-class _InPlaceOfScan(Recurrent):
+class _RolloutModule(Recurrent):
     def __call__(
         self,
         carry: Any,
@@ -88,7 +88,7 @@ class _InPlaceOfScan(Recurrent):
         Args:
           carry: the carry before the first step, as `initialize_carry` or a call returns it.
           inputs: `(xs, resets)`: `(time, *batch, input)`, and `(time, *batch)`, true where an
-            episode starts. There the carry is zeros before the step.
+            episode starts, with a zero carry.
 
         Returns:
           `(carry, hs)`: the carry after the last step, and the outputs `(time, *batch, features)`.
@@ -102,27 +102,27 @@ class _InPlaceOfScan(Recurrent):
         return self._scan(carry, xs, None, resets, reverse=False)
 
 
-class LSTM(_InPlaceOfRNN, LSTMLayer):
-    """An LSTM layer as a module, in the place of `nn.RNN(nn.OptimizedLSTMCell(features))`.
+class LSTM(_RNNModule, LSTMLayer):
+    """An LSTM layer as a module that replaces `nn.RNN(nn.OptimizedLSTMCell(features))`.
 
-    It goes into `nn.Bidirectional` as well. Its params are those of the cell, without `nn.RNN`'s
-    name `cell` around them.
+    `nn.Bidirectional` takes it as well. Its params are those of the cell, without the name `cell`
+    that `nn.RNN` puts around them.
 
     Args:
-      features: the units.
-      kernel_init: draws the kernel of a gate from `x`.
-      recurrent_kernel_init: draws the kernel of a gate from `h`.
+      features: the number of units.
+      kernel_init: draws the input kernel of a gate.
+      recurrent_kernel_init: draws the recurrent kernel of a gate.
       bias_init: draws the bias of a gate.
-      dtype: of the computation; None is the widest of the inputs and the params.
-      param_dtype: of the params.
-      save: what is kept for the backward pass, as for `jlstm.lstm_scan`.
-      forget_bias: added to the forget gate's bias when it is drawn; Flax has 0.
-      time_major: whether time is the first axis of inputs and outputs, and not the one before the
-        features.
-      return_carry: whether calls return `(carry, outputs)`.
-      reverse: whether to run from the last valid step to the first.
-      keep_order: whether the outputs of a reversed run stay beside their inputs; else they are in
-        the order of the run.
+      dtype: the compute dtype; None is the widest of the inputs and the params.
+      param_dtype: the dtype of the params.
+      save: the memory kept for the backward pass, as for `jlstm.lstm_scan`.
+      forget_bias: added to the drawn bias of the forget gate; Flax has 0.
+      time_major: True for inputs and outputs `(time, *batch, features)`, False for
+        `(*batch, time, features)`.
+      return_carry: True for calls that return `(carry, outputs)`.
+      reverse: True to run from the last valid step to the first.
+      keep_order: True to align the outputs of a reversed run with their inputs; False leaves them
+        in the order of the run.
 
     Example:
       >>> import jax, jlstm
@@ -136,8 +136,8 @@ class LSTM(_InPlaceOfRNN, LSTMLayer):
     """
 
 
-class GRU(_InPlaceOfRNN, GRULayer):
-    """A GRU layer as a module, in the place of `nn.RNN(nn.GRUCell(features))`.
+class GRU(_RNNModule, GRULayer):
+    """A GRU layer as a module that replaces `nn.RNN(nn.GRUCell(features))`.
 
     Args: those of `LSTM`, without `forget_bias`.
 
@@ -149,10 +149,10 @@ class GRU(_InPlaceOfRNN, GRULayer):
     """
 
 
-class ScannedLSTM(_InPlaceOfScan, LSTMLayer):
-    """An LSTM layer over rollouts that hold ends of episodes: `(carry, (xs, resets))`.
+class ScannedLSTM(_RolloutModule, LSTMLayer):
+    """An LSTM layer over rollouts of several episodes, called with `(carry, (xs, resets))`.
 
-    It takes the place of an `nn.scan` over a cell whose carry is replaced where an episode starts.
+    It replaces an `nn.scan` over a cell whose carry is reset where an episode starts.
 
     Args: those of `LSTM`, from `features` to `forget_bias`.
 
@@ -168,8 +168,8 @@ class ScannedLSTM(_InPlaceOfScan, LSTMLayer):
     """
 
 
-class ScannedGRU(_InPlaceOfScan, GRULayer):
-    """A GRU layer over rollouts that hold ends of episodes: `(carry, (xs, resets))`.
+class ScannedGRU(_RolloutModule, GRULayer):
+    """A GRU layer over rollouts of several episodes, called with `(carry, (xs, resets))`.
 
     Args: those of `ScannedLSTM`, without `forget_bias`.
 

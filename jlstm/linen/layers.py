@@ -1,4 +1,4 @@
-"""Params and scan of the modules of `jlstm.linen`, in the layout of Flax's cells."""
+"""Params and scan of the modules of `jlstm.linen`, with the params of Flax's cells."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 def _orthogonal(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Array:
-    """Drawn in float32 or wider: no platform decomposes matrices of 16 bits."""
+    """Draw in float32 or wider: no platform decomposes matrices of 16 bits."""
     return nn.initializers.orthogonal()(key, shape, cell_dtype(dtype)).astype(dtype)
 
 
 class _Dense(nn.Module):
-    """The params of one gate from `x` or from `h`, under Flax's names."""
+    """The params of one gate for `x` or for `h`, under Flax's names."""
 
     features: int
     kernel_init: Any
@@ -49,7 +49,7 @@ class _Dense(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """The attributes that all have, the params, and the scan."""
+    """The shared attributes of the modules, their params and their scan."""
 
     features: int
     kernel_init: Any = nn.initializers.lecun_normal()
@@ -68,12 +68,12 @@ class Recurrent(nn.Module):
         """`(carry, hs)` of inputs whose first axis is time."""
         params = {}
         for name, biased in self.NAMES.items():
-            of_x = name.startswith("i")
+            from_x = name.startswith("i")
             dense = _Dense(
-                self.features, self.kernel_init if of_x else self.recurrent_kernel_init,
+                self.features, self.kernel_init if from_x else self.recurrent_kernel_init,
                 self._bias_init(name) if biased else None, self.param_dtype, name=name,
             )  # fmt: skip
-            params[name] = dense(jnp.shape(xs)[-1] if of_x else self.features)
+            params[name] = dense(jnp.shape(xs)[-1] if from_x else self.features)
         layer = cast_weights(flax_cells.read_layer(self.name or "params", params), self.dtype)
         xs = cast_inputs(xs, self.dtype)
         if carry is None:
@@ -108,7 +108,7 @@ class LSTMLayer(Recurrent):
         if name != "hf":
             return self.bias_init
 
-        def init(*arguments: Any) -> PyTree:  # which a partitioned init puts into a box
+        def init(*arguments: Any) -> PyTree:  # a partitioned init returns boxes
             return jax.tree.map(lambda b: b + self.forget_bias, self.bias_init(*arguments))
 
         return init
@@ -127,8 +127,8 @@ class LSTMLayer(Recurrent):
     ) -> tuple[Array, Array]:
         """The zero carry `(c, h)` for one step's input of that shape, `(*batch, input)`.
 
-        The key is not used. Each is of the dtype in which a call returns it: `c` of float32 or
-        wider, `h` of `dtype`, or else of `param_dtype`.
+        The key is not used. The dtypes are those that a call returns: float32 or wider for `c`,
+        `dtype`, or else `param_dtype`, for `h`.
         """
         shape = (*input_shape[:-1], self.features)
         dtype = self.dtype or self.param_dtype

@@ -239,10 +239,10 @@ def test_states_given_as_constants(onnx):
 
 def test_what_onnx_has_no_place_for(onnx):
     for init in (variants.init_no_forget, variants.init_layer_norm):
-        with pytest.raises(TypeError, match=r"layers\[0\]: ONNX has no place for \w+Params"):
+        with pytest.raises(TypeError, match=r"layers\[0\]: ONNX cannot represent \w+Params"):
             interop.to_onnx(draw(init))
     with pytest.raises(TypeError, match="layers are of bfloat16, ONNX's LSTM takes float32"):
         interop.to_onnx(draw(dtype=jnp.bfloat16))
     backward = (jlstm.BiLSTMParams(None, draw()[0]),)
-    with pytest.raises(TypeError, match="ONNX has no place for a layer in one direction of two"):
+    with pytest.raises(TypeError, match="ONNX cannot represent BiLSTMParams with one direction"):
         interop.to_onnx(backward)

@@ -161,10 +161,10 @@ def test_directions_that_differ(keras):
     gru = layers.GRU(UNITS, return_sequences=True, go_backwards=True)
     with pytest.raises(ValueError, match="directions are LSTMParams and GRUParams"):
         interop.from_keras(both(lstm(), gru))
-    with pytest.raises(ValueError, match="forward_layer has go_backwards=True; a layer here has"):
+    with pytest.raises(ValueError, match="forward_layer has go_backwards=True; jlstm has False"):
         interop.from_keras(both(lstm(go_backwards=True), lstm()))
     two = layers.RNN([layers.LSTMCell(UNITS) for _ in range(2)], return_sequences=True)
-    with pytest.raises(ValueError, match="stacks 2 cells, each direction by itself"):
+    with pytest.raises(ValueError, match="stacks 2 cells in each direction"):
         interop.from_keras(built(layers.Bidirectional(two)))
 
 
@@ -199,7 +199,7 @@ def test_keras_there_and_back(keras, kind, options, wanted, both, bias):
         same = interop.from_keras(layer.get_weights())
         jax.tree.map(np.testing.assert_array_equal, same, (found,))
     elif not bias:
-        with pytest.raises(ValueError, match="do not tell reset_after: give the layer itself"):
+        with pytest.raises(ValueError, match="do not include reset_after: pass the layer itself"):
             interop.from_keras(layer.get_weights())
 
 
@@ -238,7 +238,9 @@ def test_models_of_keras(keras):
     one = keras.Model(x, layers.Dense(2)(layers.LSTM(UNITS, name="a")(x)))
     assert len(interop.from_keras(one)) == 1
     two = keras.Model(x, [layers.LSTM(UNITS, name="b")(x), layers.LSTM(UNITS, name="c")(x)])
-    with pytest.raises(ValueError, match=r"holds 2 recurrent layers, b, c; give a list of those"):
+    with pytest.raises(
+        ValueError, match=r"holds 2 recurrent layers, b, c; pass those of the stack"
+    ):
         interop.from_keras(two)
     with pytest.raises(ValueError, match="holds no recurrent layer of Keras, but InputLayer"):
         interop.from_keras(keras.Model(x, layers.Dense(2)(x)))
@@ -258,7 +260,7 @@ def test_keras_classes_that_may_compute_otherwise_are_refused(keras):
     ):
         with pytest.raises(ValueError, match=message):
             interop.from_keras(built(layer))
-    with pytest.raises(ValueError, match="is not built, it has no weights yet"):
+    with pytest.raises(ValueError, match="is not built and has no weights yet"):
         interop.from_keras(layers.LSTM(UNITS))
     changed = built(layers.LSTM(UNITS))
     changed.cell.activation = jax.nn.relu  # after it was made: not in its config
@@ -333,7 +335,7 @@ def test_haiku_modules_with_names_of_their_own():
     (alone,) = interop.from_haiku({"dec": params["dec"], "head": params["enc/linear"]})
     assert alone.weight_hh.shape == (5, 15)
     mixed, hs = haiku_run(hk, lambda: hk.DeepRNN([hk.GRU(UNITS), hk.LSTM(5)]))
-    with pytest.raises(ValueError, match=r"LSTMs and GRUs, .*: give their names in order"):
+    with pytest.raises(ValueError, match=r"LSTMs and GRUs, .*: pass their names in order"):
         interop.from_haiku(mixed)
     close(hs_of(interop.from_haiku(mixed, prefix=("gru", "lstm"))), hs)
 
@@ -347,7 +349,7 @@ def test_haiku_cores_that_compute_otherwise():
                 interop.from_haiku(params, prefix)
     skip = lambda: hk.deep_rnn_with_skip_connections([hk.LSTM(UNITS), hk.LSTM(5)])  # noqa: E731
     params, _ = haiku_run(hk, skip)
-    with pytest.raises(ValueError, match=r"layers\[1\] takes 7 numbers, layers\[0\]"):
+    with pytest.raises(ValueError, match=r"layers\[1\] takes 7 features, layers\[0\]"):
         interop.from_haiku(params)
     params, hs = haiku_run(hk, lambda: hk.DeepRNN([hk.IdentityCore(), hk.GRU(UNITS)]))
     close(hs_of(interop.from_haiku(params)), hs)
@@ -419,7 +421,7 @@ def test_a_layer_of_keras_that_is_applied_twice(keras):
     layers = keras.layers
     x = layers.Input((TIME, UNITS))
     shared = layers.LSTM(UNITS, return_sequences=True, name="shared")
-    with pytest.raises(ValueError, match="applies shared 2 times: give a list of the layers"):
+    with pytest.raises(ValueError, match="applies shared 2 times: pass a list of the layers"):
         interop.from_keras(keras.Model(x, shared(shared(x))))
     inner = keras.Sequential([layers.Input((TIME, UNITS)), shared], name="inner")
     with pytest.raises(ValueError, match="applies inner 2 times"):

@@ -96,7 +96,7 @@ def test_every_argument(torch, kind, name):
     module = made(torch, kind, **{name: OTHER_VALUES[name]})
     simple = {"nonlinearity": "tanh"} if kind.startswith("RNN") else {}
     if name == "device":
-        with pytest.raises(ValueError, match=r"weight_ih.* is on the meta device, where it has no"):
+        with pytest.raises(ValueError, match=r"weight_ih.* is on the meta device, which holds no"):
             interop.from_torch(module)
         return
     layers = interop.from_torch(module)
@@ -115,7 +115,7 @@ def test_every_argument(torch, kind, name):
 @pytest.mark.parametrize("kind", ["RNN", "RNNCell"])
 def test_a_simple_rnn(torch, kind):
     relu = made(torch, kind, nonlinearity="relu")
-    message = r"nonlinearity='relu'; jlstm.variants.RNNParams has tanh alone"
+    message = r"nonlinearity='relu'; jlstm.variants.RNNParams has tanh only"
     with pytest.raises(ValueError, match=message):
         interop.from_torch(relu)
     with pytest.raises(ValueError, match=message):
@@ -123,7 +123,7 @@ def test_a_simple_rnn(torch, kind):
     with pytest.raises(ValueError, match="nonlinearity is 'tanh', that of the module 'relu'"):
         interop.from_torch(relu, nonlinearity="tanh")
     tanh = made(torch, kind, nonlinearity="tanh")
-    with pytest.raises(ValueError, match="may use tanh or relu: say nonlinearity='tanh', or give"):
+    with pytest.raises(ValueError, match="may use tanh or relu: pass nonlinearity='tanh', or the"):
         interop.from_torch(tanh.state_dict())
     with pytest.raises(ValueError, match="must be 'tanh' or 'relu', got 'sigmoid'"):
         interop.from_torch(tanh.state_dict(), nonlinearity="sigmoid")
@@ -197,9 +197,9 @@ def test_weights_in_forms_that_are_refused(torch):
         ),
         (
             "weight_hh_l0_scale",
-            "held as weight_hh_l0, weight_hh_l0_scale, a form that is not known",
+            "held as weight_hh_l0, weight_hh_l0_scale, an unknown form",
         ),
-        ("weight_hh_l0_g", "held as weight_hh_l0, weight_hh_l0_g, a form"),
+        ("weight_hh_l0_g", "held as weight_hh_l0, weight_hh_l0_g, an unknown form"),
         ("parametrizations.weight_hh_l0.original", "weight_hh_l0 is parametrized, held as"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -268,8 +268,8 @@ def test_what_holds_no_module(torch):
     lstm = made(torch, "LSTM")
     checkpoint = {"epoch": 3, "model": lstm.state_dict(), "optimizer": {"state": {}}}
     for given, message in (
-        (checkpoint, r"a checkpoint, of epoch, model, optimizer: give state_dict\['model'\]"),
-        ({"net": lstm}, r"a checkpoint, of net: give state_dict\['net'\]"),
+        (checkpoint, r"a checkpoint, of epoch, model, optimizer: pass state_dict\['model'\]"),
+        ({"net": lstm}, r"a checkpoint, of net: pass state_dict\['net'\]"),
         (torch.nn.Linear(2, 3), "Linear holds no torch.nn.LSTM, GRU or RNN"),
         ({}, "state_dict has no weight_ih_l0; it holds nothing"),
     ):
@@ -283,7 +283,7 @@ def test_tensors_without_numbers_of_16_bits(torch):
     quantised = torch.ao.quantization.quantize_dynamic(
         torch.nn.Sequential(lstm), {torch.nn.LSTM}, dtype=torch.qint8
     )
-    with pytest.raises(ValueError, match="0 is a quantised LSTM: give the module from before"):
+    with pytest.raises(ValueError, match="0 is a quantised LSTM: pass the module from before"):
         interop.from_torch(quantised)
     with pytest.raises(ValueError, match=r"a quantised model, which holds 0._all_weight_values"):
         interop.from_torch(quantised.state_dict())
@@ -304,7 +304,9 @@ def test_a_cell_with_arrays_of_its_own(torch):
     """Layer normalisation inside a cell, for instance, under the names of PyTorch's cell."""
     cell = made(torch, "LSTMCell")
     cell.add_module("norm", torch.nn.LayerNorm(UNITS))
-    with pytest.raises(ValueError, match=r"has 'norm.weight', which is no weight of an LSTM, GRU"):
+    with pytest.raises(
+        ValueError, match=r"has 'norm.weight', which is not a weight of an LSTM, GRU"
+    ):
         interop.from_torch(cell.state_dict())
 
 
@@ -324,7 +326,7 @@ def test_modules_that_compute_something_else(torch):
             return 2 * hs, state
 
     doubled = Doubled(FEATURES, UNITS)
-    with pytest.raises(ValueError, match=r"is a Doubled with a forward of its own"):
+    with pytest.raises(ValueError, match=r"is a Doubled with a custom forward"):
         interop.from_torch(doubled)
     assert len(interop.from_torch(doubled.state_dict())) == 1
     for register in ("register_forward_hook", "register_forward_pre_hook"):

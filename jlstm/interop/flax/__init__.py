@@ -1,1 +1,1 @@
-"""Flax: weights of the cells of linen and of NNX. Imports no flax."""
+"""Flax: weights of the cells of linen and of NNX. Does not import flax."""

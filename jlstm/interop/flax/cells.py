@@ -1,4 +1,4 @@
-"""The params of Flax's cells, of linen and of NNX, and where they lie in those of a model."""
+"""Params of Flax's cells, of linen and of NNX, and their paths in the params of a model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DIRECTIONS = ("forward_rnn", "backward_rnn")
 FUSED = {"dense_i", "dense_h"}  # NNX, all gates in one kernel
-# The names of a cell with a kernel each gate, and of those the ones that have a bias.
+# The parts of a cell with one kernel per gate; True for those with a bias.
 LSTM = {part + gate: part == "h" for part in "ih" for gate in "ifgo"}
 GRU = {"ir": True, "iz": True, "in": True, "hr": False, "hz": False, "hn": True}
 SIMPLE = {"i": True, "h": False}
@@ -25,7 +25,7 @@ OTHERS = {"MGUCell": {"if", "in", "hf", "hn"}, "ConvLSTMCell": {"ih", "hh"}}
 
 
 def find_layers(name: str, params: Any) -> Iterator[tuple[str, Any]]:
-    """The params of every cell, or of every two under a `Bidirectional`, with their places."""
+    """The path and the params of every cell, and of every `Bidirectional` with its two cells."""
     if isinstance(params, list | tuple):
         params = dict(enumerate(params))
     if not isinstance(params, Mapping):
@@ -38,25 +38,25 @@ def find_layers(name: str, params: Any) -> Iterator[tuple[str, Any]]:
 
 
 def read_layer(name: str, params: Mapping) -> PyTree:
-    """A layer of the params of a cell or of a `Bidirectional`.
+    """The layer with the params of a cell or of a `Bidirectional`.
 
     Raises:
-      ValueError: params that are missing, too many or of another rank, a cell that is not known.
+      ValueError: params that are missing, too many or of another rank, an unsupported cell.
     """
     if DIRECTIONS[0] not in params:
         return as_layer([_cell(name, params)])
     cells = []
-    for way in DIRECTIONS:
-        place = f"{name}[{way!r}]"
-        inner = list(find_layers(place, _get(name, params, way)))
+    for direction in DIRECTIONS:
+        place = f"{name}[{direction!r}]"
+        inner = list(find_layers(place, _get(name, params, direction)))
         if len(inner) != 1:
-            raise ValueError(f"{place} holds {len(inner)} cells, and a direction has one")
+            raise ValueError(f"{place} holds {len(inner)} cells, but a direction has one")
         cells.append(_cell(*inner[0]))
     return as_layer(cells)
 
 
 def refuse_weight_norm(name: str, params: Any, cell: Mapping) -> None:
-    """Linen's `WeightNorm` keeps its scales beside the cell, under paths as names."""
+    """Check for scales of linen's `WeightNorm`, which lie beside the cell under paths as names."""
     if not isinstance(params, Mapping):
         return
     for key, part in params.items():
@@ -68,7 +68,7 @@ def refuse_weight_norm(name: str, params: Any, cell: Mapping) -> None:
 
 
 def by_gate(params: PyTree) -> dict:
-    """The params of linen's cell, a kernel each gate."""
+    """The params of linen's cell, with one kernel per gate."""
     if isinstance(params, RNNParams):
         return {
             "i": {"kernel": params.weight_ih, "bias": params.bias},
@@ -87,7 +87,7 @@ def by_gate(params: PyTree) -> dict:
 
 
 def fused(params: PyTree) -> dict:
-    """The params of a cell of NNX with all gates in one kernel."""
+    """The params of an NNX cell with all gates in one kernel."""
     dense_i, dense_h = {"kernel": params.weight_ih}, {"kernel": params.weight_hh}
     (dense_h if isinstance(params, LSTMParams) else dense_i)["bias"] = params.bias
     return {"dense_i": dense_i, "dense_h": dense_h}
@@ -121,7 +121,7 @@ def _cell(name: str, params: Mapping) -> PyTree:
     if kind in ("LSTM", "GRU"):
         parts = _dense(name, params, LSTM if kind == "LSTM" else GRU)
         gates = "ifgo" if kind == "LSTM" else "rzn"
-        part = "h" if kind == "LSTM" else "i"  # the one with the biases
+        part = "h" if kind == "LSTM" else "i"  # the part with the biases
         weight_ih, weight_hh = (
             jnp.concatenate([parts[p + g][0] for g in gates], axis=-1) for p in "ih"
         )
@@ -129,11 +129,11 @@ def _cell(name: str, params: Mapping) -> PyTree:
         if kind == "LSTM":
             return LSTMParams(weight_ih, weight_hh, bias)
         return GRUParams(weight_ih, weight_hh, bias, parts["hn"][1])
-    raise ValueError(f"{name} is that of a {kind}, which this library does not have")
+    raise ValueError(f"{name} is a {kind}, which is not supported")
 
 
 def _of_fused(name: str, params: Mapping) -> PyTree:
-    """By the sizes: an LSTM has its bias in `dense_h`, the others in `dense_i`."""
+    """A layer type by its sizes: an LSTM has its bias in `dense_h`, the others in `dense_i`."""
     lstm = "bias" in _get(name, params, "dense_h")
     parts = _dense(name, params, {"dense_i": not lstm, "dense_h": lstm})
     weight_ih, weight_hh = parts["dense_i"][0], parts["dense_h"][0]
@@ -147,13 +147,13 @@ def _of_fused(name: str, params: Mapping) -> PyTree:
 
 
 def _dense(name: str, params: Mapping, biased: Mapping[str, bool]) -> dict[str, list[Array]]:
-    """`[kernel]` or `[kernel, bias]` by name, and nothing else is there."""
+    """`[kernel]` or `[kernel, bias]` of each part, checked to be all that `params` holds."""
     keys = {str(key).removesuffix("_"): key for key in params}
     more = sorted(set(keys) - set(biased) - {"rngs"})
     if more:
         raise ValueError(
-            f"{name} holds {', '.join(more)} beside the params of a cell of Flax: a cell of "
-            "another kind; leave them out if they play no part"
+            f"{name} holds {', '.join(more)} beside the params of a cell of Flax: if it is not "
+            "another cell, leave them out"
         )
     dense = {}
     for part, bias in biased.items():
@@ -162,14 +162,14 @@ def _dense(name: str, params: Mapping, biased: Mapping[str, bool]) -> dict[str, 
         dense[part] = [as_array(f"{place}[{what!r}]", _get(place, held, what)) for what in wanted]
         if set(held) - set(wanted):
             raise ValueError(
-                f"{place} holds {', '.join(map(str, held))}, and a cell of Flax has there "
-                f"{' and '.join(wanted)} alone"
+                f"{place} holds {', '.join(map(str, held))}, but a cell of Flax has "
+                f"{' and '.join(wanted)} only"
             )
         for what, array, rank in zip(wanted, dense[part], (2, 1), strict=False):
             if array.ndim > rank:
                 raise ValueError(
                     f"{place}[{what!r}] has the shape {array.shape}, with {array.ndim - rank} more "
-                    "axes than that of a cell, as nn.scan or nn.vmap over layers gives: give one "
+                    "axes than that of a cell, as nn.scan or nn.vmap over layers makes: pass one "
                     "layer, jax.tree.map(lambda a: a[k], params)"
                 )
     return dense
@@ -180,7 +180,7 @@ def _get(name: str, params: Any, key: str) -> Any:
         held = ", ".join(map(str, params)) if isinstance(params, Mapping) else "no names"
         held = held or "nothing"
         raise ValueError(
-            f"{name} has no {key!r}, as a cell of Flax has; it holds {held}. Give the params of "
+            f"{name} has no {key!r}, as a cell of Flax has; it holds {held}. Pass the params of "
             "the cell, or of the RNN around it"
         )
     return params[key]

@@ -1,4 +1,4 @@
-"""Flax: weights of the cells of linen and of NNX. Imports no flax."""
+"""Flax: weights of the cells of linen and of NNX. Does not import flax."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ from jlstm.types import LSTMParams
 if TYPE_CHECKING:
     from jaxtyping import PyTree
 
-KINDS = (LSTMParams, GRUParams, RNNParams)
+SUPPORTED = (LSTMParams, GRUParams, RNNParams)
 
 
 def from_flax(params: Any, module: Any = None) -> tuple[PyTree, ...]:
-    """The layers of cells of Flax: exact.
+    """Convert the params of Flax's cells to layers: exact.
 
-    Params alone do not tell the settings of a cell or of the modules around it: `gate_fn`,
-    `activation_fn`, `residual`, `carry_init`, `reverse`, `merge_fn`. Of a module they are checked,
-    and one under which it computes otherwise is refused. Others, such as `time_major`, `dtype` and
-    `param_dtype`, are no part of the weights.
+    Params do not include the settings of a cell or of the modules around it: `gate_fn`,
+    `activation_fn`, `residual`, `carry_init`, `reverse`, `merge_fn`. With a module they are
+    checked, and a setting that changes the computation raises an error. Other settings, such as
+    `time_major`, `dtype` and `param_dtype`, do not affect the weights.
 
     Args:
-      params: of linen `variables["params"]` of an `LSTMCell`, `OptimizedLSTMCell`, `GRUCell` or
-        `SimpleCell`, of an `RNN` or a `Bidirectional` around it, of a module of `jlstm.linen`, or
-        of a whole model with one of these in it; a bound module. Of NNX `nnx.state(module)`, or its
-        `nnx.to_pure_dict`, or the module itself, of the same kinds. For several layers a list.
-      module: the module of linen that the params are of, or a list of these, to check its settings.
+      params: for linen the `variables["params"]` of an `LSTMCell`, `OptimizedLSTMCell`, `GRUCell`
+        or `SimpleCell`, of an `RNN` or a `Bidirectional` around it, of a module of `jlstm.linen`,
+        or of a model with one of these in it, or a bound module; for NNX `nnx.state(module)`, its
+        `nnx.to_pure_dict`, or the module itself. A list for several layers.
+      module: the linen module of the params, or a list of them, whose settings are checked.
 
     Returns:
-      A tuple of layers, `LSTMParams`, `GRUParams` or `RNNParams`, or `BiLSTMParams` of two.
+      A tuple of `LSTMParams`, `GRUParams` or `RNNParams`, or of `BiLSTMParams` with two of them.
 
     Raises:
-      ValueError: no layer in the params, or several (which are listed); names that are missing or
-        too many, shapes that do not fit, a setting under which the module computes otherwise.
-      TypeError: no such mapping, or arrays that are not floating point.
+      ValueError: no layer in the params, or several (which are listed); missing or unknown names,
+        shapes that do not fit, a setting that changes the computation.
+      TypeError: an argument that is not a mapping, or arrays that are not floating point.
 
     Example:
       >>> import jax, jlstm
@@ -78,14 +78,14 @@ def from_flax(params: Any, module: Any = None) -> tuple[PyTree, ...]:
 
 
 def to_flax(layers: Sequence[PyTree]) -> list[dict]:
-    """The params of linen's cells, one dict a layer: exact.
+    """Convert layers to the params of linen's cells, one dict per layer: exact.
 
-    `LSTMParams` give that of `LSTMCell`, `OptimizedLSTMCell` and `jlstm.linen.LSTM`, `GRUParams` of
-    `GRUCell` and `jlstm.linen.GRU`, `RNNParams` of `SimpleCell`; a bidirectional layer gives that
-    of `nn.Bidirectional(nn.RNN(cell), nn.RNN(cell))`.
+    `LSTMParams` become params of `LSTMCell`, `OptimizedLSTMCell` and `jlstm.linen.LSTM`,
+    `GRUParams` those of `GRUCell` and `jlstm.linen.GRU`, `RNNParams` those of `SimpleCell`; a
+    bidirectional layer becomes those of `nn.Bidirectional(nn.RNN(cell), nn.RNN(cell))`.
 
     Raises:
-      TypeError: a layer that Flax has no place for.
+      TypeError: a layer that Flax cannot represent.
 
     Example:
       >>> import jax, jlstm
@@ -97,16 +97,16 @@ def to_flax(layers: Sequence[PyTree]) -> list[dict]:
 
 
 def to_nnx(layers: Sequence[PyTree], optimized: bool = True) -> list[dict]:
-    """The pure dict of a cell of NNX, one a layer, for `nnx.update(cell, ...)`: exact.
+    """Convert layers to pure dicts of NNX cells, one per layer, for `nnx.update`: exact.
 
-    A bidirectional layer gives that of `nnx.Bidirectional(nnx.RNN(cell), nnx.RNN(cell))`.
+    A bidirectional layer becomes that of `nnx.Bidirectional(nnx.RNN(cell), nnx.RNN(cell))`.
 
     Args:
       layers: a stack of `LSTMParams`, `GRUParams` or `RNNParams`, in one direction or both.
-      optimized: whether the cell of an LSTM is `nnx.OptimizedLSTMCell`, or else `nnx.LSTMCell`.
+      optimized: True for the params of `nnx.OptimizedLSTMCell`, False for `nnx.LSTMCell`.
 
     Raises:
-      TypeError: a layer that Flax has no place for. ValueError: a GRU whose `bias_hn` is not zero,
+      TypeError: a layer that Flax cannot represent. ValueError: a GRU whose `bias_hn` is not zero,
         which `nnx.GRUCell` does not have.
 
     Example:
@@ -119,24 +119,24 @@ def to_nnx(layers: Sequence[PyTree], optimized: bool = True) -> list[dict]:
     def cell(params: PyTree) -> dict:
         if isinstance(params, GRUParams) and bool((params.bias_hn != 0).any()):
             raise ValueError(
-                "bias_hn is not zero, and nnx.GRUCell has no place for it; linen's GRUCell has: "
+                "bias_hn is not zero, which nnx.GRUCell cannot represent; linen's GRUCell can: "
                 "to_flax"
             )
         if optimized or not isinstance(params, LSTMParams):
             return fused(params)
-        # NNX calls the forget gate's `if_`, because `if` is a word of Python.
+        # NNX names the forget gate `if_`, because `if` is a keyword of Python.
         return {"if_" if name == "if" else name: part for name, part in by_gate(params).items()}
 
     return _each_layer(layers, cell)
 
 
 def _each_layer(layers: Sequence[PyTree], cell: Callable[[PyTree], dict]) -> list[dict]:
-    return [_both({"cell": cell(p)} for p in found) if len(found) == 2 else cell(found[0])
-            for _, found in directions(layers, "Flax", KINDS)]  # fmt: skip
+    return [_both({"cell": cell(p)} for p in pair) if len(pair) == 2 else cell(pair[0])
+            for _, pair in directions(layers, "Flax", SUPPORTED)]  # fmt: skip
 
 
-def _both(found: Any) -> dict:
-    return dict(zip(DIRECTIONS, found, strict=True))
+def _both(cells: Any) -> dict:
+    return dict(zip(DIRECTIONS, cells, strict=True))
 
 
 def _layer(name: str, params: Any, module: Any) -> PyTree:
@@ -152,12 +152,12 @@ def _layer(name: str, params: Any, module: Any) -> PyTree:
     layers = list(find_layers(name, params))
     if not layers:
         held = ", ".join(map(str, list(params)[:6])) or "nothing"
-        raise ValueError(f"{name} holds no cell of Flax that is known, but {held}")
+        raise ValueError(f"{name} holds no known cell of Flax, but {held}")
     if len(layers) > 1:
         places = ", ".join(place for place, _ in layers[:6])
         raise ValueError(
-            f"{name} holds {len(layers)} layers: give one, or a list in their order, of {places} "
-            "(the two of a Bidirectional one by one, for jlstm.BiLSTMParams)"
+            f"{name} holds {len(layers)} layers: pass one, or a list in their order, of {places} "
+            "(for a Bidirectional convert both, and pass the two to jlstm.BiLSTMParams)"
         )
     refuse_weight_norm(name, params, layers[0][1])
     return read_layer(*layers[0])

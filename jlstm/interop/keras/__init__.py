@@ -1,1 +1,1 @@
-"""Keras 3: weights of LSTM, GRU and SimpleRNN. Imports no keras."""
+"""Keras 3: weights of LSTM, GRU and SimpleRNN. Does not import keras."""

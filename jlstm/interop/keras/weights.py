@@ -1,4 +1,4 @@
-"""Keras 3: weights of LSTM, GRU and SimpleRNN, alone or in a Bidirectional. Imports no keras."""
+"""Keras 3: weights of LSTM, GRU, SimpleRNN and Bidirectional. Does not import keras."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ from jlstm.types import LSTMParams
 if TYPE_CHECKING:
     from jaxtyping import Array, PyTree
 
-KINDS = (LSTMParams, GRUParams, ChoGRUParams, RNNParams)
-SWAP = (1, 0, 2)  # gates z r h of Keras and r z n: the same both ways
+SUPPORTED = (LSTMParams, GRUParams, ChoGRUParams, RNNParams)
+SWAP = (1, 0, 2)  # gates z r h of Keras to r z n, and back
 
 
 def from_keras(weights: Any) -> tuple[PyTree, ...]:
-    """The layers of Keras: exact, but for a GRU with `reset_after`.
+    """Convert layers of Keras: exact, except for a GRU with `reset_after`.
 
-    Such a GRU adds two biases to its gates, which are added here: that rounds once.
+    Such a GRU has two biases for its gates, which are added here: this rounds once.
 
     Args:
       weights: a layer, a cell, a model, `layer.get_weights()`, or a list of these, from the first
         layer to the last. The settings of a layer, of its cell and of both directions are checked
-        as well, which arrays alone do not tell. Of a `Sequential` the recurrent layers are taken
-        where nothing lies between them that computes in inference; of another model, the only one.
-        As arrays, a layer is kernel, recurrent kernel and bias, a `Bidirectional` twice as many;
-        without bias two arrays, or four.
+        as well; arrays do not include them. A `Sequential` may hold several recurrent layers if the
+        layers between them compute nothing in inference; another model holds one. As arrays, a
+        layer is kernel, recurrent kernel and bias, or without bias two arrays; a `Bidirectional`
+        is twice as many.
 
     Returns:
-      A tuple of layers, `LSTMParams`, `GRUParams` (`reset_after=True`, the default of Keras),
-      `ChoGRUParams` (`reset_after=False`) or `RNNParams`, or `BiLSTMParams` of two.
+      A tuple of `LSTMParams`, `GRUParams` (`reset_after=True`, the default of Keras),
+      `ChoGRUParams` (`reset_after=False`) or `RNNParams`, or of `BiLSTMParams` with two of them.
 
     Raises:
-      ValueError: a setting under which Keras computes otherwise, by its name: another activation,
-        `go_backwards`, another `merge_mode`; a layer of another class, or one that is not built;
-        several recurrent layers in a model that is no `Sequential`; arrays that do not fit.
+      ValueError: a setting that changes the computation: another activation, `go_backwards`,
+        another `merge_mode`; a layer of another class, or one that is not built; several recurrent
+        layers in a model that is not a `Sequential`; arrays that do not fit.
 
     Example:
       >>> import jax, jlstm
@@ -72,32 +72,31 @@ def from_keras(weights: Any) -> tuple[PyTree, ...]:
     layers: list[PyTree] = []
     for k, layer in enumerate(weights):
         name = f"weights[{k}]"
-        found = cells_of(name, layer) if is_module(layer) else [_of_arrays(name, layer)]
-        layers += [_layer(cells) for cells in found]
+        cells = cells_of(name, layer) if is_module(layer) else [_of_arrays(name, layer)]
+        layers += map(_layer, cells)
     check_widths(layers)
     return tuple(layers)
 
 
 def to_keras(layers: Sequence[PyTree], bias: bool = True) -> list[list[np.ndarray]]:
-    """The arrays that `layer.set_weights` takes, one list a layer: exact.
+    """Convert layers to the arrays that `layer.set_weights` takes, one list per layer: exact.
 
     `GRUParams` are for a GRU with `reset_after=True`, `ChoGRUParams` for one with `False`.
 
     Args:
       layers: a stack of `LSTMParams`, `GRUParams`, `ChoGRUParams` or `RNNParams`, in one direction
         or both.
-      bias: whether the layers have biases.
+      bias: False for layers without bias.
 
     Raises:
-      TypeError: a layer that Keras does not support. ValueError: a bias that is not zero with
-        `bias=False`.
+      TypeError: a layer that Keras cannot represent. ValueError: a nonzero bias with `bias=False`.
     """
     weights = []
-    for k, found in directions(layers, "Keras", KINDS):
-        for params in found:
+    for k, parts in directions(layers, "Keras", SUPPORTED):
+        for params in parts:
             if not bias:
                 refuse_bias(k, params)
-        weights.append([np.asarray(a) for p in found for a in _arrays(p)[: 3 if bias else 2]])
+        weights.append([np.asarray(a) for p in parts for a in _arrays(p)[: 3 if bias else 2]])
     return weights
 
 
@@ -119,17 +118,17 @@ def _of_arrays(name: str, arrays: Any) -> list[Cell]:
 
 
 def _layer(cells: Sequence[Cell]) -> PyTree:
-    found = [_params(cell) for cell in cells]
-    if len({type(params) for params in found}) > 1:
-        both = " and ".join(type(params).__name__ for params in found)
+    parts = [_params(cell) for cell in cells]
+    if len({type(params) for params in parts}) > 1:
+        both = " and ".join(type(params).__name__ for params in parts)
         raise ValueError(
             f"{cells[1].names[0]}: its directions are {both}; they must be of one type"
         )
-    return as_layer(found)
+    return as_layer(parts)
 
 
 def _params(cell: Cell) -> PyTree:
-    """One direction; the shape of its recurrent kernel says how many gates it has."""
+    """The weights of one direction; the shape of the recurrent kernel gives the number of gates."""
     kernel, recurrent, *rest = map(as_array, cell.names, cell.arrays)
     bias = rest[0] if rest else None
     gates = recurrent.shape[-1] / recurrent.shape[0] if recurrent.ndim == 2 else 0
@@ -139,28 +138,29 @@ def _params(cell: Cell) -> PyTree:
         return RNNParams(kernel, recurrent, zero_bias(recurrent) if bias is None else bias)
     if gates != 3:
         raise ValueError(
-            f"{cell.names[1]} has shape {recurrent.shape}; the recurrent kernel of a layer is "
-            "(units, 4*units) of an LSTM, (units, 3*units) of a GRU or (units, units)"
+            f"{cell.names[1]} has shape {recurrent.shape}; a recurrent kernel is (units, 4*units) "
+            "for an LSTM, (units, 3*units) for a GRU, (units, units) for a simple RNN"
         )
     after = cell.reset_after
     if after is None:
         if bias is None:
             raise ValueError(
-                f"{cell.names[0]} is of a GRU without bias, whose arrays do not tell reset_after: "
-                "give the layer itself"
+                f"{cell.names[0]} is of a GRU without bias, whose arrays do not include "
+                "reset_after: pass the layer itself"
             )
         after = bias.ndim == 2
     weights = reorder(kernel, SWAP), reorder(recurrent, SWAP)
     if not after:
-        whole = zero_bias(recurrent) if bias is None else reorder(bias, SWAP)
-        return ChoGRUParams(*weights, whole)
+        bias = zero_bias(recurrent) if bias is None else reorder(bias, SWAP)
+        return ChoGRUParams(*weights, bias)
     if bias is None:
         bias = jnp.zeros((2, recurrent.shape[1]), recurrent.dtype)
     if bias.shape != (2, recurrent.shape[1]):
         raise ValueError(f"{cell.names[2]} must be (2, {recurrent.shape[1]}), got {bias.shape}")
-    to_x, to_h = reorder(bias, SWAP)
+    input_bias, recurrent_bias = reorder(bias, SWAP)
     gated = 2 * recurrent.shape[0]
-    return GRUParams(*weights, to_x.at[:gated].add(to_h[:gated]), to_h[gated:])
+    bias = input_bias.at[:gated].add(recurrent_bias[:gated])
+    return GRUParams(*weights, bias, recurrent_bias[gated:])
 
 
 def _arrays(params: PyTree) -> tuple[Array, ...]:

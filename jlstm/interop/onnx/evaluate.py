@@ -11,7 +11,7 @@ import numpy as np
 from jlstm.checks.extras import needs
 
 if TYPE_CHECKING:
-    from jlstm.interop.onnx.graph import Node
+    from jlstm.interop.onnx.flat import Node
 
 # The first versions that ONNX's evaluator knows, of operators that earlier ones agree with.
 SINCE = {"QuantizeLinear": 19, "DequantizeLinear": 19}

@@ -1,135 +1,32 @@
-"""ONNX models as one flat graph of named values, and the computation of those values."""
+"""The values of an ONNX model: their dependencies and their computation."""
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from jlstm.interop.onnx.evaluate import domain_of, evaluate, load_model
+from jlstm.interop.onnx.evaluate import evaluate
+from jlstm.interop.onnx.flat import FlatGraph, Node
 
 RANDOM = {
     "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli",
     "Multinomial",
 }  # fmt: skip
-RECURRENT = ("LSTM", "GRU", "RNN")
-
-
-class Node(NamedTuple):
-    """A node, with the names that its values have in the flat graph."""
-
-    name: str
-    op: str  # with its domain, where that is not ONNX's own
-    proto: Any
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    branches: tuple[tuple[str, ...], ...] = ()  # of an If: the outputs of its branches
-    captured: tuple[tuple[str, str], ...] = ()  # of a Loop: its own names of outer values, and ours
-
-    @property
-    def recurrent(self) -> bool:
-        """Return whether it is an LSTM, GRU or RNN, be it quantised."""
-        plain = self.op.rpartition(".")[2]
-        return plain in RECURRENT or ("Quant" in plain and plain.endswith(RECURRENT))
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """All values that it may depend on."""
-        inner = [name for branch in self.branches for name in branch]
-        return tuple(filter(None, (*self.inputs, *inner, *(name for _, name in self.captured))))
 
 
 class Undecidable(ValueError):
     """A fault that no other size mends: an If whose branches differ, an unknown operator."""
 
 
-class Graph:
-    """The nodes of a model, its functions and its subgraphs, in one namespace.
-
-    Values of a subgraph have the name of its node before their own. An initializer is a constant,
-    whether or not it is an input of the graph as well, as in files of before IR version 4.
-    """
+class Graph(FlatGraph):
+    """A flat graph with the dependencies between its values, and their computation."""
 
     def __init__(self, model: Any):
-        model = load_model(model)  # first, as it says what to install
-        from onnx import inliner
-
-        if model.functions:
-            model = inliner.inline_local_functions(model)
-        self.opsets = {domain_of(o.domain): o.version for o in model.opset_import} or {"": 1}
-        self.nodes: list[Node] = []
-        self.makers: dict[str, Node] = {}
-        self.tensors: dict[str, Any] = {}
+        super().__init__(model)
         self.constants: dict[str, np.ndarray] = {}
-        self.types: dict[str, Any] = {}
-        self.inputs: list[str] = []
-        self.repeated: dict[str, str] = {}  # recurrent nodes inside others that run them many times
-        self._names: set[str] = set()
         self._dependencies: dict[tuple[frozenset[str], bool], dict[str, frozenset[str]]] = {}
-        self._flatten(model.graph, ChainMap(), "")
-        self.recurrent = [node for node in self.nodes if node.recurrent]
-
-    def _flatten(self, graph: Any, outer: ChainMap[str, str], prefix: str) -> tuple[str, ...]:
-        """Add the nodes of a graph; the flat names of its outputs."""
-        scope = outer.new_child()
-        made = [name for node in graph.node for name in node.output]
-        names = [value.name for value in (*graph.input, *graph.initializer)]
-        scope.update({name: prefix + name for name in (*names, *made) if name})
-        self.tensors |= {scope[tensor.name]: tensor for tensor in graph.initializer}
-        for value in (*graph.input, *graph.output, *graph.value_info):
-            if value.name in scope.maps[0]:
-                self.types[scope[value.name]] = value.type
-        self.inputs += [scope[v.name] for v in graph.input if scope[v.name] not in self.tensors]
-        for proto in graph.node:
-            self._add(proto, scope, prefix)
-        return tuple(scope.get(value.name, value.name) for value in graph.output)
-
-    def _add(self, proto: Any, scope: ChainMap[str, str], prefix: str) -> None:
-        domain = domain_of(proto.domain)
-        op = f"{domain}.{proto.op_type}" if domain else proto.op_type
-        output = next(filter(None, proto.output), op)
-        name = prefix + (proto.name or output)
-        name = f"{name} of {output}" if name in self._names else name
-        self._names.add(name)
-        inner = {a.name: a.g for a in proto.attribute if a.HasField("g")}
-        branches: list[tuple[str, ...]] = []
-        captured: dict[str, str] = {}
-        outside = len(self.nodes)
-        for attribute in ("then_branch", "else_branch") if op == "If" else inner:
-            outputs = self._flatten(inner[attribute], scope, f"{name}/{attribute}/")
-            branches += [outputs] if op == "If" else []
-            captured |= {} if op == "If" else _captured(inner[attribute], scope)
-        if op != "If":
-            inside = [node.name for node in self.nodes[outside:] if node.recurrent]
-            self.repeated |= dict.fromkeys(inside, f"{name} ({op})")
-        node = Node(
-            name, op, proto,
-            tuple(scope.get(i, i) for i in proto.input),
-            tuple(scope.get(o, o) for o in proto.output),
-            tuple(branches), tuple(captured.items()),
-        )  # fmt: skip
-        self.nodes.append(node)
-        self.makers |= {output: node for output in node.outputs if output}
-
-    def shape(self, name: str) -> list[int | str | None] | None:
-        """The declared shape of a value: sizes, names of sizes, or None for a size unknown."""
-        kind = self.types.get(name)
-        if kind is None or not kind.tensor_type.HasField("shape"):
-            return None
-        return [d.dim_param or (d.dim_value or None) for d in kind.tensor_type.shape.dim]
-
-    def dtype(self, name: str) -> np.dtype:
-        """The declared dtype of a value, float32 where none is."""
-        from onnx import helper
-
-        kind = self.types.get(name)
-        number = kind.tensor_type.elem_type if kind is not None else 0
-        try:
-            return np.dtype(helper.tensor_dtype_to_np_dtype(number) if number else np.float32)
-        except KeyError:
-            raise ValueError(f"{name} has the unknown dtype {number}") from None
 
     def sources(self, name: str, cut: Iterable[str] = (), values: bool = False) -> frozenset[str]:
         """The free values that a value depends on: inputs, outputs of recurrent nodes, `cut`.
@@ -285,16 +182,3 @@ def _trains(graph: Graph, node: Node) -> bool:
     """Return whether this is a Dropout that drops."""
     mode = node.inputs[2] if node.op == "Dropout" and len(node.inputs) > 2 else ""
     return bool(mode and not graph.sources(mode) and graph.constant(mode).all())
-
-
-def _captured(graph: Any, scope: Mapping[str, str]) -> dict[str, str]:
-    """The values of outer graphs that a subgraph reads, and their flat names."""
-    own = {value.name for value in (*graph.input, *graph.initializer)}
-    own |= {name for node in graph.node for name in node.output}
-    read = {name for node in graph.node for name in node.input} | {v.name for v in graph.output}
-    found = {name: scope[name] for name in read - own if name in scope}
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                found |= _captured(attribute.g, {k: v for k, v in scope.items() if k not in own})
-    return found

@@ -11,7 +11,8 @@ from jlstm.cells.gru import ChoGRUParams, GRUParams
 from jlstm.cells.peephole import PeepholeParams
 from jlstm.cells.rnn import RNNParams
 from jlstm.interop.arrays import as_array, reorder, zero_bias
-from jlstm.interop.onnx.graph import Graph, Node
+from jlstm.interop.onnx.flat import Node
+from jlstm.interop.onnx.graph import Graph
 from jlstm.types import LSTMParams
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jlstm.interop.onnx.flat import Node
 from jlstm.interop.onnx.given import (
     check_long_lengths,
     check_state,
@@ -16,7 +17,7 @@ from jlstm.interop.onnx.given import (
     same,
     some,
 )
-from jlstm.interop.onnx.graph import Graph, Node
+from jlstm.interop.onnx.graph import Graph
 from jlstm.interop.onnx.nodes import Cell, as_cell
 from jlstm.interop.onnx.probe import Probe, cuts, probes
 

@@ -82,7 +82,7 @@ def to_onnx(layers: Sequence[PyTree], *, lengths: bool = False, states: bool = F
       An `onnx.ModelProto`, checked; write it with `onnx.save`.
 
     Raises:
-      TypeError: a layer or a dtype that ONNX has no place for.
+      TypeError: a layer or a dtype that ONNX cannot represent.
 
     Example:
       >>> import jax, jlstm

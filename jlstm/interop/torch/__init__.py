@@ -1,1 +1,1 @@
-"""PyTorch: weights of `torch.nn.LSTM`, `GRU`, `RNN` and of their cells. Imports no torch."""
+"""PyTorch: weights of `torch.nn.LSTM`, `GRU`, `RNN` and of their cells. Does not import torch."""

@@ -1,6 +1,6 @@
-"""Names in a `state_dict` of PyTorch: where its recurrent modules are, and what their weights are.
+"""Recurrent modules and their weights in the names of a PyTorch `state_dict`.
 
-A weight may be held in another form than its own array: by weight norm, pruning, weight drop.
+A weight may be stored in another form than as one array: weight norm, pruning, weight drop.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ KEY = re.compile(rf"(.*?)({WEIGHT})((?:[._].*)?)")
 PARAMETRIZED = "parametrizations."
 QUANTISED = ("_all_weight_values.", "_packed_weight_")
 
-Forms = dict[str, Any]  # what stands after a weight's name, with the value
-Modules = dict[str, dict[str, Forms]]  # prefix, name of a weight, its forms
+Forms = dict[str, Any]  # the arrays of a weight, by the suffix of its name
+Modules = dict[str, dict[str, Forms]]  # by prefix and by the name of a weight
 
 
 def find_modules(state_dict: Mapping[str, Any]) -> Modules:
@@ -35,7 +35,7 @@ def find_modules(state_dict: Mapping[str, Any]) -> Modules:
         if parts:
             prefix, name, form = parts
             modules.setdefault(prefix, {}).setdefault(name, {})[form] = value
-    for prefix in list(modules):  # weight drop around a module keeps the weights of before the drop
+    for prefix in list(modules):  # a weight-drop wrapper holds the weights from before the drop
         around = all(set(forms) == {"_raw"} for forms in modules[prefix].values())
         if around and f"{prefix}module." in modules:
             for name, forms in modules.pop(prefix).items():
@@ -44,7 +44,7 @@ def find_modules(state_dict: Mapping[str, Any]) -> Modules:
 
 
 def split_key(key: Any) -> tuple[str, str, str] | None:
-    """The prefix of a weight, its name, and the form it is held in, `""` if plain."""
+    """The prefix of a weight, its name, and the suffix of its form, `""` if plain."""
     match = KEY.fullmatch(key) if isinstance(key, str) else None
     if not match:
         return None
@@ -55,7 +55,7 @@ def split_key(key: Any) -> tuple[str, str, str] | None:
 
 
 def choose_module(prefixes: Iterable[str], prefix: str | None, names: Iterable[str]) -> str:
-    """The prefix of the module that is meant: the only one, or the only one under `prefix`.
+    """The prefix of the only module, or of the only one under `prefix`.
 
     Raises:
       ValueError: no such module, or several.
@@ -77,19 +77,19 @@ def choose_module(prefixes: Iterable[str], prefix: str | None, names: Iterable[s
     packed = [name for name in names if any(part in name for part in QUANTISED)]
     if packed:
         raise ValueError(
-            f"state_dict is of a quantised model, which holds {packed[0]}: give the weights from "
+            f"state_dict is of a quantised model, which holds {packed[0]}: pass the weights from "
             "before the quantisation"
         )
-    elsewhere = f"modules under {_some(map(repr, prefixes))}"
-    there = elsewhere if any(prefixes) else _some(names)
-    raise ValueError(f"state_dict has no {under}weight_ih_l0; it holds {there}")
+    held = f"modules under {_some(map(repr, prefixes))}" if any(prefixes) else _some(names)
+    raise ValueError(f"state_dict has no {under}weight_ih_l0; it holds {held}")
 
 
 def weights_of(weights: Mapping[str, Forms], prefix: str) -> dict[str, Array]:
-    """Each weight of a module as an array, computed where it is held in another form.
+    """Each weight of a module as an array, computed from other forms where necessary.
 
     Raises:
-      ValueError: a form that cannot be computed, or several of one weight. TypeError: a dtype.
+      ValueError: a form that cannot be computed, or several forms of one weight.
+      TypeError: an unsupported dtype.
     """
     return {name: _weight(prefix, name, forms) for name, forms in weights.items()}
 
@@ -122,7 +122,7 @@ def _weight(prefix: str, name: str, forms: Forms) -> Array:
             f"{full} is under spectral norm, held as {listed}: first call "
             f"torch.nn.utils.remove_spectral_norm(module, {name!r})"
         )
-    raise ValueError(f"{full} is held as {listed}, a form that is not known: give {full} alone")
+    raise ValueError(f"{full} is held as {listed}, an unknown form: pass {full} only")
 
 
 def _plain(name: str, weight: Array) -> Array:
@@ -130,10 +130,10 @@ def _plain(name: str, weight: Array) -> Array:
 
 
 def _of_weight_norm(name: str, g: Array, v: Array) -> Array:
-    """`g * v / |v|`: `g` has the axes that the norm leaves, Salimans & Kingma (2016)."""
+    """`g * v / |v|` (Salimans and Kingma 2016); `g` has size 1 on the axes of the norm."""
     if g.shape not in {(), *((v.shape[0], 1), (1, v.shape[-1])), v.shape}:
         raise ValueError(
-            f"{name} is parametrized by arrays of shapes {g.shape} and {v.shape}, which is no "
+            f"{name} is parametrized by arrays of shapes {g.shape} and {v.shape}, which is not "
             f"weight norm: first call torch.nn.utils.parametrize.remove_parametrizations"
         )
     axes = tuple(k for k in range(v.ndim) if g.ndim == 0 or g.shape[k] == 1)
@@ -150,12 +150,12 @@ def _same(name: str, weight: Array, raw: Array) -> Array:
     if weight.shape != raw.shape or bool((weight != raw).any()):
         raise ValueError(
             f"state_dict has {name} and {name}_raw, which differ, as after weight drop: remove the "
-            "first one for the weights of evaluation, or the second"
+            "first to use the weights of evaluation, or the second"
         )
     return raw
 
 
-# By the forms that are there, in alphabetical order.
+# By the suffixes of the forms, in alphabetical order.
 COMPUTED: dict[tuple[str, ...], Callable[..., Array]] = {
     ("",): _plain,
     ("_raw",): _plain,

@@ -1,4 +1,4 @@
-"""PyTorch: weights of `torch.nn.LSTM`, `GRU`, `RNN` and of their cells. Imports no torch."""
+"""PyTorch: weights of `torch.nn.LSTM`, `GRU`, `RNN` and of their cells. Does not import torch."""
 
 from __future__ import annotations
 
@@ -41,33 +41,33 @@ def from_torch(
     *,
     nonlinearity: str | None = None,
 ) -> tuple[PyTree, ...]:
-    """The layers of a `torch.nn.LSTM`, `GRU` or `RNN`, or of a cell of these.
+    """Convert a `torch.nn.LSTM`, `GRU` or `RNN`, or one of their cells, to layers.
 
-    PyTorch adds two biases where this library has one: they are added here, which rounds once. (Of
-    the GRU's candidate they stay apart, in `bias` and `bias_hn`.) Weights under weight norm, in
-    either of PyTorch's forms, or pruned, are computed. Everything else is exact.
+    PyTorch has two biases where this library has one: they are added, which rounds once. (Those of
+    the GRU's candidate stay separate, in `bias` and `bias_hn`.) Weights under weight norm, in
+    either of PyTorch's forms, and pruned weights are computed. Everything else is exact.
 
-    The settings `batch_first` and `dropout` are no part of the layers: time is the first axis here,
-    and dropout between layers an argument of `jlstm.stack_scan`.
+    The settings `batch_first` and `dropout` are not part of the layers: time is the first axis
+    here, and dropout between layers is an argument of `jlstm.stack_scan`.
 
     Args:
-      state_dict: `module.state_dict()`, or what safetensors reads of it: names with tensors, NumPy
-        or JAX arrays; or the module itself. Any number of layers, in one direction or both, with
-        projection or without, with bias or without. Arrays of other modules are left alone.
-      prefix: what stands before the module's names in a larger model, `"encoder.lstm"` for
-        instance; None takes the only recurrent module there is.
-      nonlinearity: `"tanh"`, needed for the weights of a `torch.nn.RNN` or `RNNCell`, which do not
-        say it; a module does.
+      state_dict: `module.state_dict()`, or what safetensors loads from its file: names with
+        tensors, NumPy or JAX arrays; or the module itself. Any number of layers, in one direction
+        or both, with or without projection and bias. Arrays of other modules are ignored.
+      prefix: the prefix of the module's names in a larger model, such as `"encoder.lstm"`; None
+        chooses the only recurrent module.
+      nonlinearity: `"tanh"`, required for the weights of a `torch.nn.RNN` or `RNNCell`, which do
+        not include it; a module does.
 
     Returns:
-      A tuple of layers: `LSTMParams`, `ProjectedParams`, `GRUParams` or `RNNParams`, or
-      `BiLSTMParams` of two.
+      A tuple of `LSTMParams`, `ProjectedParams`, `GRUParams` or `RNNParams`, or of `BiLSTMParams`
+      with two of them.
 
     Raises:
-      ValueError: no such names or several modules (those that are there are listed), names that are
-        missing or not known, shapes that do not fit, weights in a form that cannot be computed,
-        a simple RNN of relu, a quantised model, a checkpoint around the `state_dict`.
-      TypeError: arrays that are not floating point, or float64 while JAX would round them.
+      ValueError: no such names or several modules (the modules are listed), missing or unknown
+        names, shapes that do not fit, weights in a form that cannot be computed, a simple RNN with
+        relu, a quantised model, a checkpoint around the `state_dict`.
+      TypeError: arrays that are not floating point, or float64 while jax_enable_x64 is off.
 
     Example:
       >>> import jax, jlstm
@@ -114,21 +114,21 @@ def from_torch(
 
 
 def to_torch(layers: Sequence[PyTree], bias: bool = True) -> dict[str, np.ndarray]:
-    """The `state_dict` of the same layers in PyTorch, as NumPy arrays.
+    """Convert layers to the `state_dict` of a PyTorch module, as NumPy arrays.
 
-    The bias becomes `bias_ih`, and `bias_hh` is zero (of a GRU's candidate it is `bias_hn`), so
-    that `from_torch` gives back the very same numbers. For `load_state_dict`, make tensors of them:
-    `{name: torch.tensor(a) for name, a in to_torch(layers).items()}`; of bfloat16, which NumPy
-    lacks, by `torch.from_dlpack(jax.numpy.asarray(a))`.
+    The bias becomes `bias_ih`, and `bias_hh` is zero (`bias_hn` for the candidate of a GRU), so
+    that `from_torch` returns the same numbers exactly. For `load_state_dict`, make tensors:
+    `{name: torch.tensor(a) for name, a in to_torch(layers).items()}`; for bfloat16, which NumPy
+    lacks, `torch.from_dlpack(jax.numpy.asarray(a))`.
 
     Args:
-      layers: a stack of `LSTMParams`, `ProjectedParams`, `GRUParams` or `RNNParams` (whose module
-        has `nonlinearity="tanh"`), in one direction or both.
-      bias: whether the module has biases.
+      layers: a stack of `LSTMParams`, `ProjectedParams`, `GRUParams` or `RNNParams` (for a module
+        with `nonlinearity="tanh"`), in one direction or both.
+      bias: False for a module without biases.
 
     Raises:
-      TypeError: a layer that PyTorch has no place for. ValueError: a bias that is not zero with
-        `bias=False`; layers of different sizes or kinds, which one module cannot hold.
+      TypeError: a layer that PyTorch cannot represent. ValueError: a nonzero bias with
+        `bias=False`; layers of different sizes or types, which one module cannot hold.
 
     Example:
       >>> import jax, jlstm
@@ -136,18 +136,18 @@ def to_torch(layers: Sequence[PyTree], bias: bool = True) -> dict[str, np.ndarra
       >>> {name: a.shape for name, a in jlstm.interop.to_torch(layers).items()}
       {'weight_ih_l0': (32, 3), 'weight_hh_l0': (32, 8), 'bias_ih_l0': (32,), 'bias_hh_l0': (32,)}
     """
-    kinds = (LSTMParams, ProjectedParams, GRUParams, RNNParams)
+    types = (LSTMParams, ProjectedParams, GRUParams, RNNParams)
     state_dict: dict[str, np.ndarray] = {}
     first = None
-    for k, found in directions(layers, "PyTorch", kinds):
-        like = [(type(params), params.weight_hh.shape) for params in found]
+    for k, parts in directions(layers, "PyTorch", types):
+        like = [(type(params), params.weight_hh.shape) for params in parts]
         first = like if first is None else first
         if like != first:
             raise ValueError(
-                f"layers[{k}] is of another kind or size than layers[0]; a module of PyTorch holds "
-                "equal ones: convert them one by one"
+                f"layers[{k}] differs from layers[0] in type or size; the layers of a PyTorch "
+                "module are equal: convert them one by one"
             )
-        for params, suffix in zip(found, ("", "_reverse"), strict=False):
+        for params, suffix in zip(parts, ("", "_reverse"), strict=False):
             weights = {"weight_ih": params.weight_ih.T, "weight_hh": params.weight_hh.T}
             if bias:
                 weights |= {"bias_ih": params.bias, "bias_hh": _hidden_bias(params)}
@@ -161,18 +161,18 @@ def to_torch(layers: Sequence[PyTree], bias: bool = True) -> dict[str, np.ndarra
 
 
 def _refuse_checkpoint(state_dict: Mapping[str, Any]) -> None:
-    """A training checkpoint holds the `state_dict` under a name of its own."""
+    """Check for a training checkpoint, which holds the `state_dict` under a name."""
     inner = [k for k, v in state_dict.items() if isinstance(v, Mapping) and find_modules(v)]
     inner += [k for k, v in state_dict.items() if is_module(v)]
     if inner:
         places = " or ".join(f"state_dict[{key!r}]" for key in inner)
         raise ValueError(
-            f"state_dict is a checkpoint, of {', '.join(map(str, state_dict))}: give {places}"
+            f"state_dict is a checkpoint, of {', '.join(map(str, state_dict))}: pass {places}"
         )
 
 
 def _refuse_unknown(state_dict: Mapping[str, Any], prefix: str, cell: bool) -> None:
-    """Arrays beside the weights that the module of PyTorch does not have, and that may matter."""
+    """Check for arrays that no PyTorch module has and that may change the computation."""
     for key, value in state_dict.items():
         if not isinstance(key, str) or not key.startswith(prefix) or split_key(key):
             continue
@@ -181,13 +181,13 @@ def _refuse_unknown(state_dict: Mapping[str, Any], prefix: str, cell: bool) -> N
         number = "float" in dtype and "float8" not in dtype
         if UNKNOWN.fullmatch(name) or (cell and number):
             raise ValueError(
-                f"state_dict has {key!r}, which is no weight of an LSTM, GRU or RNN of PyTorch: "
-                "leave it out if it plays no part in the layer"
+                f"state_dict has {key!r}, which is not a weight of an LSTM, GRU or RNN of PyTorch: "
+                "leave it out if the layer does not use it"
             )
 
 
 def _layer(weights: dict[str, Array], name: str, biased: bool, nonlinearity: str | None) -> PyTree:
-    """One direction of one layer; `name` says how its arrays are called."""
+    """One direction of one layer; `name` is the pattern of the names of its arrays."""
     needed = {"weight_ih", "weight_hh"} | ({"bias_ih", "bias_hh"} if biased else set())
     missing = sorted(needed - set(weights))
     if missing:
@@ -203,8 +203,8 @@ def _layer(weights: dict[str, Array], name: str, biased: bool, nonlinearity: str
         return _simple(weight_ih, weight_hh, bias_ih + bias_hh, name, nonlinearity)
     if nonlinearity is not None:
         raise ValueError(
-            f"nonlinearity={nonlinearity!r} is of torch.nn.RNN, and {name.format('weight_hh')} "
-            f"{weights['weight_hh'].shape} is not"
+            f"nonlinearity={nonlinearity!r} is for torch.nn.RNN, but {name.format('weight_hh')} "
+            f"has shape {weights['weight_hh'].shape}"
         )
     if projection is not None:
         return ProjectedParams(weight_ih, weight_hh, bias_ih + bias_hh, projection.T)
@@ -220,13 +220,13 @@ def _simple(
 ) -> RNNParams:
     if nonlinearity is None:
         raise ValueError(
-            f"{name.format('weight_hh')} is that of torch.nn.RNN, which may use tanh or relu: say "
-            "nonlinearity='tanh', or give the module itself"
+            f"{name.format('weight_hh')} is of a torch.nn.RNN, which may use tanh or relu: pass "
+            "nonlinearity='tanh', or the module itself"
         )
     if nonlinearity != "tanh":
         raise ValueError(
             f"{name.format('weight_hh')} is of a torch.nn.RNN with nonlinearity={nonlinearity!r}; "
-            "jlstm.variants.RNNParams has tanh alone"
+            "jlstm.variants.RNNParams has tanh only"
         )
     return RNNParams(weight_ih, weight_hh, bias)
 

@@ -1,23 +1,18 @@
-"""`LSTM`, a module of Flax NNX over `jlstm.stack_scan`; `Stack`, the same of any layers.
-
-They take the place of `nnx.RNN(nnx.OptimizedLSTMCell(...))`, with its argument names and its batch
-first. What differs is said at `Stack.__call__`. Needs the extra `flax`.
-"""
+"""`Stack`, layers of any type as a module of Flax NNX."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 
-from jlstm.cells.lstm import init_params
 from jlstm.checks.extras import needs
 from jlstm.checks.values import described
 from jlstm.modules import cast_inputs, cast_weights, either, time_first
 from jlstm.regularize import check_rate
-from jlstm.stack import init_stack, init_stack_state, stack_scan, stack_step
+from jlstm.stack import init_stack_state, stack_scan, stack_step
 
 with needs("jlstm.nnx", "flax"):
     from flax import nnx
@@ -26,15 +21,13 @@ if TYPE_CHECKING:
     from jax.typing import DTypeLike
     from jaxtyping import Array, Bool, Float, Int, PyTree
 
-__all__ = ["LSTM", "Stack"]
-
 
 class Stack(nnx.Module):
-    """Layers of any kind as a module, weights that were trained elsewhere for instance.
+    """Layers of any type as a module, for example with weights that were trained elsewhere.
 
-    Its weights lie in `layers`, in the types of this library with an `nnx.Param` for each array, so
-    that their paths read `layers, 0, weight_hh`; `params` gives them as arrays, for the functions
-    of this library. Other weights of the same sizes are put in by
+    The attribute `layers` holds the weights in the types of this library, with an `nnx.Param` for
+    each array, so that their paths are `layers, 0, weight_hh`; the property `params` returns them
+    as arrays, for the functions of this library. To put in other weights of the same sizes, call
     `nnx.update(module, nnx.state(jlstm.nnx.Stack(layers)))`.
     """
 
@@ -52,24 +45,24 @@ class Stack(nnx.Module):
         rng_collection: str = "dropout",
         rngs: nnx.Rngs | nnx.RngStream | None = None,
     ):
-        """Hold the layers.
+        """Make a module of given layers.
 
         Args:
-          layers: a tuple of layers, as for `jlstm.stack_scan`; their arrays get Params of their
-            own, also where they come out of another module.
+          layers: a tuple of layers, as for `jlstm.stack_scan`; their arrays get new Params, also
+            those that come from another module.
           dropout_rate: as for `jlstm.stack_scan`, between the layers.
           residual: as for `jlstm.stack_scan`.
-          time_major: whether time is the first axis of inputs and outputs, and not the one before
-            the features.
-          return_carry: whether calls give `(carry, outputs)`.
-          deterministic: whether there is no dropout; `train()`, `eval()` and `nnx.view` change it.
-          dtype: of the computation; None is the widest of the inputs and the weights.
-          save: what is kept for the backward pass, as for `jlstm.stack_scan`.
+          time_major: True for inputs and outputs `(time, *batch, features)`, False for
+            `(*batch, time, features)`.
+          return_carry: True for calls that return `(carry, outputs)`.
+          deterministic: True for no dropout; `train()`, `eval()` and `nnx.view` change it.
+          dtype: the compute dtype; None is the widest of the inputs and the weights.
+          save: the memory kept for the backward pass, as for `jlstm.stack_scan`.
           rng_collection: the stream of `rngs` that dropout draws from.
           rngs: random keys, needed for dropout here or in the call.
 
         Raises:
-          ValueError: a rate outside [0, 1). TypeError: layers of no kind that is known.
+          ValueError: a rate outside [0, 1). TypeError: layers of an unknown layer type.
 
         Example:
           >>> import jax, jlstm
@@ -78,7 +71,7 @@ class Stack(nnx.Module):
           (2, 20, 8)
         """
         layers = _arrays(tuple(layers))
-        init_stack_state(layers)  # which checks them
+        init_stack_state(layers)  # checks them
         self.layers = nnx.data(jax.tree.map(nnx.Param, layers))
         self.dropout_rate = check_rate("dropout_rate", dropout_rate)
         self.residual = residual
@@ -113,24 +106,24 @@ class Stack(nnx.Module):
         deterministic: bool | None = None,
         rngs: nnx.Rngs | nnx.RngStream | Array | None = None,
     ) -> Any:
-        """Read a batch of sequences.
+        """Run over a batch of sequences.
 
-        Four things differ from `nnx.RNN`. The carry is that of `jlstm.stack_scan`, a tuple of one
-        `LSTMState(h, c)` a layer, where a cell of Flax has `(c, h)`. Outputs past the length are
-        zeros, and a length of 0 is allowed. There is no `reverse`, and no place in an
-        `nnx.Bidirectional`: `bidirectional=True` reads both ways, with outputs beside their inputs.
-        With `dtype`, outputs are of that dtype.
+        Four things differ from `nnx.RNN`. The carry is that of `jlstm.stack_scan`, a tuple with one
+        `LSTMState(h, c)` per layer, where a cell of Flax has `(c, h)`. Outputs past the length are
+        zeros, and a length of 0 is allowed. `reverse` and `nnx.Bidirectional` are not supported:
+        `bidirectional=True` runs in both directions, with outputs aligned with their inputs. With
+        `dtype`, outputs have that dtype.
 
         Args:
           inputs: `(*batch, time, input)`, or with `time_major` `(time, *batch, input)`.
           initial_carry: the states before the first step; None is zeros.
-          seq_lengths: the valid steps of each sequence; they may hold 0.
+          seq_lengths: the number of valid steps of each sequence, 0 or more.
           resets: true where a new segment starts: `(*batch, time)`, or `(time, *batch)`.
           reset_carry: the states at a reset; None is zeros.
-          return_carry: whether to give the states after the last valid step as well.
+          return_carry: True to return the states after the last valid step as well.
           time_major: as for the module.
           deterministic: as for the module.
-          rngs: keys for dropout instead of the module's own.
+          rngs: keys for dropout, in place of those of the module.
 
         Returns:
           The outputs, in the axes of `inputs`, or `(carry, outputs)`.
@@ -155,10 +148,10 @@ class Stack(nnx.Module):
         return (carry, outputs) if either(return_carry, self.return_carry) else outputs
 
     def step(self, carry: Sequence[PyTree], inputs: Float[Array, "*batch input"]) -> tuple:
-        """One step of time, without dropout: `(carry, outputs)`, as a cell of Flax is called.
+        """One time step without dropout, called as a cell of Flax; returns `(carry, outputs)`.
 
         Args:
-          carry: the states before the step, as `initialize_carry` or a call gives them.
+          carry: the states before the step, as `initialize_carry` or a call returns them.
           inputs: `(*batch, input)`.
 
         Raises:
@@ -182,22 +175,23 @@ class Stack(nnx.Module):
         return init_stack_state(self._computed(), tuple(input_shape[:-1]))
 
     def set_view(self, deterministic: bool | None = None) -> None:
-        """Change what `nnx.view` changes.
+        """Change the attributes that `nnx.view` changes.
 
         Args:
-          deterministic: whether there is no dropout.
+          deterministic: True for no dropout.
         """
         if deterministic is not None:
             self.deterministic = deterministic
 
     def _check(self, carry: Any, name: str) -> None:
-        """A carry of another structure, `(c, h)` of Flax for instance, is refused by name."""
+        """Check the structure of a carry: that of Flax, for example, is `(c, h)`."""
         if carry is None:
             return
         zeros = init_stack_state(self.params)
         fits = isinstance(carry, Sequence) and not hasattr(carry, "_fields")
         fits = fits and len(carry) == len(zeros)
-        if not fits or any(_is_array(a) and not _is_array(b) for a, b in zip(carry, zeros)):  # noqa: B905
+        fits = fits and all(_is_array(b) or not _is_array(a) for a, b in zip(carry, zeros))  # noqa: B905
+        if not fits:
             raise TypeError(
                 f"{name} must be a tuple of {len(zeros)}, the state of each layer, such as "
                 f"{type(zeros[0]).__name__}; got {described(carry)}. A carry of Flax is (c, h): "
@@ -205,7 +199,7 @@ class Stack(nnx.Module):
             )
 
     def _computed(self) -> tuple[PyTree, ...]:
-        """The weights in the dtype of the computation."""
+        """The weights in the compute dtype."""
         return cast_weights(self.params, self.dtype)
 
     def _cast(self, inputs: Array) -> Array:
@@ -222,59 +216,6 @@ class Stack(nnx.Module):
                 "eval() or deterministic=True turns dropout off"
             )
         return rngs
-
-
-class LSTM(Stack):
-    """LSTM layers as a module, in the place of `nnx.RNN(nnx.OptimizedLSTMCell(...))`."""
-
-    def __init__(
-        self,
-        in_features: int,
-        hidden_features: int | Sequence[int],
-        *,
-        bidirectional: bool = False,
-        init: Callable[..., PyTree] = init_params,
-        param_dtype: DTypeLike = jnp.float32,
-        rngs: nnx.Rngs,
-        **options: Any,
-    ):
-        """Draw the weights.
-
-        Args:
-          in_features: numbers in one input.
-          hidden_features: the units of the layer, or of each of several.
-          bidirectional: whether each layer reads in both directions, and shows both side by side.
-          init: draws one layer, `jlstm.init_params` with its options bound by `functools.partial`,
-            or an `init_*` of `jlstm.variants`. The forget gate's bias starts at 1, where that of
-            Flax starts at 0.
-          param_dtype: of the weights.
-          rngs: random keys, of the weights from the stream `params`, of dropout from `dropout`.
-          **options: what else `Stack` takes: `dropout_rate`, `residual`, `time_major`,
-            `return_carry`, `deterministic`, `dtype`, `save`, `rng_collection`.
-
-        Raises:
-          ValueError: a size below 1, a rate outside [0, 1). TypeError: sizes that are no integers.
-
-        Example:
-          >>> import jax, jlstm
-          >>> from flax import nnx
-          >>> lstm = jlstm.nnx.LSTM(
-          ...     3, (8, 8), bidirectional=True, dropout_rate=0.1, rngs=nnx.Rngs(0))
-          >>> lstm(jax.numpy.ones((2, 20, 3)), seq_lengths=jax.numpy.array([20, 7])).shape
-          (2, 20, 16)
-          >>> carry, outputs = lstm(jax.numpy.ones((2, 20, 3)), return_carry=True)
-          >>> carry[1].backward.h.shape
-          (2, 8)
-        """
-        several = isinstance(hidden_features, Sequence)
-        sizes = tuple(hidden_features) if several else (hidden_features,)
-        layers = init_stack(
-            rngs.params(), in_features, sizes, bidirectional=bidirectional, init=init,
-            dtype=param_dtype,
-        )  # fmt: skip
-        super().__init__(layers, rngs=rngs, **options)
-        self.in_features = in_features
-        self.hidden_features = sizes
 
 
 def _arrays(layers: PyTree) -> PyTree:
