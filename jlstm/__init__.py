@@ -1,36 +1,71 @@
 """The LSTM for JAX: pure functions on pytrees, closed under every JAX transformation."""
 
-from jlstm import gpu as gpu
-from jlstm import initializers as initializers
-from jlstm import interop as interop
-from jlstm import plot as plot
-from jlstm import regularize as regularize
-from jlstm import variants as variants
-from jlstm.cell import init_params as init_params
-from jlstm.cell import lstm_step as lstm_step
-from jlstm.flow import GradientNorms as GradientNorms
-from jlstm.flow import gradient_norms as gradient_norms
-from jlstm.flow import log_gradient_norms as log_gradient_norms
-from jlstm.flow import memory_kept as memory_kept
-from jlstm.layers import broadcast_state as broadcast_state
-from jlstm.layers import init_state as init_state
-from jlstm.packing import Packing as Packing
-from jlstm.packing import pack as pack
-from jlstm.packing import plan_packing as plan_packing
-from jlstm.packing import unpack as unpack
-from jlstm.sequence import lstm_scan as lstm_scan
-from jlstm.sequence import scan_cell as scan_cell
-from jlstm.stack import init_stack as init_stack
-from jlstm.stack import init_stack_state as init_stack_state
-from jlstm.stack import stack_scan as stack_scan
-from jlstm.stack import stack_step as stack_step
-from jlstm.trace import lstm_trace as lstm_trace
-from jlstm.trace import stack_trace as stack_trace
-from jlstm.truncation import truncated as truncated
-from jlstm.types import BiLSTMParams as BiLSTMParams
-from jlstm.types import BiLSTMState as BiLSTMState
-from jlstm.types import BiLSTMTrace as BiLSTMTrace
-from jlstm.types import LSTMGates as LSTMGates
-from jlstm.types import LSTMParams as LSTMParams
-from jlstm.types import LSTMState as LSTMState
-from jlstm.types import LSTMTrace as LSTMTrace
+from __future__ import annotations
+
+from importlib import import_module, metadata, util
+from typing import TYPE_CHECKING, Any
+
+from jlstm import gpu, initializers, interop, plot, regularize, variants
+from jlstm.cell import init_params, lstm_step
+from jlstm.flow import GradientNorms, gradient_norms, log_gradient_norms, memory_kept
+from jlstm.layers import LAYER_TYPES, broadcast_state, init_state, output_size
+from jlstm.packing import Packing, pack, plan_packing, unpack
+from jlstm.sequence import lstm_scan, scan_cell
+from jlstm.stack import init_stack, init_stack_state, stack_scan, stack_step
+from jlstm.trace import lstm_trace, stack_trace
+from jlstm.truncation import truncated
+from jlstm.types import (
+    BiLSTMParams,
+    BiLSTMState,
+    BiLSTMTrace,
+    LayerType,
+    LSTMGates,
+    LSTMParams,
+    LSTMState,
+    LSTMTrace,
+)
+
+if TYPE_CHECKING:
+    from jlstm import linen as linen
+    from jlstm import nnx as nnx
+
+    __version__: str
+
+__all__ = [  # noqa: RUF022, in the order of use
+    "init_params", "init_state", "lstm_step", "lstm_scan", "lstm_trace",
+    "init_stack", "init_stack_state", "stack_step", "stack_scan", "stack_trace",
+    "scan_cell", "truncated", "broadcast_state", "output_size",
+    "memory_kept", "gradient_norms", "log_gradient_norms",
+    "plan_packing", "pack", "unpack",
+    "LSTMParams", "LSTMState", "LSTMGates", "LSTMTrace",
+    "BiLSTMParams", "BiLSTMState", "BiLSTMTrace",
+    "GradientNorms", "Packing", "LayerType", "LAYER_TYPES",
+    "variants", "regularize", "initializers", "interop", "plot", "gpu",
+]  # fmt: skip
+
+_FLAX = ("nnx", "linen")  # imported on use: they need flax
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FLAX:
+        return import_module(f"jlstm.{name}")
+    if name == "__version__":
+        return _version()
+    raise AttributeError(f"module 'jlstm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    flax = _FLAX if util.find_spec("flax") else ()
+    return [*__all__, *flax, "__version__"]
+
+
+def _version() -> str:
+    """The version that is installed, or that of the checkout."""
+    try:
+        return metadata.version("jlstm")
+    except metadata.PackageNotFoundError:
+        import tomllib
+        from pathlib import Path
+
+        project = Path(__file__).parents[1] / "pyproject.toml"
+        return tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import jax
 import jax.numpy as jnp
 
-from jlstm.checks import SHAPES, check_lstm, check_sizes, check_step
+from jlstm.checks import SHAPES, check_step
 from jlstm.equations import lstm_equations, pre_activations
 from jlstm.initializers import (
     Initializer,
-    draw_weights,
     glorot_uniform,
+    init_layer,
     orthogonal,
     whole_bias,
 )
-from jlstm.scan import reset_before
-from jlstm.types import LSTMParams, LSTMState, compute_dtype
+from jlstm.masks import reset_before
+from jlstm.types import LayerType, LSTMParams, LSTMState, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
@@ -65,15 +64,10 @@ def init_params(
       >>> params.weight_ih.shape, params.weight_hh.shape, params.bias.shape
       ((3, 20), (5, 20), (20,))
     """
-    check_sizes(dtype, input_size=input_size, hidden_size=hidden_size)
-    bias_init = whole_bias(forget_bias, bias_init)
-    params = LSTMParams(
-        *draw_weights(
-            key, 4, input_size, hidden_size, hidden_size, weight_init, recurrent_init, bias_init
-        )
-    )
-    check_lstm(params)
-    return jax.tree.map(lambda weight: weight.astype(dtype), params)
+    return init_layer(
+        LAYER_TYPE, key, input_size, hidden_size, weight_init=weight_init,
+        recurrent_init=recurrent_init, bias_init=whole_bias(forget_bias, bias_init), dtype=dtype,
+    )  # fmt: skip
 
 
 def lstm_step(
@@ -125,3 +119,6 @@ def lstm_step(
     _, c, h = lstm_equations(z, state.c)
     h = h.astype(dtype)
     return LSTMState(h, c), h
+
+
+LAYER_TYPE = LayerType(LSTMParams, lstm_step, SHAPES[LSTMParams], "ifgo")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -17,14 +17,12 @@ from jlstm.types import (
     LSTMState,
     LSTMTrace,
     ProjectedParams,
+    Shapes,
 )
 from jlstm.values import check_float, described, dtype_of, is_key, meant, whole
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
-
-# The axes of each array of a kind of weights. The first to name a size decides it.
-Shapes: TypeAlias = Mapping[str, tuple[str, ...]]
 
 SHAPES: Mapping[type, Shapes] = MappingProxyType(
     {

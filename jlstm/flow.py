@@ -11,8 +11,8 @@ import numpy as np
 from jax import lax
 
 from jlstm.checks import check_cell, check_index, check_masks, check_reverse, check_trace
-from jlstm.layers import KINDS, check_layer, init_state, output_size
-from jlstm.scan import segment_entries, select, valid_steps
+from jlstm.layers import LAYER_TYPES, check_layer, init_state, output_size
+from jlstm.masks import segment_entries, select, valid_steps
 from jlstm.types import LSTMState, cell_dtype, compute_dtype
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def _log_gradient_norms(
     params, state, xs, reset_state = jax.tree.map(
         lambda a: jnp.asarray(a, dtype), (params, state, xs, reset_state)
     )
-    step = partial(KINDS[type(params)].step, params)
+    step = partial(LAYER_TYPES[type(params)].step, params)
     entered = valid = None
     if resets is not None:
         entered = segment_entries(resets, lengths, reverse=False)[:steps]

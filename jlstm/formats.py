@@ -24,7 +24,7 @@ from jlstm.interop.safetensors import (
 )
 from jlstm.interop.torch.names import KEY, choose_module, find_modules, split_key
 from jlstm.interop.torch.weights import from_torch, to_torch
-from jlstm.layers import KINDS, output_size
+from jlstm.layers import LAYER_TYPES, output_size
 from jlstm.types import BiLSTMParams
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def described(layers: Sequence[PyTree]) -> Iterator[str]:
         first = next(iter(parts.values()))
         units = output_size(first)
         shown = f"{len(parts)} x {units}" if len(parts) == 2 else f"{units}"
-        gates = KINDS[type(first)].gates
+        gates = LAYER_TYPES[type(first)].gates
         dtypes = {a.dtype.name for a in jax.tree.leaves(layer)}
         yield ", ".join(
             [f"layer {k}: {type(first).__name__}", f"{first.weight_ih.shape[0]} -> {shown}"]

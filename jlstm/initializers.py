@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from jlstm.checks import check_key
+from jlstm.checks import check_key, check_params, check_sizes
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
     from jaxtyping import Array, PRNGKeyArray
+
+    from jlstm.types import LayerType
 
 __all__ = [
     "Initializer", "chrono", "forget_gate_bias", "glorot_uniform", "orthogonal", "torch_bias",
@@ -113,27 +115,49 @@ def _chrono(
     return jnp.concatenate([-bias_f, bias_f, zeros, zeros])
 
 
-def draw_weights(
+def init_layer(
+    layer_type: LayerType,
     key: PRNGKeyArray,
-    gates: int,
     input_size: int,
     hidden_size: int,
-    output_size: int,
+    *,
+    output_size: int | None = None,
     weight_init: Initializer,
     recurrent_init: Initializer,
     bias_init: Initializer,
-) -> tuple[Array, Array, Array]:
-    """`weight_ih`, `weight_hh` and `bias` in float32; each gate's matrix is drawn by itself."""
+    dtype: DTypeLike,
+    **others: Callable[..., Array],
+) -> Any:
+    """Draw the weights of a layer of any type, in float32, and cast them to `dtype`.
+
+    Each gate's matrix is drawn separately. `others` make the remaining weights, called as
+    `(shape, dtype)`.
+    """
+    check_sizes(dtype, input_size=input_size, hidden_size=hidden_size)
     check_key(key)
+    output_size = hidden_size if output_size is None else output_size
+    sizes = {"input": input_size, "hidden": hidden_size, "output": output_size}
+    gates = len(layer_type.gates) or 1
     key_ih, key_hh, key_bias = jax.random.split(key, 3)
 
     def gate_by_gate(init: Initializer, key: PRNGKeyArray, inputs: int) -> Array:
-        shape = (inputs, hidden_size)
-        drawn = [init(gate_key, shape, jnp.float32) for gate_key in jax.random.split(key, gates)]
-        return jnp.concatenate(drawn, axis=-1)
+        keys = jax.random.split(key, gates)
+        return jnp.concatenate([init(k, (inputs, hidden_size), jnp.float32) for k in keys], axis=-1)
 
-    return (
-        gate_by_gate(weight_init, key_ih, input_size),
-        gate_by_gate(recurrent_init, key_hh, output_size),
-        bias_init(key_bias, (gates * hidden_size,), jnp.float32),
+    params = layer_type.params(
+        weight_ih=gate_by_gate(weight_init, key_ih, input_size),
+        weight_hh=gate_by_gate(recurrent_init, key_hh, output_size),
+        bias=bias_init(key_bias, (gates * hidden_size,), jnp.float32),
+        **{
+            name: init(_shape(layer_type.shapes[name], sizes), jnp.float32)
+            for name, init in others.items()
+        },
     )
+    check_params(params, layer_type.params, layer_type.shapes)
+    return jax.tree.map(lambda weight: weight.astype(dtype), params)
+
+
+def _shape(axes: tuple[str, ...], sizes: dict[str, int]) -> tuple[int, ...]:
+    """The shape of `("hidden", "4*hidden")`, given the sizes by name."""
+    factors = (axis.rpartition("*") for axis in axes)
+    return tuple(int(times or 1) * sizes[name] for times, _, name in factors)

@@ -1,48 +1,42 @@
-"""Every kind of layer that the library knows: its step, and its zero state."""
+"""The layer types of the library, by the type of their weights, and their zero states."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm.cell import lstm_step
-from jlstm.checks import SHAPES, Shapes, check_params, stack_hint
-from jlstm.types import LSTMParams, LSTMState, ProjectedParams, cell_dtype, compute_dtype
+from jlstm import cell
+from jlstm.checks import check_params, stack_hint
+from jlstm.types import BiLSTMParams, LayerType, LSTMState, cell_dtype, compute_dtype
 from jlstm.values import described
-from jlstm.variants import coupled, gru, layer_norm, no_forget, peephole, rnn
-from jlstm.variants.projected import projected_step
+from jlstm.variants import coupled, gru, layer_norm, no_forget, peephole, projected, rnn
 
 if TYPE_CHECKING:
     from jaxtyping import PyTree
 
 
-class Kind(NamedTuple):
-    """What the library knows of the layers that have one type of weights."""
-
-    step: Callable[..., tuple[Any, Any]]  # a `Step` that takes a `reset` too
-    shapes: Shapes
-    gates: str  # in the order in which they lie side by side
-    has_cell: bool = True  # whether the state is `LSTMState(h, c)`, or `h` alone
-
-
-KINDS: Mapping[type, Kind] = MappingProxyType(
+LAYER_TYPES: Mapping[type, LayerType] = MappingProxyType(
     {
-        LSTMParams: Kind(lstm_step, SHAPES[LSTMParams], "ifgo"),
-        ProjectedParams: Kind(projected_step, SHAPES[ProjectedParams], "ifgo"),
-        peephole.PeepholeParams: Kind(peephole.peephole_step, peephole.SHAPES, "ifgo"),
-        coupled.CoupledParams: Kind(coupled.coupled_step, coupled.SHAPES, "igo"),
-        layer_norm.LayerNormParams: Kind(layer_norm.layer_norm_step, layer_norm.SHAPES, "ifgo"),
-        no_forget.NoForgetParams: Kind(no_forget.no_forget_step, no_forget.SHAPES, "igo"),
-        gru.GRUParams: Kind(gru.gru_step, gru.SHAPES, "rzn", has_cell=False),
-        gru.ChoGRUParams: Kind(gru.cho_gru_step, gru.CHO_SHAPES, "rzn", has_cell=False),
-        rnn.RNNParams: Kind(rnn.rnn_step, rnn.SHAPES, "", has_cell=False),
+        layer_type.params: layer_type
+        for layer_type in (
+            cell.LAYER_TYPE,
+            projected.LAYER_TYPE,
+            peephole.LAYER_TYPE,
+            coupled.LAYER_TYPE,
+            layer_norm.LAYER_TYPE,
+            no_forget.LAYER_TYPE,
+            gru.LAYER_TYPE,
+            gru.CHO_LAYER_TYPE,
+            rnn.LAYER_TYPE,
+        )
     }
 )
+"""The layer types of the library, by the type of their weights; a read-only mapping."""
 
 
 def init_state(params: PyTree, batch_shape: tuple[int, ...] = ()) -> PyTree:
@@ -50,14 +44,14 @@ def init_state(params: PyTree, batch_shape: tuple[int, ...] = ()) -> PyTree:
 
     Args:
       params: the layer's weights, of the LSTM or of any of `jlstm.variants`.
-      batch_shape: the batch axes, `()` for one sequence alone.
+      batch_shape: the batch axes, `()` for a single sequence.
 
     Returns:
-      `LSTMState(h, c)`, each of shape `(*batch_shape, hidden)`, `h` of a projected layer
-      `(*batch_shape, projection)`; of a GRU or a simple RNN, `h` alone.
+      `LSTMState(h, c)`, each of shape `(*batch_shape, hidden)`, with a projection `h` of shape
+      `(*batch_shape, projection)`; `h` alone for a GRU or a simple RNN.
 
     Raises:
-      TypeError: weights of no kind that is known, a `batch_shape` that is no tuple.
+      TypeError: weights of an unknown layer type, or a `batch_shape` that is not a tuple.
 
     Example:
       >>> import jax, jlstm
@@ -69,13 +63,13 @@ def init_state(params: PyTree, batch_shape: tuple[int, ...] = ()) -> PyTree:
     _check_batch_shape(batch_shape)
     dtype = compute_dtype(*params)
     h = jnp.zeros((*batch_shape, output_size(params)), dtype)
-    if not KINDS[type(params)].has_cell:
+    if not LAYER_TYPES[type(params)].has_cell:
         return h
     return LSTMState(h, c=jnp.zeros((*batch_shape, sizes["hidden"]), cell_dtype(dtype)))
 
 
 def broadcast_state(state: PyTree, batch_shape: tuple[int, ...]) -> PyTree:
-    """One state for every sequence of a batch: a learned initial or reset state, for instance.
+    """One state for every sequence of a batch, such as a learned initial or reset state.
 
     Its gradient is the sum over the batch.
 
@@ -87,7 +81,7 @@ def broadcast_state(state: PyTree, batch_shape: tuple[int, ...]) -> PyTree:
       The state, each array `(*batch_shape, features)`.
 
     Raises:
-      TypeError: a `batch_shape` that is no tuple.
+      TypeError: a `batch_shape` that is not a tuple.
 
     Example:
       >>> import jax, jlstm
@@ -101,15 +95,36 @@ def broadcast_state(state: PyTree, batch_shape: tuple[int, ...]) -> PyTree:
     return jax.tree.map(lambda a: jnp.broadcast_to(a, (*batch_shape, *jnp.shape(a))), state)
 
 
+def output_size(params: PyTree) -> int:
+    """The size of a layer's output, its last axis.
+
+    Args:
+      params: the layer's weights, of any layer type of the library or in two directions.
+
+    Returns:
+      The units of `h`; those of both directions together for `BiLSTMParams`.
+
+    Raises:
+      AttributeError: weights without `weight_hh`.
+
+    Example:
+      >>> import jax, jlstm
+      >>> layers = jlstm.init_stack(jax.random.key(0), 3, (5, 8), bidirectional=True)
+      >>> jlstm.output_size(layers[-1])
+      16
+    """
+    if isinstance(params, BiLSTMParams):
+        return sum(output_size(direction) for direction in params if direction is not None)
+    return jnp.shape(params.weight_hh)[0]
+
+
 def check_layer(params: Any) -> dict[str, Any]:
-    """`params` are of a kind that is known, and fit each other; their sizes."""
-    if type(params) not in KINDS:
-        known = ", ".join(kind.__name__ for kind in KINDS)
-        raise TypeError(
-            f"params must be one of {known}; got {described(params)}"
-            f"{stack_hint(params) or '. A cell of your own has a step, and a state that you make'}"
-        )
-    return check_params(params, type(params), KINDS[type(params)].shapes)
+    """Check that `params` are of a known layer type and fit each other; return their sizes."""
+    if type(params) not in LAYER_TYPES:
+        known = ", ".join(params_type.__name__ for params_type in LAYER_TYPES)
+        hint = stack_hint(params) or "; for a custom cell, pass its step and its initial state"
+        raise TypeError(f"params must be one of {known}; got {described(params)}{hint}")
+    return check_params(params, type(params), LAYER_TYPES[type(params)].shapes)
 
 
 def _check_batch_shape(batch_shape: Any) -> None:
@@ -120,8 +135,3 @@ def _check_batch_shape(batch_shape: Any) -> None:
         elif isinstance(batch_shape, list):
             cure = "; tuple(batch_shape) is one"
         raise TypeError(f"batch_shape must be a tuple of sizes, got {batch_shape!r:.80}{cure}")
-
-
-def output_size(params: Any) -> int:
-    """Numbers in what a layer shows: the `h` that its recurrent weights take."""
-    return jnp.shape(params.weight_hh)[0]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 
 from jlstm.linen_layers import GRULayer, LSTMLayer, Recurrent
+from jlstm.masks import reverse_within_lengths
 from jlstm.modules import either, time_first
-from jlstm.scan import turned
 from jlstm.values import described
 
 if TYPE_CHECKING:
@@ -68,7 +68,11 @@ class _InPlaceOfRNN(Recurrent):
         xs, resets = time_first(inputs, resets, seq_lengths, time_major)
         carry, hs = self._scan(initial_carry, xs, seq_lengths, resets, reverse)
         if reverse and not either(keep_order, self.keep_order):
-            hs = jnp.flip(hs, 0) if seq_lengths is None else turned(hs, jnp.asarray(seq_lengths))
+            hs = (
+                jnp.flip(hs, 0)
+                if seq_lengths is None
+                else reverse_within_lengths(hs, jnp.asarray(seq_lengths))
+            )
         outputs = hs if time_major else jnp.moveaxis(hs, 0, -2)
         return (carry, outputs) if either(return_carry, self.return_carry) else outputs
 
@@ -121,7 +125,7 @@ class LSTM(_InPlaceOfRNN, LSTMLayer):
         the order of the run.
 
     Example:
-      >>> import jax, jlstm.linen
+      >>> import jax, jlstm
       >>> lstm = jlstm.linen.LSTM(8)  # nn.RNN(nn.OptimizedLSTMCell(8))
       >>> xs = jax.numpy.ones((2, 20, 3))
       >>> variables = lstm.init(jax.random.key(0), xs)
@@ -138,7 +142,7 @@ class GRU(_InPlaceOfRNN, GRULayer):
     Args: those of `LSTM`, without `forget_bias`.
 
     Example:
-      >>> import jax, jlstm.linen
+      >>> import jax, jlstm
       >>> gru = jlstm.linen.GRU(8, time_major=True)
       >>> gru.init_with_output(jax.random.key(0), jax.numpy.ones((20, 2, 3)))[0].shape
       (20, 2, 8)
@@ -153,7 +157,7 @@ class ScannedLSTM(_InPlaceOfScan, LSTMLayer):
     Args: those of `LSTM`, from `features` to `forget_bias`.
 
     Example:
-      >>> import jax, jax.numpy as jnp, jlstm.linen
+      >>> import jax, jax.numpy as jnp, jlstm
       >>> lstm = jlstm.linen.ScannedLSTM(8)
       >>> xs, resets = jnp.ones((20, 4, 3)), jnp.zeros((20, 4), bool).at[7, 2].set(True)
       >>> carry = lstm.initialize_carry(jax.random.key(0), (4, 3))
@@ -170,7 +174,7 @@ class ScannedGRU(_InPlaceOfScan, GRULayer):
     Args: those of `ScannedLSTM`, without `forget_bias`.
 
     Example:
-      >>> import jax, jax.numpy as jnp, jlstm.linen
+      >>> import jax, jax.numpy as jnp, jlstm
       >>> gru = jlstm.linen.ScannedGRU(8)
       >>> carry = gru.initialize_carry(jax.random.key(0), (4, 3))
       >>> inputs = (jnp.ones((20, 4, 3)), jnp.zeros((20, 4), bool))

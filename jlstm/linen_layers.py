@@ -12,7 +12,7 @@ from jlstm.extras import needs
 from jlstm.interop.flax import cells as flax_cells
 from jlstm.layers import init_state
 from jlstm.modules import cast_inputs, cast_weights
-from jlstm.sequence import lstm_scan, scan_any
+from jlstm.sequence import lstm_scan, scan_any_cell
 from jlstm.types import LSTMParams, LSTMState, cell_dtype
 from jlstm.values import described
 from jlstm.variants.gru import gru_step
@@ -85,7 +85,10 @@ class Recurrent(nn.Module):
                 layer, state, xs, lengths=lengths, resets=resets, reverse=reverse, save=self.save
             )
             return (state.c, state.h), hs
-        return scan_any(gru_step, layer, state, xs, lengths, resets, None, reverse, self.save)
+        return scan_any_cell(
+            gru_step, layer, state, xs, lengths=lengths, resets=resets, reset_state=None,
+            reverse=reverse, save=self.save,
+        )  # fmt: skip
 
     def _bias_init(self, name: str) -> Any:
         return self.bias_init

@@ -72,7 +72,7 @@ class Stack(nnx.Module):
           ValueError: a rate outside [0, 1). TypeError: layers of no kind that is known.
 
         Example:
-          >>> import jax, jlstm, jlstm.nnx
+          >>> import jax, jlstm
           >>> layers = jlstm.init_stack(jax.random.key(0), 3, (8,), init=jlstm.variants.init_gru)
           >>> jlstm.nnx.Stack(layers)(jax.numpy.ones((2, 20, 3))).shape
           (2, 20, 8)
@@ -165,7 +165,7 @@ class Stack(nnx.Module):
           ValueError, TypeError: as `jlstm.stack_step`; bidirectional layers have no step.
 
         Example:
-          >>> import jax, jlstm.nnx
+          >>> import jax, jlstm
           >>> from flax import nnx
           >>> lstm = jlstm.nnx.LSTM(3, 8, rngs=nnx.Rngs(0))
           >>> carry = lstm.initialize_carry((2, 3))
@@ -256,7 +256,7 @@ class LSTM(Stack):
           ValueError: a size below 1, a rate outside [0, 1). TypeError: sizes that are no integers.
 
         Example:
-          >>> import jax, jlstm.nnx
+          >>> import jax, jlstm
           >>> from flax import nnx
           >>> lstm = jlstm.nnx.LSTM(
           ...     3, (8, 8), bidirectional=True, dropout_rate=0.1, rngs=nnx.Rngs(0))

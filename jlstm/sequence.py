@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from functools import partial
 from types import FunctionType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jlstm.checks import check_cell, check_reverse, check_save, check_sequence
-from jlstm.layers import init_state
-from jlstm.recurrence import choose
-from jlstm.scan import Step, masked_scan
+from jlstm.layers import LAYER_TYPES, init_state
+from jlstm.recurrence import check_implementation, choose
+from jlstm.recurrence.call import prepare
+from jlstm.recurrence.carry import strengthen
 from jlstm.values import described
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int, PyTree
 
-    from jlstm.types import LSTMParams, LSTMState, ProjectedParams
+    from jlstm.types import LSTMParams, LSTMState, ProjectedParams, Step
 
 
 def lstm_scan(
@@ -89,14 +89,13 @@ def lstm_scan(
       ((10, 2, 5), True, True)
     """
     check_sequence(params, state, xs, lengths, resets, reset_state)
-    save = check_save(save)
     check_reverse(reverse)
+    check_implementation(implementation)
     if state is None:
         state = init_state(params, np.shape(xs)[1:-1])
-    choose(implementation)
-    return _lstm_scan(
-        params, state, xs, lengths, resets, reset_state, bool(reverse), save, implementation
-    )
+    static = Static(LAYER_TYPES[type(params)].step, bool(reverse), check_save(save), implementation)
+    params, xs = strengthen(params, xs)
+    return _run_compiled(static, params, state, xs, lengths, resets, reset_state)
 
 
 def scan_cell(
@@ -144,16 +143,18 @@ def scan_cell(
       [1.0, 1.5, 1.75]
     """
     check_reverse(reverse)
-    return scan_any(
-        step, params, state, xs, lengths, resets, reset_state, bool(reverse), save="gates"
-    )
+    return scan_any_cell(
+        step, params, state, xs, lengths=lengths, resets=resets, reset_state=reset_state,
+        reverse=bool(reverse), save="gates",
+    )  # fmt: skip
 
 
-def scan_any(
+def scan_any_cell(
     step: Step,
     params: PyTree,
     state: PyTree,
     xs: PyTree,
+    *,
     lengths: Int[Array, "*batch"] | None,
     resets: Bool[Array, "time *batch"] | None,
     reset_state: PyTree | None,
@@ -167,33 +168,42 @@ def scan_any(
         )
     check_cell(state, xs, lengths, resets, reset_state)
     state, xs, reset_state = jax.tree.map(jnp.asarray, (state, xs, reset_state))
-    run = _compiled_scan if _compiles_once(step, params) else masked_scan
-    return run(step, params, state, xs, lengths, resets, reset_state, reverse, save)
+    run = _run_compiled if _compiles_once(step, params) else _run
+    static = Static(step, reverse, save, implementation="scan")
+    return run(static, params, state, xs, lengths, resets, reset_state)
+
+
+class Static(NamedTuple):
+    """The arguments that decide which program is compiled."""
+
+    step: Step
+    reverse: bool
+    save: str | int
+    implementation: str | None
+
+
+def _run(
+    static: Static,
+    params: PyTree,
+    state: PyTree,
+    xs: PyTree,
+    lengths: Array | None,
+    resets: Array | None,
+    reset_state: PyTree | None,
+) -> tuple[PyTree, PyTree]:
+    """Any sequence call whose arguments have been checked, by its implementation."""
+    step, reverse, save, implementation = static
+    inputs, masks = prepare(step, params, state, xs, lengths, resets, reset_state, reverse)
+    return choose(implementation, step, save)(inputs, masks, reverse)
 
 
 # An eager `lax.scan` compiles anew at each call, because its body is a new function each time.
 # Under `jit` it finds its compiled loop again. Not `inline=True`: that loses the compiled gradient.
-@partial(jax.jit, static_argnums=(6, 7, 8))
-def _lstm_scan(
-    params: LSTMParams | ProjectedParams,
-    state: LSTMState,
-    xs: Array,
-    lengths: Array | None,
-    resets: Array | None,
-    reset_state: LSTMState | None,
-    reverse: bool,
-    save: str | int,
-    implementation: str | None,
-) -> tuple[LSTMState, Array]:
-    recurrence = choose(implementation)
-    return recurrence(params, state, xs, lengths, resets, reset_state, reverse, save)
-
-
-_compiled_scan = jax.jit(masked_scan, static_argnums=(0, 7, 8))
+_run_compiled = jax.jit(_run, static_argnums=0)
 
 
 def _compiles_once(step: Step, params: PyTree) -> bool:
-    """Whether what the step does depends on its arguments alone, so that its loop can be kept.
+    """Return whether the step depends on its arguments alone, so that its loop can be kept.
 
     Of this library's steps that is known, and of a jitted one its author has said so. Another may
     read a global that changes, or a tracer that does not outlive its trace.

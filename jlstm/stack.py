@@ -7,23 +7,22 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jlstm.cell import init_params
 from jlstm.checks import check_key, check_reset, check_save
-from jlstm.layers import KINDS, check_layer, init_state, output_size
-from jlstm.recurrence import choose
+from jlstm.layer import scan_layer
+from jlstm.layers import LAYER_TYPES, check_layer, init_state, output_size
+from jlstm.masks import reset_before
+from jlstm.recurrence import check_implementation
 from jlstm.regularize import check_rate, dropout
-from jlstm.scan import reset_before
-from jlstm.sequence import lstm_scan, scan_any
-from jlstm.types import BiLSTMParams, BiLSTMState, LSTMParams, ProjectedParams
+from jlstm.types import BiLSTMParams, BiLSTMState
 from jlstm.values import described
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-    from jlstm.scan import Step
+    from jlstm.types import Step
 
 
 def init_stack(
@@ -112,8 +111,8 @@ def init_stack_state(
         return init_state(layer, batch_shape)
 
     states = []
-    for k, layer in enumerate(_as_layers(layers)):
-        with _named(f"layers[{k}]"):
+    for k, layer in enumerate(as_layers(layers)):
+        with named_errors(f"layers[{k}]"):
             states.append(zeros(layer))
     return tuple(states)
 
@@ -178,31 +177,30 @@ def stack_scan(
       >>> hs.shape, states[0].backward.h.shape
       ((20, 4, 16), (4, 8))
     """
-    layers = _as_layers(layers)
+    layers = as_layers(layers)
     dropout_rate = check_rate("dropout_rate", dropout_rate)
     if dropout_rate and key is None:
         raise ValueError(f"dropout_rate={dropout_rate} needs a key, as key=jax.random.key(0)")
     if key is not None:
         check_key(key)
     keys = None if key is None or not dropout_rate else jax.random.split(key, len(layers))
-    steps, extras = _per_layer("steps", steps, layers), _per_layer("extras", extras, layers)
-    options = {"lengths": lengths, "resets": resets, "save": check_save(save)}
-    choose(implementation)
-
-    def run(
-        k: int, params: PyTree, state: PyTree, xs: Array, reset_state: PyTree, reverse: bool
-    ) -> tuple[PyTree, Array]:
-        if k > 0 and keys is not None:
-            xs = dropout(keys[k], xs, dropout_rate)
-        extra = extras[k]
-        if isinstance(layers[k], BiLSTMParams) and extra is not None:
-            extra = _pair("extras", extra, tuple)[int(reverse)]
-        return _scan_layer(
-            params, state, xs, steps[k], extra, implementation, reset_state=reset_state,
-            reverse=reverse, **options,
-        )  # fmt: skip
-
-    return through_layers(run, layers, states, xs, reset_states, residual)
+    steps, extras = per_layer("steps", steps, layers), per_layer("extras", extras, layers)
+    states = per_layer("states", states, layers)
+    reset_states = per_layer("reset_states", reset_states, layers)
+    check_implementation(implementation)
+    save = check_save(save)
+    ends = []
+    for k, layer in enumerate(layers):
+        with named_errors(f"layers[{k}]"):
+            dropped = xs if k == 0 or keys is None else dropout(keys[k], xs, dropout_rate)
+            state, hs = scan_layer(
+                layer, states[k], dropped, reset_state=reset_states[k], extra=extras[k],
+                step=steps[k], implementation=implementation, lengths=lengths, resets=resets,
+                save=save,
+            )  # fmt: skip
+        ends.append(state)
+        xs = add_residual(hs, xs, k) if residual else hs
+    return tuple(ends), xs
 
 
 def stack_step(
@@ -242,120 +240,35 @@ def stack_step(
       >>> h.shape
       (4,)
     """
-    layers = _as_layers(layers)
+    layers = as_layers(layers)
     if any(isinstance(layer, BiLSTMParams) for layer in layers):
         raise ValueError(
             "layers hold a bidirectional one, which has no single step: use stack_scan"
         )
-    steps, extras = _per_layer("steps", steps, layers), _per_layer("extras", extras, layers)
-
+    steps, extras = per_layer("steps", steps, layers), per_layer("extras", extras, layers)
+    states = per_layer("states", states, layers)
+    reset_states = per_layer("reset_states", reset_states, layers)
     check_reset(reset, np.shape(x)[:-1])
-
-    def run(
-        k: int, params: PyTree, state: PyTree, x: Array, reset_state: PyTree, _: bool
-    ) -> tuple[PyTree, Array]:
-        read = x if extras[k] is None else (x, extras[k])
-        step = steps[k]
-        if step is not None:
-            return step(params, reset_before(state, reset, reset_state), read)
-        check_layer(params)
-        step = KINDS[type(params)].step
-        return step(params, state, read, reset=reset, reset_state=reset_state)
-
-    return through_layers(run, layers, states, x, reset_states, residual)
-
-
-def through_layers(
-    run: Callable,
-    layers: Sequence[PyTree],
-    states: Sequence[PyTree] | None,
-    xs: Array,
-    reset_states: Sequence[PyTree] | None,
-    residual: bool,
-) -> tuple:
-    """`(states, hs, ...)` of a stack, from those of each layer in turn.
-
-    These are what `run(k, params, state, xs, reset_state, reverse)` gives. A bidirectional layer is
-    run in one direction and then in the other, if it has both; what they show is joined, the rest
-    is paired.
-    """
-    layers = _as_layers(layers)
-    states = _per_layer("states", states, layers)
-    reset_states = _per_layer("reset_states", reset_states, layers)
-    found = []
-    for k, (layer, state, reset_state) in enumerate(zip(layers, states, reset_states, strict=True)):
-        with _named(f"layers[{k}]"):
-            if isinstance(layer, BiLSTMParams):
-                states_in = _pair("state", state, BiLSTMState)
-                reset_in = _pair("reset_state", reset_state, BiLSTMState)
-                ways = [
-                    params and run(k, params, states_in[d], xs, reset_in[d], bool(d))
-                    for d, params in enumerate(layer)
-                ]
-                there = [way for way in ways if way]
-                if not there:
-                    raise ValueError("a bidirectional layer has neither direction")
-                hs = jnp.concatenate([way[1] for way in there], axis=-1)
-                state = BiLSTMState(*(way and way[0] for way in ways))
-                more = [tuple(way and way[n] for way in ways) for n in range(2, len(there[0]))]
+    ends = []
+    for k, (params, state, reset_state) in enumerate(
+        zip(layers, states, reset_states, strict=True)
+    ):
+        with named_errors(f"layers[{k}]"):
+            step, taken = steps[k], x if extras[k] is None else (x, extras[k])
+            if step is not None:
+                state, h = step(params, reset_before(state, reset, reset_state), taken)
             else:
-                state, hs, *more = run(k, layer, state, xs, reset_state, False)
-        found.append((state, *more))
-        xs = hs + xs if residual and k > 0 and hs.shape == xs.shape else hs
-    states, *more = zip(*found, strict=True)
-    return states, xs, *more
+                check_layer(params)
+                step = LAYER_TYPES[type(params)].step
+                state, h = step(params, state, taken, reset=reset, reset_state=reset_state)
+        ends.append(state)
+        x = add_residual(h, x, k) if residual else h
+    return tuple(ends), x
 
 
-def _scan_layer(
-    params: PyTree,
-    state: PyTree,
-    xs: Array,
-    step: Step | None,
-    extra: PyTree,
-    implementation: str | None,
-    **options: Any,
-) -> tuple[PyTree, Array]:
-    """One layer in one direction, by its fast scan where it has one."""
-    if step is None:
-        if extra is not None:
-            raise ValueError("extras are for a step of your own, and steps has none here")
-        if isinstance(params, LSTMParams | ProjectedParams):
-            return lstm_scan(params, state, xs, implementation=implementation, **options)
-    if implementation not in (None, "scan"):
-        kind = type(params).__name__ if step is None else "a step of your own"
-        raise ValueError(f"implementation={implementation!r} is of LSTM layers, not of {kind}")
-    step = _step_of(params, step)
-    if state is None:
-        if type(params) not in KINDS:
-            raise ValueError("a cell of your own needs an entry in states, got None")
-        state = init_state(params, np.shape(xs)[1:-1])
-    for leaf in jax.tree.leaves(extra):
-        if np.shape(leaf)[:1] != np.shape(xs)[:1]:
-            raise ValueError(
-                f"extras hold an array of shape {np.shape(leaf)}, which must lead with the "
-                f"{np.shape(xs)[0]} steps of xs"
-            )
-    return scan_any(step, params, state, xs if extra is None else (xs, extra), **options)
-
-
-def _step_of(params: PyTree, step: Step | None) -> Step:
-    """The layer's step, and of one that is not the caller's own, a check of its weights."""
-    if step is not None:
-        return step
-    check_layer(params)
-    return KINDS[type(params)].step
-
-
-def _pair(name: str, pair: Any, kind: type) -> tuple:
-    """What a bidirectional layer has two of; None is None for both."""
-    if pair is None:
-        return (None, None)
-    if not isinstance(pair, kind) or len(pair) != 2:
-        wanted = (
-            "BiLSTMState(forward, backward)" if kind is BiLSTMState else "a pair, one a direction"
-        )
-        raise TypeError(f"{name} of a bidirectional layer must be {wanted}, got {described(pair)}")
-    return pair
+def add_residual(hs: Array, xs: Array, layer: int) -> Array:
+    """The outputs of a layer plus its inputs, after the first and where they have equal shapes."""
+    return hs + xs if layer > 0 and hs.shape == xs.shape else hs
 
 
 def _width(layer: PyTree) -> int:
@@ -365,7 +278,8 @@ def _width(layer: PyTree) -> int:
     return output_size(layer)
 
 
-def _as_layers(layers: Any) -> tuple[PyTree, ...]:
+def as_layers(layers: Any) -> tuple[PyTree, ...]:
+    """The layers as a tuple; anything else is an error."""
     if hasattr(layers, "_fields") or not isinstance(layers, Sequence):
         raise TypeError(
             f"layers must be a tuple of layers, got {described(layers)}{_layer_hint(layers)}"
@@ -384,7 +298,7 @@ def _layer_hint(layers: Any) -> str:
     return ""
 
 
-def _per_layer(name: str, values: Any, layers: tuple) -> tuple:
+def per_layer(name: str, values: Any, layers: tuple) -> tuple:
     """One entry a layer; None for all where nothing was given."""
     if values is None:
         return (None,) * len(layers)
@@ -396,7 +310,7 @@ def _per_layer(name: str, values: Any, layers: tuple) -> tuple:
 
 
 @contextmanager
-def _named(name: str) -> Iterator[None]:
+def named_errors(name: str) -> Iterator[None]:
     """Errors of a layer say which it is."""
     try:
         yield

@@ -8,9 +8,10 @@ import numpy as np
 
 from jlstm.checks import check_sequence
 from jlstm.equations import lstm_equations, pre_activations
-from jlstm.layers import KINDS, init_state
+from jlstm.layer import join_directions, split_directions
+from jlstm.layers import LAYER_TYPES, init_state
 from jlstm.sequence import scan_cell
-from jlstm.stack import through_layers
+from jlstm.stack import add_residual, as_layers, named_errors, per_layer
 from jlstm.types import BiLSTMTrace, LSTMTrace
 
 if TYPE_CHECKING:
@@ -94,17 +95,26 @@ def stack_trace(
       >>> [trace.f.shape for trace in traces]
       [(7, 8), (7, 4)]
     """
-
-    def run(
-        _: int, params: PyTree, state: PyTree, xs: Array, reset_state: PyTree, reverse: bool
-    ) -> tuple:
-        return lstm_trace(
-            params, state, xs, lengths=lengths, resets=resets, reset_state=reset_state,
-            reverse=reverse,
-        )  # fmt: skip
-
-    states, hs, traces = through_layers(run, layers, states, xs, reset_states, residual)
-    return states, hs, tuple(t if isinstance(t, LSTMTrace) else BiLSTMTrace(*t) for t in traces)
+    layers = as_layers(layers)
+    states = per_layer("states", states, layers)
+    reset_states = per_layer("reset_states", reset_states, layers)
+    ends, traces = [], []
+    for k, layer in enumerate(layers):
+        with named_errors(f"layers[{k}]"):
+            results = [
+                lstm_trace(
+                    params, state, xs, lengths=lengths, resets=resets, reset_state=reset_state,
+                    reverse=reverse,
+                )
+                for params, state, reset_state, _, reverse in split_directions(
+                    layer, states[k], reset_states[k]
+                )
+            ]  # fmt: skip
+            state, hs, trace = join_directions(layer, results)
+        ends.append(state)
+        traces.append(trace if isinstance(trace, LSTMTrace) else BiLSTMTrace(*trace))
+        xs = add_residual(hs, xs, k) if residual else hs
+    return tuple(ends), xs, tuple(traces)
 
 
 def _traced_step(
@@ -112,5 +122,5 @@ def _traced_step(
 ) -> tuple[LSTMState, tuple[Array, LSTMTrace]]:
     # The equations are written twice here and computed once: the compiler merges equal products.
     gates, c, _ = lstm_equations(pre_activations(params, state.h, x), state.c)
-    state, h = KINDS[type(params)].step(params, state, x)
+    state, h = LAYER_TYPES[type(params)].step(params, state, x)
     return state, (h, LSTMTrace(*gates, c))

@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 
 from jlstm.checks import check_masks, check_times
-from jlstm.scan import sum_gradients_in_float32
+from jlstm.recurrence.carry import sum_gradients_in_float32
 from jlstm.types import BiLSTMParams
 from jlstm.values import described, whole
 

@@ -12,7 +12,8 @@ One name an axis, the same in every signature and docstring:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
     from jax.typing import ArrayLike, DTypeLike
     from jaxtyping import Array, Float, PyTree
+
+
+Step = Callable[[Any, Any, Any], tuple[Any, Any]]
+"""One time step of a cell: `(params, state, x) -> (state, y)`."""
 
 
 @runtime_checkable
@@ -111,6 +116,35 @@ class BiLSTMTrace(NamedTuple):
 
     forward: LSTMTrace
     backward: LSTMTrace
+
+
+Shapes: TypeAlias = Mapping[str, tuple[str, ...]]
+
+
+class LayerType(NamedTuple):
+    """A layer type: the type of its weights, its step, and the layout of both.
+
+    `LAYER_TYPES` holds those of the library, by the type of the weights.
+
+    `params` is a NamedTuple type with `weight_ih`, `weight_hh`, `bias` and perhaps more; `shapes`
+    names the axes of each, where the first to name a size decides it. `step` is called as
+    `step(params, state, x, *, reset=None, reset_state=None)` and returns `(state, output)`. `gates`
+    names the gates in their order on the last axis, `""` where there are none. The state is
+    `LSTMState(h, c)` where `has_cell` is true, and `h` alone elsewhere.
+
+    Example:
+      >>> import jax, jlstm
+      >>> params = jlstm.variants.init_gru(jax.random.key(0), 3, 5)
+      >>> layer_type = jlstm.LAYER_TYPES[type(params)]
+      >>> layer_type.step.__name__, layer_type.gates, layer_type.has_cell
+      ('gru_step', 'rzn', False)
+    """
+
+    params: type[Any]
+    step: Callable[..., tuple[Any, Any]]
+    shapes: Shapes
+    gates: str
+    has_cell: bool = True
 
 
 def compute_dtype(*arrays: ArrayLike | DTypeLike) -> DTypeLike:

@@ -10,7 +10,6 @@ import pytest
 
 import jlstm
 from jlstm import variants
-from jlstm.layers import KINDS
 from jlstm.types import cell_dtype
 from tests.conftest import quick
 from tests.support.problems import make_problem, tolerance
@@ -151,7 +150,7 @@ def programs(name, weights, inputs, states):
     key = jax.random.key(0)
     init = INITS[name]
     params = init(key, 3, 4, dtype=weights)
-    step = KINDS[type(params)].step
+    step = jlstm.LAYER_TYPES[type(params)].step
     xs = (4 * jax.random.normal(key, (6, 2, 3))).astype(inputs)
     state = jax.tree.map(lambda a: a.astype(states), jlstm.init_state(params, (2,)))
     lengths, resets = jnp.array([6, 4], jnp.int16), jnp.zeros((6, 2), bool).at[2, 0].set(True)

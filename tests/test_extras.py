@@ -1,5 +1,6 @@
 """Without an optional library: which one is missing, and what to install."""
 
+import importlib.util
 import subprocess
 import sys
 import tomllib
@@ -51,10 +52,22 @@ def without(hidden, code):
     return process.stderr.splitlines()[-1]
 
 
-def test_flax():
-    assert without("flax", "import jlstm.nnx") == (
-        "ModuleNotFoundError: jlstm.nnx needs flax: pip install '.[flax]' in the clone, or flax"
+@pytest.mark.parametrize("name", ["nnx", "linen"])
+@pytest.mark.parametrize(
+    "code", ["import jlstm.{}", "import jlstm; jlstm.{}", "from jlstm import {}"]
+)
+def test_flax(code, name):
+    assert without("flax", code.format(name)) == (
+        f"ModuleNotFoundError: jlstm.{name} needs flax: pip install '.[flax]' in the clone, or flax"
     )
+
+
+def test_without_flax_its_modules_are_not_listed(monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: name != "flax" and find_spec(name, *more)
+    )
+    assert set(jlstm.__dir__()) == {*jlstm.__all__, "__version__"}
 
 
 def test_the_training_program():

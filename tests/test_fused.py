@@ -95,8 +95,9 @@ def all_equations(jaxpr):
 @pytest.mark.parametrize("projection", [None, 2])
 def test_the_loop_backward_holds_no_product_for_weights(projection):
     """One product takes the cotangents back to `h`, one more through a projection: no others."""
-    from jlstm.backward import Masks
-    from jlstm.derivative import Inputs, Known, cotangents
+    from jlstm.masks import Masks
+    from jlstm.recurrence.call import Inputs
+    from jlstm.recurrence.gradient import Residuals, cotangents
 
     if projection is None:
         params = jlstm.init_params(jax.random.key(0), 3, 5)
@@ -104,9 +105,10 @@ def test_the_loop_backward_holds_no_product_for_weights(projection):
         params = jlstm.variants.init_projected(jax.random.key(0), 3, 5, projection_size=projection)
     xs, hs, cs = jnp.ones((300, 4, 3)), jnp.ones((300, 4, projection or 5)), jnp.ones((300, 4, 5))
     state = jlstm.LSTMState(hs[0], cs[0])
-    known = Known(params, xs, Masks(None, None), jlstm.LSTMState(hs, cs), LSTMGates(cs, cs, cs, cs))
+    before, gates = jlstm.LSTMState(hs, cs), LSTMGates(cs, cs, cs, cs)
+    residuals = Residuals(params, xs, Masks(), before, gates)
     wanted = Inputs(jax.tree.map(lambda _: True, params), jlstm.LSTMState(True, True), None, True)
-    jaxpr = jax.make_jaxpr(lambda known: cotangents(known, (*state, hs), False, wanted))(known)
+    jaxpr = jax.make_jaxpr(lambda r: cotangents(r, (state, hs), False, wanted))(residuals)
     assert inner_loops(jaxpr.jaxpr) == [1 if projection is None else 2]
 
 
@@ -128,7 +130,7 @@ def test_vmap_over_data_is_one_more_batch_axis(axis):
         return (alone**2).sum()
 
     jaxpr = str(jax.make_jaxpr(jax.grad(loss))(params, many))
-    assert jaxpr.count("lifts=()") == jaxpr.count("over_time[") == 2
+    assert jaxpr.count("mapped=()") == jaxpr.count("over_time[") == 2
     batched = jax.grad(lambda p: (jlstm.lstm_scan(p, None, jnp.stack([xs, -xs], 1))[1] ** 2).sum())
     assert_close(jax.grad(loss)(params, many), batched(params), tolerance(jnp.float32, "gradients"))
 

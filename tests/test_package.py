@@ -1,12 +1,16 @@
 """The package as a whole: what it imports, exports and leaves alone."""
 
 import ast
+import importlib.metadata
+import inspect
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from machinery.names import MODULES, all_names
 
 import jlstm
 
@@ -53,6 +57,24 @@ def test_only_public_jax():
         assert not [n for n in imports(path) if "_src" in n or n.startswith("jaxlib")], path
 
 
+@pytest.mark.parametrize("folder", ["train", "papers"])
+def test_only_public_names_of_the_library(folder):
+    """What its own programs need of it is public: names of the reference alone."""
+    public = all_names() | set(MODULES)
+    for path in modules(folder):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "jlstm":
+                used = {f"{node.module}.{alias.name}" for alias in node.names}
+            elif isinstance(node, ast.Import):
+                used = {n.name for n in node.names if n.name.split(".")[0] == "jlstm"}
+            elif isinstance(node, ast.Attribute):
+                used = {ast.unparse(node)} if ast.unparse(node).startswith("jlstm.") else set()
+            else:
+                continue
+            fields = {name for name in used if name.rpartition(".")[0] in public - set(MODULES)}
+            assert used - fields <= public, path
+
+
 def test_importing_makes_no_array_and_leaves_the_config_alone():
     code = """
 import jax
@@ -81,6 +103,47 @@ def test_the_names_of_the_contract():
     assert jlstm.LSTMParams._fields == ("weight_ih", "weight_hh", "bias")
     assert jlstm.LSTMState._fields == ("h", "c")
     assert jlstm.LSTMTrace._fields == ("i", "f", "g", "o", "c")
+
+
+def test_tab_completion_shows_public_names_alone():
+    names = jlstm.__dir__()
+    assert names[: len(jlstm.__all__)] == jlstm.__all__
+    assert set(names) - set(jlstm.__all__) == {"nnx", "linen", "__version__"}
+    kinds = ["module" if inspect.ismodule(getattr(jlstm, name)) else "" for name in jlstm.__all__]
+    assert kinds == sorted(kinds)  # modules come last
+
+
+def test_all_that_the_package_imports_is_public():
+    tree = ast.parse((ROOT / "jlstm" / "__init__.py").read_text(encoding="utf-8"))
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    imports = [node for node in imports if node.module.partition(".")[0] == "jlstm"]
+    assert {alias.name for node in imports for alias in node.names} == set(jlstm.__all__)
+    names = {}
+    exec("from jlstm import *", names)
+    assert set(names) - {"__builtins__"} == set(jlstm.__all__)
+
+
+def test_the_version_is_that_of_the_project(monkeypatch):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert jlstm.__version__ == project["version"]
+
+    def not_installed(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", not_installed)
+    assert jlstm.__version__ == project["version"]
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    assert not hasattr(jlstm, "gru_step")
+
+
+@pytest.mark.parametrize("name", ["nnx", "linen"])
+def test_modules_of_flax_are_imported_on_use(name):
+    pytest.importorskip("flax")
+    code = f"import sys, jlstm; assert 'flax' not in sys.modules; print(jlstm.{name}.LSTM.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "LSTM\n", done.stderr
 
 
 def test_the_tree_of_the_architecture_is_true():

@@ -11,7 +11,6 @@ import pytest
 
 import jlstm
 from jlstm import initializers, regularize, variants
-from jlstm.layers import KINDS
 
 KEY = jax.random.key(0)
 PARAMS = jlstm.init_params(KEY, 3, 4)
@@ -56,8 +55,8 @@ FUNCTIONS = {
         lambda init: init(KEY, (8,), jnp.float32),
     ),
     **{
-        kind.step.__name__: (partial(kind.step), lambda step: step.func.__doc__)
-        for kind in KINDS.values()
+        layer_type.step.__name__: (partial(layer_type.step), lambda step: step.func.__doc__)
+        for layer_type in jlstm.LAYER_TYPES.values()
     },
 }
 VALUES = {

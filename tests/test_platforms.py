@@ -8,10 +8,10 @@ import pytest
 from jax.interpreters import mlir
 
 import jlstm
-from jlstm import primitive
-from jlstm.backward import Masks
-from jlstm.derivative import Inputs, Known, cotangents
-from jlstm.recurrence import RULES
+from jlstm.masks import Masks
+from jlstm.recurrence import DEFAULT, IMPLEMENTATIONS, primitive
+from jlstm.recurrence.call import Inputs
+from jlstm.recurrence.gradient import Residuals, cotangents
 from jlstm.types import LSTMGates
 from tests.conftest import quick
 from tests.support.problems import assert_close, make_problem, tolerance, vjp
@@ -64,10 +64,10 @@ def test_one_exported_program_holds_both_and_each_platform_runs_its_own():
     assert_close(program.call(tuple(params), xs), loss(params, xs), close)
 
 
-@pytest.mark.parametrize("platform", quick([*RULES], {"cuda"}))
-def test_none_is_what_the_table_says_and_has_every_transformation(platform):
-    assert set(RULES) == {"cpu", "cuda", "rocm", "tpu"}
-    assert {rule.implementation for rule in RULES.values()} <= {"fused", "scan"}
+@pytest.mark.parametrize("platform", quick(["cpu", "cuda", "rocm", "tpu"], {"cuda"}))
+def test_the_default_is_one_for_all_platforms_and_has_every_transformation(platform):
+    assert DEFAULT in {"fused", "scan"}
+    assert DEFAULT in IMPLEMENTATIONS
     params = jlstm.init_params(jax.random.key(0), 2, 4)
     xs = jnp.ones((6, 3, 2))
 
@@ -77,17 +77,17 @@ def test_none_is_what_the_table_says_and_has_every_transformation(platform):
 
         return jax.jit(jax.grad(loss)).trace(params).lower(lowering_platforms=(platform,)).as_text()
 
-    assert lowered(None) == lowered(RULES[platform].implementation)
+    assert lowered(None) == lowered(DEFAULT)
     assert lowered(None) != lowered("scan")
 
 
 @pytest.fixture
 def as_elsewhere():
     """This CPU is given what GPUs and TPUs are given."""
-    mlir.register_lowering(primitive.time_p, primitive.elsewhere, platform="cpu")
+    mlir.register_lowering(primitive.over_time_p, primitive.lower("default"), platform="cpu")
     jax.clear_caches()
     yield
-    mlir.register_lowering(primitive.time_p, primitive.on_cpu, platform="cpu")
+    mlir.register_lowering(primitive.over_time_p, primitive.lower("cpu"), platform="cpu")
     jax.clear_caches()
 
 
@@ -136,7 +136,8 @@ def test_gradients_are_the_same_in_any_blocks(rows, x64):
     xs, d_hs = rng(jax.random.key(1), (12, 4, 3)), rng(jax.random.key(2), (12, 4, 5))
     _, hs, trace = jlstm.lstm_trace(params, None, xs)
     before = jlstm.LSTMState(*(jnp.pad(a, ((1, 0), (0, 0), (0, 0)))[:-1] for a in (hs, trace.c)))
-    known = Known(params, xs, Masks(None, None), before, LSTMGates(*trace[:4]))
+    residuals = Residuals(params, xs, Masks(), before, LSTMGates(*trace[:4]))
     wanted = Inputs(jax.tree.map(lambda _: True, params), jlstm.LSTMState(True, True), None, True)
-    found = cotangents(known, (d_hs[0], d_hs[0], d_hs), False, wanted, rows)
-    assert_close(found, cotangents(known, (d_hs[0], d_hs[0], d_hs), False, wanted), 1e-13)
+    results = (jlstm.LSTMState(d_hs[0], d_hs[0]), d_hs)
+    found = cotangents(residuals, results, False, wanted, rows)
+    assert_close(found, cotangents(residuals, results, False, wanted), 1e-13)

@@ -332,9 +332,7 @@ def test_bad_keys_and_structures():
         regularize.weight_drop(0, PARAMS, 0.5)
     assert regularize.dropout(jax.random.PRNGKey(0), XS, 0.5).shape == XS.shape
     for step in (regularize.zoneout(jlstm.lstm_step, 0.1), regularize.candidate_dropout(0.1)):
-        with pytest.raises(
-            TypeError, match=r"x must be \(x, key\), with a key for each step of time"
-        ):
+        with pytest.raises(TypeError, match=r"x must be \(x, key\), with a key for each time step"):
             step(PARAMS, STATE, XS[0])
     with pytest.raises(ValueError, match=r"rates has the structure .*, the state has .*LSTMState"):
         regularize.zoneout(jlstm.lstm_step, (0.1, 0.1))(PARAMS, STATE, (XS[0], KEYS[0]))

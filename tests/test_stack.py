@@ -185,7 +185,7 @@ def test_variants_are_layers(kind, bidirectional):
 
     between = jlstm.stack_scan((first,), None, xs, **options)[1]
     directions = middle if bidirectional else (middle,)
-    step = jlstm.layers.KINDS[type(directions[0])].step
+    step = jlstm.LAYER_TYPES[type(directions[0])].step
     shown = [
         jlstm.scan_cell(
             step, params, jlstm.init_state(params, (4,)), between, lengths=options["lengths"],
@@ -433,14 +433,14 @@ BAD = [
     ({"save": 0}, ValueError, "save must be 1 step between checkpoints or more, got 0"),
     ({"steps": (None,)}, ValueError, "steps must hold 2 entries, one a layer; got 1"),
     ({"extras": (None, jnp.ones(8))}, ValueError,
-     r"layers\[1\]: extras are for a step of your own, and steps has none here"),
+     r"layers\[1\]: an entry of extras needs a custom step, and steps has None here"),
     ({"layers": (LAYERS[0], jnp.ones(4)), "steps": (None, jlstm.lstm_step), "states": None},
-     ValueError, r"layers\[1\]: a cell of your own needs an entry in states, got None"),
+     ValueError, r"layers\[1\]: a custom cell needs an entry in states, got None"),
     ({"layers": (variants.init_gru(jax.random.key(0), 3, 4),), "states": None,
       "implementation": "fused"}, ValueError,
-     r"layers\[0\]: implementation='fused' is of LSTM layers, not of GRUParams"),
+     r"layers\[0\]: implementation='fused' supports LSTM layers only, got GRUParams"),
     ({"steps": (jlstm.lstm_step, None), "implementation": "fused"}, ValueError,
-     r"layers\[0\]: implementation='fused' is of LSTM layers, not of a step of your own"),
+     r"layers\[0\]: implementation='fused' supports LSTM layers only, got a custom step"),
     ({"lengths": jnp.array([9, 0, 0, 0])}, ValueError, r"lengths must lie in \[0, 8\].*got 9"),
 ]  # fmt: skip
 
@@ -468,7 +468,7 @@ def test_other_bad_arguments():
     ):
         jlstm.scan_cell(variants.gru_step, gru[0], None, XS)
     with pytest.raises(
-        TypeError, match=r"params must be one of LSTMParams.*got tuple. A cell of your"
+        TypeError, match=r"params must be one of LSTMParams.*got tuple; for a custom cell"
     ):
         jlstm.init_stack(jax.random.key(0), 3, (6,), init=lambda *_: (jnp.ones(3),))
     with pytest.raises(TypeError, match="batch_shape must be a tuple of sizes, got 4"):

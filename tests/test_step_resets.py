@@ -9,7 +9,6 @@ import pytest
 
 import jlstm
 from jlstm import variants
-from jlstm.layers import KINDS
 from tests.conftest import quick
 from tests.support.problems import assert_close, tolerance
 
@@ -45,7 +44,7 @@ def by_steps(step, params, state, reset_state, xs=XS):
 @pytest.mark.parametrize("name", quick(INITS, {"lstm", "peephole", "cho_gru"}))
 def test_steps_are_the_sequence(name, learned):
     params = INITS[name](jax.random.key(0), 2, 4)
-    step = KINDS[type(params)].step
+    step = jlstm.LAYER_TYPES[type(params)].step
     state = random_like(jax.random.key(2), jlstm.init_state(params, (BATCH,)))
     reset_state = random_like(jax.random.key(3), state) if learned else None
 
@@ -85,7 +84,7 @@ def test_steps_of_a_stack_are_its_sequence():
 @pytest.mark.parametrize("name", quick(INITS, {"lstm", "gru"}))
 def test_nan_does_not_survive_a_reset(name):
     params = INITS[name](jax.random.key(0), 2, 4)
-    step = KINDS[type(params)].step
+    step = jlstm.LAYER_TYPES[type(params)].step
     reset = jnp.array([True, False, True])
     state = jlstm.init_state(params, (BATCH,))
     bad = jax.tree.map(lambda a: jnp.where(reset[:, None], jnp.nan, a), state)

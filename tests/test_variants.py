@@ -66,6 +66,59 @@ def draw(
     return params, state, reset_state, rng.normal(size=(time, *batch, sizes[0])), masks
 
 
+def layer_types():
+    """Each layer type of the library, with weights of 4 inputs and 5 units."""
+    inits = {"lstm": jlstm.init_params, **INITS}
+    drawn = {name: init(jax.random.key(3), 4, 5) for name, init in inits.items()}
+    return {name: (jlstm.LAYER_TYPES[type(params)], params) for name, params in drawn.items()}
+
+
+def test_every_layer_type_is_collected():
+    drawn = layer_types()
+    assert set(jlstm.LAYER_TYPES) == {type(params) for _, params in drawn.values()}
+    assert all(key is layer_type.params for key, layer_type in jlstm.LAYER_TYPES.items())
+    steps = {name: layer_type.step for name, (layer_type, _) in drawn.items()}
+    assert steps == {"lstm": jlstm.lstm_step, **STEPS}
+
+
+@pytest.mark.parametrize("name", ["lstm", *STEPS])
+def test_a_layer_type_describes_its_weights_and_its_step(name):
+    layer_type, params = layer_types()[name]
+    assert isinstance(layer_type, jlstm.LayerType)
+    assert set(layer_type.shapes) == set(params._fields)
+    assert params.bias.shape == (5 * max(1, len(layer_type.gates)),)
+    state = jlstm.init_state(params)
+    assert isinstance(state, jlstm.LSTMState) == layer_type.has_cell
+    state_after, output = layer_type.step(params, state, jnp.ones(4))
+    assert jax.tree.structure(state_after) == jax.tree.structure(state)
+    assert output.shape == (jlstm.output_size(params),)
+
+
+def test_the_output_size_of_two_directions_is_their_sum():
+    forward, backward = (layer_types()[name][1] for name in ("projected", "gru"))
+    assert jlstm.output_size(jlstm.BiLSTMParams(forward, backward)) == 2 + 5
+    assert jlstm.output_size(jlstm.BiLSTMParams(None, backward)) == 5
+
+
+@pytest.mark.parametrize("name", ["lstm", *STEPS])
+def test_weights_are_drawn_gate_by_gate(name):
+    """With one key for the inputs, one for `h`, one for the bias, each split into one per gate."""
+    layer_type, params = layer_types()[name]
+    key = jax.random.key(3)
+    if name == "projected":
+        key, key_hr = jax.random.split(key)
+        drawn = jax.nn.initializers.glorot_uniform()(key_hr, (5, 2))
+        np.testing.assert_array_equal(params.weight_hr, drawn)
+    key_ih, key_hh, _ = jax.random.split(key, 3)
+    for weight, key, init in (
+        (params.weight_ih, key_ih, jax.nn.initializers.glorot_uniform()),
+        (params.weight_hh, key_hh, jax.nn.initializers.orthogonal()),
+    ):
+        keys = jax.random.split(key, max(1, len(layer_type.gates)))
+        drawn = [init(k, (weight.shape[0], 5)) for k in keys]
+        np.testing.assert_array_equal(weight, np.concatenate(drawn, axis=-1))
+
+
 def leaves(tree):
     return tuple(jax.tree.leaves(tree))
 

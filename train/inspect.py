@@ -16,12 +16,6 @@ if TYPE_CHECKING:
 
 
 MOST = 100_000_000  # values in a page, which is then of about 80 MB
-TITLES = {
-    "char_lm": "Language model",
-    "classification": "Classifier",
-    "forecasting": "Forecaster",
-    "piano_roll": "Model of music",
-}
 
 PROG = "python -m train.inspect"
 EXAMPLE = 'runs/char_lm --text "To be"'
@@ -81,34 +75,36 @@ def inspect(command: Command, console: Console) -> tuple[str, int, int]:
       RunError: a model whose values are not finite.
     """
     from train.output.weights import of_run
-    from train.viewer import scores, subjects, traced, written
-    from train.viewer.packed import quantise
+    from train.viewer import Selection, html_page, scores, views
+    from train.viewer.activations import layer_activations
+    from train.viewer.encoding import quantise
 
     with console.status("reading the weights and the data") as status:
         trained = of_run(command.run, command.best)
         trained = trained._replace(config=with_table(trained.config, command.data))
         source, split = _split(command, trained)
-        chosen = subjects.Chosen(command.row, command.steps, command.marker)
-        config, _, about, params = trained
+        selection = Selection(command.row, command.steps, command.marker)
+        config, task, about, params = trained
         status.update("running the model")
-        subject = subjects.find(config, about, params, split, chosen)
-        blocks = traced.trace(config, params, subject.inputs)
-        values = sum(a.size for block in blocks for a in block.values.values())
+        if task.view is None:
+            view = views.inputs_view(task, config, about, split, selection)
+        else:
+            view = task.view(config, about, params, split, selection)
+        activations = layer_activations(config, params, view.inputs)
+        values = sum(a.size for one in activations for a in one.values.values())
         if values > MOST:
             raise InputError(
-                f"{len(subject.inputs):,} steps have {values:,} values of gates and cells, and a "
-                f"page holds {MOST:,}; choose fewer --steps"
+                f"{len(view.inputs):,} steps have {values:,} values of gates and cells, and a "
+                f"page holds at most {MOST:,}; choose fewer --steps"
             )
         status.update("ranking the units")
-        units = [{name: quantise(a) for name, a in block.values.items()} for block in blocks]
-        followed = scores.rank(units, subject.features)
+        units = [{name: quantise(a) for name, a in one.values.items()} for one in activations]
+        followed = scores.rank(units, view.features)
         status.update("writing the page")
-        page = written.page(
-            f"{TITLES[config.task]}: {command.run.resolve().name}",
-            source, subject, blocks, units, followed,
-        )  # fmt: skip
-    sizes = [block.values.get("c", block.values["h"]).shape[1] for block in blocks]
-    return page, len(subject.inputs), sum(sizes)
+        title = f"{task.title}: {command.run.resolve().name}"
+        page = html_page.page(title, source, view, activations, units, followed)
+    sizes = [one.values.get("c", one.values["h"]).shape[1] for one in activations]
+    return page, len(view.inputs), sum(sizes)
 
 
 def _split(command: Command, trained: Trained) -> tuple[str, Any]:

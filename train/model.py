@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +11,6 @@ import jax.numpy as jnp
 
 import jlstm
 from jlstm import regularize, variants
-from jlstm.layers import KINDS, output_size
 from train.config import settings
 from train.errors import InputError
 
@@ -75,7 +75,7 @@ def init_model(key: PRNGKeyArray, model: settings.Model, shape: Shape) -> Params
         scale = model.embedding**-0.5 if model.tie_weights else 1.0
         width = model.embedding
         embedding = scale * jax.random.normal(key_embedding, (shape.tokens, width))
-    init = jlstm.init_params if model.cell == "lstm" else getattr(variants, f"init_{model.cell}")
+    init, _ = layer_type(model.cell)
     if model.cell == "projected":
         init = partial(init, projection_size=model.projection)
     layers = jlstm.init_stack(
@@ -83,17 +83,24 @@ def init_model(key: PRNGKeyArray, model: settings.Model, shape: Shape) -> Params
     )
     output_weight = None
     if not model.tie_weights:
-        size = (shown(layers), shape.outputs)
+        size = (output_size(layers[-1]), shape.outputs)
         output_weight = jlstm.initializers.glorot_uniform(key_output, size, jnp.float32)
         output_weight = 0.1 * output_weight
     return Params(embedding, layers, output_weight, jnp.zeros(shape.outputs))
 
 
-def shown(layers: tuple[PyTree, ...]) -> int:
-    """Numbers that the last layer shows."""
-    last = layers[-1]
-    both = isinstance(last, jlstm.BiLSTMParams)
-    return sum(map(output_size, last)) if both else output_size(last)
+def layer_type(cell: str) -> tuple[Callable, Callable]:
+    """The functions of a layer type: `(init, step)`."""
+    if cell == "lstm":
+        return jlstm.init_params, jlstm.lstm_step
+    return getattr(variants, f"init_{cell}"), getattr(variants, f"{cell}_step")
+
+
+def output_size(layer: PyTree) -> int:
+    """The size of a layer's output: of its two directions together if it is bidirectional."""
+    if isinstance(layer, jlstm.BiLSTMParams):
+        return sum(map(output_size, layer))
+    return jnp.shape(layer.weight_hh)[0]
 
 
 def init_memory(model: settings.Model, params: Params, rows: int) -> PyTree:
@@ -136,7 +143,7 @@ def apply(
     table = params.embedding
     xs = jnp.moveaxis(inputs if table is None else table[inputs], 1, 0)
     layers, xs = computed(model, (params.layers, xs))
-    steps, extras = zoneout(keys[0] if trains else None, layers, len(xs), config.regularize)
+    steps, extras = zoneout(keys[0] if trains else None, config, layers, len(xs))
     resets = None if resets is None else resets.T
     memory, hs = jlstm.stack_scan(
         drop_weights(keys[1], layers, rates.weights),
@@ -186,21 +193,23 @@ def _is_weights(node: Any) -> bool:
 
 
 def zoneout(
-    key: PRNGKeyArray | None, layers: tuple, time: int, rates: settings.Regularize
+    key: PRNGKeyArray | None, config: settings.Config, layers: tuple, time: int
 ) -> tuple[Any, Any]:
-    """The steps of the layers and what they draw; their expectation where nothing is trained."""
-    if not rates.zoneout_h and not rates.zoneout_c:
+    """The layers' steps with zoneout and their keys; the expected steps if `key` is None."""
+    h, c = config.regularize.zoneout_h, config.regularize.zoneout_c
+    if not h and not c:
         return None, None
-    kind = KINDS[type(jax.tree.leaves(layers, is_leaf=_is_weights)[0])]
-    h, c = rates.zoneout_h, rates.zoneout_c
-    of_state: Any = jlstm.LSTMState(h, c) if kind.has_cell else h  # type: ignore[arg-type]
+    _, step = layer_type(config.model.cell)
+    state = jlstm.init_state(jax.tree.leaves(layers, is_leaf=_is_weights)[0])
+    has_cell = isinstance(state, jlstm.LSTMState)
+    rates: Any = jlstm.LSTMState(h, c) if has_cell else h  # type: ignore[arg-type]
     if key is None:
-        return [regularize.expected_zoneout(kind.step, of_state)] * len(layers), None
+        return [regularize.expected_zoneout(step, rates)] * len(layers), None
     extras: list[Any] = []
     for layer_key, layer in zip(jax.random.split(key, len(layers)), layers, strict=True):
-        ways = tuple(jax.random.split(k, time) for k in jax.random.split(layer_key))
-        extras.append(ways if isinstance(layer, jlstm.BiLSTMParams) else ways[0])
-    return [regularize.zoneout(kind.step, of_state)] * len(layers), extras
+        directions = tuple(jax.random.split(k, time) for k in jax.random.split(layer_key))
+        extras.append(directions if isinstance(layer, jlstm.BiLSTMParams) else directions[0])
+    return [regularize.zoneout(step, rates)] * len(layers), extras
 
 
 def flops_per_step(params: Params) -> int:

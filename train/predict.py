@@ -27,8 +27,8 @@ def main(args: list[str]) -> None:
         raise InputError("name what to predict for: --data.path FILE")
     if command.out is not None and same_file(command.out, command.data.path):
         raise InputError(f"--out is --data.path, {command.out}: the file would be lost")
-    from jlstm.interop.files import write_bytes
     from train.engine.measure import run as over
+    from train.output.files import write_bytes
     from train.output.weights import of_run
 
     config, task, about, params = of_run(command.run, command.best)

@@ -196,14 +196,14 @@ def main(args: list[str]) -> None:
 
     from train.engine.devices import use_every_core
     from train.model import check_fits, init_model
-    from train.tasks import EVERY, find_task
+    from train.tasks import ALL_ROWS, find_task
 
     use_every_core()
     task = find_task(config.task)
     check_fits(config, task.per_step)
     data = task.load(config)
     weights = jax.eval_shape(lambda: init_model(jax.random.key(0), config.model, data.shape))
-    batch: Any = task.batches(config, data, EVERY)[0]
+    batch: Any = task.batches(config, data, ALL_ROWS)[0]
     steps = batch.inputs.shape[1]
     device = measured_here() if command.accelerator == "here" else ACCELERATORS[command.accelerator]
     print(

@@ -11,16 +11,17 @@ MODULES = (
 
 
 def public_names(module: str) -> list[str]:
-    """The public names of a module: its `__all__`, or its imports of the form `x as x`.
+    """The public names of a module: its `__all__`, or the names that it imports as themselves.
 
-    Modules are not counted as names of the module that contains them.
+    Public modules, such as `jlstm.variants`, are not names of the module around them.
     """
     path = LIBRARY.joinpath(*module.split(".")[1:])
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
-            return ast.literal_eval(node.value)
+            names = ast.literal_eval(node.value)
+            return [name for name in names if f"{module}.{name}" not in MODULES]
     return [
         alias.name
         for node in tree.body

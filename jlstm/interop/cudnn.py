@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import jax.numpy as jnp
-
 from jlstm.interop.arrays import as_array, as_layer, directions
+from jlstm.recurrence.cudnn import pack_weights
 from jlstm.types import LSTMParams
 
 if TYPE_CHECKING:
@@ -85,6 +84,4 @@ def to_cudnn(layers: Sequence[PyTree]) -> Float[Array, "numbers"]:
                 )
         if len(found) * (k + 1) != len(cells):
             raise ValueError(f"layers[{k}] has other directions than layers[0]")
-    matrices = [a.T.ravel() for params in cells for a in (params.weight_ih, params.weight_hh)]
-    biases = [b for params in cells for b in (params.bias, jnp.zeros_like(params.bias))]
-    return jnp.concatenate(matrices + biases)
+    return pack_weights(cells)

@@ -19,7 +19,7 @@ import numpy as np
 
 from jlstm.extras import needs
 from jlstm.interop.files import write_bytes
-from jlstm.layers import KINDS
+from jlstm.layers import LAYER_TYPES
 from jlstm.stack import init_stack_state, stack_scan, stack_step
 from jlstm.types import (
     BiLSTMParams,
@@ -41,8 +41,9 @@ __all__ = ["load", "save", "scan", "step"]
 SEAL = b"jlstm export 1 "  # and a SHA-256 of all before it; `jax.export.deserialize` does not mind
 PLATFORMS = ("cpu", "cuda", "tpu")
 # Files name these types, so that whoever imports this library can load them.
-for _kind in (*KINDS, LSTMState, LSTMTrace, LSTMGates, BiLSTMParams, BiLSTMState, BiLSTMTrace):
-    jax.export.register_namedtuple_serialization(_kind, serialized_name=f"jlstm.{_kind.__name__}")
+VALUES = (LSTMState, LSTMTrace, LSTMGates, BiLSTMParams, BiLSTMState, BiLSTMTrace)
+for _type in (*LAYER_TYPES, *VALUES):
+    jax.export.register_namedtuple_serialization(_type, serialized_name=f"jlstm.{_type.__name__}")
 
 
 def scan(

@@ -12,14 +12,14 @@ import numpy as np
 from jlstm.extras import needs
 from jlstm.interop.arrays import as_array
 from jlstm.interop.files import write_bytes
-from jlstm.layers import KINDS, check_layer
+from jlstm.layers import LAYER_TYPES, check_layer
 from jlstm.types import BiLSTMParams
 
 if TYPE_CHECKING:
     from jaxtyping import PyTree
 
 FORMAT = 1
-BY_NAME = {kind.__name__: kind for kind in KINDS}
+BY_NAME = {kind.__name__: kind for kind in LAYER_TYPES}
 DIRECTIONS = BiLSTMParams._fields
 
 
@@ -56,7 +56,7 @@ def save_safetensors(path: str | os.PathLike, layers: PyTree) -> None:
             place = f"{k}.{direction}." if direction else f"{k}."
             tensors |= {place + name: np.asarray(a) for name, a in params._asdict().items()}
             kinds[-1][direction] = {
-                "kind": type(params).__name__, "gates": KINDS[type(params)].gates, **sizes,
+                "kind": type(params).__name__, "gates": LAYER_TYPES[type(params)].gates, **sizes,
             }  # fmt: skip
     about = {"format": FORMAT, "single": single, "layers": kinds}
     metadata = {"jlstm": json.dumps(about, separators=(",", ":"))}
@@ -117,10 +117,10 @@ def _params(path: Any, tensors: dict, k: int, direction: str, said: tuple[type, 
         sizes = check_layer(params)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: layer {k}: {error}") from None
-    if part.get("gates") != KINDS[kind].gates:
+    if part.get("gates") != LAYER_TYPES[kind].gates:
         raise ValueError(
             f"{path}: layer {k} has gates {part.get('gates')!r}, {kind.__name__} has "
-            f"{KINDS[kind].gates!r}"
+            f"{LAYER_TYPES[kind].gates!r}"
         )
     for axis, size in sizes.items():
         if part.get(axis) != size:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jlstm.checks import Shapes, check_params, check_sizes, check_step
+from jlstm.checks import check_step
 from jlstm.equations import pre_activations
-from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal
-from jlstm.scan import reset_before
-from jlstm.types import LSTMState, compute_dtype
+from jlstm.initializers import Initializer, glorot_uniform, init_layer, orthogonal
+from jlstm.masks import reset_before
+from jlstm.types import LayerType, LSTMState, Shapes, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
@@ -58,19 +58,15 @@ def init_coupled(
       >>> init_coupled(jax.random.key(0), 3, 2).bias.tolist()
       [-1.0, -1.0, 0.0, 0.0, 0.0, 0.0]
     """
-    check_sizes(dtype, input_size=input_size, hidden_size=hidden_size)
 
     def bias_init(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         del key
         return jnp.where(jnp.arange(shape[0]) < hidden_size, -forget_bias, 0.0).astype(dtype)
 
-    params = CoupledParams(
-        *draw_weights(
-            key, 3, input_size, hidden_size, hidden_size, weight_init, recurrent_init, bias_init
-        )
-    )
-    check_params(params, CoupledParams, SHAPES)
-    return jax.tree.map(lambda weight: weight.astype(dtype), params)
+    return init_layer(
+        LAYER_TYPE, key, input_size, hidden_size, weight_init=weight_init,
+        recurrent_init=recurrent_init, bias_init=bias_init, dtype=dtype,
+    )  # fmt: skip
 
 
 def coupled_step(
@@ -122,3 +118,6 @@ def coupled_step(
     c = (1 - i) * state.c.astype(z_i.dtype) + i * g
     h = (o * jnp.tanh(c)).astype(compute_dtype(x, *params))
     return LSTMState(h, c), h
+
+
+LAYER_TYPE = LayerType(CoupledParams, coupled_step, SHAPES, "igo")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jlstm.checks import Shapes, check_hidden_step, check_params, check_sizes
+from jlstm.checks import check_hidden_step
 from jlstm.equations import along, product, project
-from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal, zeros
-from jlstm.scan import reset_before
-from jlstm.types import cell_dtype, compute_dtype
+from jlstm.initializers import Initializer, glorot_uniform, init_layer, orthogonal, zeros
+from jlstm.masks import reset_before
+from jlstm.types import LayerType, Shapes, cell_dtype, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
@@ -68,11 +68,10 @@ def init_gru(
       >>> init_gru(jax.random.key(0), 3, 5).weight_hh.shape
       (5, 15)
     """
-    drawn = init_cho_gru(
-        key, input_size, hidden_size, weight_init=weight_init, recurrent_init=recurrent_init,
-        dtype=dtype,
+    return init_layer(
+        LAYER_TYPE, key, input_size, hidden_size, weight_init=weight_init,
+        recurrent_init=recurrent_init, bias_init=zeros, dtype=dtype, bias_hn=jnp.zeros,
     )  # fmt: skip
-    return GRUParams(*drawn, bias_hn=jnp.zeros(hidden_size, dtype))
 
 
 def init_cho_gru(
@@ -97,14 +96,10 @@ def init_cho_gru(
       >>> init_cho_gru(jax.random.key(0), 3, 5).weight_ih.shape
       (3, 15)
     """
-    check_sizes(dtype, input_size=input_size, hidden_size=hidden_size)
-    params = ChoGRUParams(
-        *draw_weights(
-            key, 3, input_size, hidden_size, hidden_size, weight_init, recurrent_init, zeros
-        )
-    )
-    check_params(params, ChoGRUParams, CHO_SHAPES)
-    return jax.tree.map(lambda weight: weight.astype(dtype), params)
+    return init_layer(
+        CHO_LAYER_TYPE, key, input_size, hidden_size, weight_init=weight_init,
+        recurrent_init=recurrent_init, bias_init=zeros, dtype=dtype,
+    )  # fmt: skip
 
 
 def gru_step(
@@ -213,3 +208,7 @@ def cho_gru_step(
     n = jnp.tanh(x_n + product(r * h.astype(cell_dtype(dtype)), to_candidate, dtype))
     h = ((1 - z) * n + z * h.astype(z.dtype)).astype(dtype)
     return h, h
+
+
+LAYER_TYPE = LayerType(GRUParams, gru_step, SHAPES, "rzn", has_cell=False)
+CHO_LAYER_TYPE = LayerType(ChoGRUParams, cho_gru_step, CHO_SHAPES, "rzn", has_cell=False)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jlstm.checks import Shapes, check_params, check_sizes, check_step
+from jlstm.checks import check_step
 from jlstm.equations import along, product
-from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal, whole_bias
-from jlstm.scan import reset_before
-from jlstm.types import LSTMState, compute_dtype
+from jlstm.initializers import Initializer, glorot_uniform, init_layer, orthogonal, whole_bias
+from jlstm.masks import reset_before
+from jlstm.types import LayerType, LSTMState, Shapes, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
@@ -67,19 +67,11 @@ def init_layer_norm(
       >>> init_layer_norm(jax.random.key(0), 3, 2).scale_c.tolist()
       [1.0, 1.0]
     """
-    check_sizes(dtype, input_size=input_size, hidden_size=hidden_size)
-    bias_init = whole_bias(forget_bias, bias_init)
-    params = LayerNormParams(
-        *draw_weights(
-            key, 4, input_size, hidden_size, hidden_size, weight_init, recurrent_init, bias_init
-        ),
-        scale_ih=jnp.ones(4 * hidden_size),
-        scale_hh=jnp.ones(4 * hidden_size),
-        scale_c=jnp.ones(hidden_size),
-        bias_c=jnp.zeros(hidden_size),
-    )
-    check_params(params, LayerNormParams, SHAPES)
-    return jax.tree.map(lambda weight: weight.astype(dtype), params)
+    return init_layer(
+        LAYER_TYPE, key, input_size, hidden_size, weight_init=weight_init,
+        recurrent_init=recurrent_init, bias_init=whole_bias(forget_bias, bias_init), dtype=dtype,
+        scale_ih=jnp.ones, scale_hh=jnp.ones, scale_c=jnp.ones, bias_c=jnp.zeros,
+    )  # fmt: skip
 
 
 def layer_norm_step(
@@ -147,3 +139,6 @@ def _norm(a: Array, scale: Array) -> Array:
     centred = a - a.mean(-1, keepdims=True)
     variance = (centred * centred).mean(-1, keepdims=True)
     return along(scale, a, a.dtype) * centred * jax.lax.rsqrt(variance + EPSILON)
+
+
+LAYER_TYPE = LayerType(LayerNormParams, layer_norm_step, SHAPES, "ifgo")

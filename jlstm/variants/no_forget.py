@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jlstm.checks import Shapes, check_params, check_sizes, check_step
+from jlstm.checks import check_step
 from jlstm.equations import pre_activations
 from jlstm.initializers import (
     Initializer,
-    draw_weights,
     glorot_uniform,
+    init_layer,
     orthogonal,
     zeros,
 )
-from jlstm.scan import reset_before
-from jlstm.types import LSTMState, compute_dtype
+from jlstm.masks import reset_before
+from jlstm.types import LayerType, LSTMState, Shapes, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
@@ -61,14 +61,10 @@ def init_no_forget(
       >>> init_no_forget(jax.random.key(0), 3, 5).weight_hh.shape
       (5, 15)
     """
-    check_sizes(dtype, input_size=input_size, hidden_size=hidden_size)
-    params = NoForgetParams(
-        *draw_weights(
-            key, 3, input_size, hidden_size, hidden_size, weight_init, recurrent_init, zeros
-        )
-    )
-    check_params(params, NoForgetParams, SHAPES)
-    return jax.tree.map(lambda weight: weight.astype(dtype), params)
+    return init_layer(
+        LAYER_TYPE, key, input_size, hidden_size, weight_init=weight_init,
+        recurrent_init=recurrent_init, bias_init=zeros, dtype=dtype,
+    )  # fmt: skip
 
 
 def no_forget_step(
@@ -122,3 +118,6 @@ def no_forget_step(
     c = state.c.astype(z_i.dtype) + i * g
     h = (o * jnp.tanh(c)).astype(compute_dtype(x, *params))
     return LSTMState(h, c), h
+
+
+LAYER_TYPE = LayerType(NoForgetParams, no_forget_step, SHAPES, "igo")

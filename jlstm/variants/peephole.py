@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jlstm.checks import Shapes, check_params, check_sizes, check_step
+from jlstm.checks import check_step
 from jlstm.equations import along, pre_activations
-from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal, whole_bias
-from jlstm.scan import reset_before
-from jlstm.types import LSTMState, compute_dtype
+from jlstm.initializers import Initializer, glorot_uniform, init_layer, orthogonal, whole_bias
+from jlstm.masks import reset_before
+from jlstm.types import LayerType, LSTMState, Shapes, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
@@ -59,16 +59,11 @@ def init_peephole(
       >>> init_peephole(jax.random.key(0), 3, 5).peephole.shape
       (15,)
     """
-    check_sizes(dtype, input_size=input_size, hidden_size=hidden_size)
-    bias_init = whole_bias(forget_bias, bias_init)
-    params = PeepholeParams(
-        *draw_weights(
-            key, 4, input_size, hidden_size, hidden_size, weight_init, recurrent_init, bias_init
-        ),
-        peephole=jnp.zeros(3 * hidden_size),
-    )
-    check_params(params, PeepholeParams, SHAPES)
-    return jax.tree.map(lambda weight: weight.astype(dtype), params)
+    return init_layer(
+        LAYER_TYPE, key, input_size, hidden_size, weight_init=weight_init,
+        recurrent_init=recurrent_init, bias_init=whole_bias(forget_bias, bias_init), dtype=dtype,
+        peephole=jnp.zeros,
+    )  # fmt: skip
 
 
 def peephole_step(
@@ -125,3 +120,6 @@ def peephole_step(
     o = jax.nn.sigmoid(z_o + p_o * c)
     h = (o * jnp.tanh(c)).astype(compute_dtype(x, *params))
     return LSTMState(h, c), h
+
+
+LAYER_TYPE = LayerType(PeepholeParams, peephole_step, SHAPES, "ifgo")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 
-from jlstm.checks import SHAPES, check_lstm, check_sizes, check_step
+from jlstm.checks import SHAPES, check_sizes, check_step
 from jlstm.equations import lstm_equations, output, pre_activations
-from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal, whole_bias
-from jlstm.scan import reset_before
-from jlstm.types import LSTMState, ProjectedParams, compute_dtype
+from jlstm.initializers import Initializer, glorot_uniform, init_layer, orthogonal, whole_bias
+from jlstm.masks import reset_before
+from jlstm.types import LayerType, LSTMState, ProjectedParams, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
@@ -54,14 +55,11 @@ def init_projected(
         )
     bias_init = whole_bias(forget_bias, bias_init)
     key, key_hr = jax.random.split(key)
-    params = ProjectedParams(
-        *draw_weights(
-            key, 4, input_size, hidden_size, projection_size, weight_init, recurrent_init, bias_init
-        ),
-        weight_hr=weight_init(key_hr, (hidden_size, projection_size), jnp.float32),
-    )
-    check_lstm(params)
-    return jax.tree.map(lambda weight: weight.astype(dtype), params)
+    return init_layer(
+        LAYER_TYPE, key, input_size, hidden_size, output_size=projection_size,
+        weight_init=weight_init, recurrent_init=recurrent_init, bias_init=bias_init, dtype=dtype,
+        weight_hr=partial(weight_init, key_hr),
+    )  # fmt: skip
 
 
 def projected_step(
@@ -112,3 +110,6 @@ def projected_step(
     _, c, m = lstm_equations(z, state.c)
     h = output(params, m, compute_dtype(x, *params))
     return LSTMState(h, c), h
+
+
+LAYER_TYPE = LayerType(ProjectedParams, projected_step, SHAPES[ProjectedParams], "ifgo")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
-from jlstm.checks import Shapes, check_hidden_step, check_params, check_sizes
+from jlstm.checks import check_hidden_step
 from jlstm.equations import pre_activations
-from jlstm.initializers import Initializer, draw_weights, glorot_uniform, orthogonal, zeros
-from jlstm.scan import reset_before
-from jlstm.types import compute_dtype
+from jlstm.initializers import Initializer, glorot_uniform, init_layer, orthogonal, zeros
+from jlstm.masks import reset_before
+from jlstm.types import LayerType, Shapes, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
@@ -55,14 +54,10 @@ def init_rnn(
       >>> init_rnn(jax.random.key(0), 3, 5).weight_hh.shape
       (5, 5)
     """
-    check_sizes(dtype, input_size=input_size, hidden_size=hidden_size)
-    params = RNNParams(
-        *draw_weights(
-            key, 1, input_size, hidden_size, hidden_size, weight_init, recurrent_init, zeros
-        )
-    )
-    check_params(params, RNNParams, SHAPES)
-    return jax.tree.map(lambda weight: weight.astype(dtype), params)
+    return init_layer(
+        LAYER_TYPE, key, input_size, hidden_size, weight_init=weight_init,
+        recurrent_init=recurrent_init, bias_init=zeros, dtype=dtype,
+    )  # fmt: skip
 
 
 def rnn_step(
@@ -106,3 +101,6 @@ def rnn_step(
     h = reset_before(h, reset, reset_state)
     h = jnp.tanh(pre_activations(params, jnp.asarray(h), x)).astype(compute_dtype(x, *params))
     return h, h
+
+
+LAYER_TYPE = LayerType(RNNParams, rnn_step, SHAPES, "", has_cell=False)

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from jlstm.interop.files import write_bytes
 from papers.row import Measured, Row, Say, spread
+from train.output.files import write_bytes
 
 SECTION = "Real data and series"
 ROOT = Path(__file__).parents[2]

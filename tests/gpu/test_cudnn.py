@@ -15,8 +15,7 @@ from jax.experimental import rnn
 from jax.interpreters import mlir
 
 import jlstm
-from jlstm.gpu import cudnn
-from jlstm.primitive import Forms
+from jlstm.recurrence import cudnn
 from tests.conftest import quick
 from tests.support.problems import assert_close, make_problem, tolerance, vjp
 from tests.support.reference import lstm, lstm_vjp
@@ -64,9 +63,11 @@ def played(plugin, monkeypatch):
     mlir.register_lowering(rnn.rnn_fwd_p, mlir.lower_fun(forward, True), platform="cpu")
     mlir.register_lowering(rnn.rnn_bwd_p, mlir.lower_fun(backward, True), platform="cpu")
 
-    def on_cpu(function, nowhere_else):
-        return Forms(nowhere_else, function, nowhere_else)
+    def on_cpu(function):
+        lowerings = on_cuda(function)
+        return lowerings._replace(cpu=function, cuda=None)
 
+    on_cuda = cudnn._on_cuda
     monkeypatch.setattr(cudnn, "_on_cuda", on_cpu)
 
 
@@ -123,7 +124,7 @@ def test_vmap_over_data_is_one_call_and_agrees(played):
     assert_close(mapped, jax.tree.map(lambda *a: jnp.stack(a), *alone), tolerance(jnp.float32))
     jaxpr = str(jax.make_jaxpr(jax.vmap(run))(many, each))
     assert jaxpr.count("over_time[") == 1
-    assert "lifts=()" in jaxpr
+    assert "mapped=()" in jaxpr
 
     def loss(params, many, run=scan):
         return (jax.vmap(lambda xs: run(params, state, xs, lengths=lengths)[1])(many) ** 2).sum()
@@ -149,7 +150,7 @@ def test_stacks_in_both_directions(played):
 def test_packed_weights_are_those_of_the_equations():
     """Unpacked as cuDNN's documentation says and run by hand, they give one step of the layer."""
     params, state, xs, _ = make_problem(44, 1, (3,), (2, 4), resets=False).arrays()
-    unpacked = rnn.unpack_lstm_weights(cudnn._packed(params), 2, 4, 1, False)
+    unpacked = rnn.unpack_lstm_weights(cudnn.pack_weights([params]), 2, 4, 1, False)
     w_x, w_h, b_x, b_h = (np.asarray(part[0]) for part in unpacked)
     z = np.asarray(xs[0]) @ w_x.T + np.asarray(state.h) @ w_h.T + b_x + b_h
     i, f, g, o = np.split(z, 4, -1)
@@ -180,9 +181,9 @@ def test_lowered_for_cuda_it_is_cudnn_and_for_others_it_is_refused(plugin):
     assert text.count("@cudnn_rnn_ffi") == text.count("@cudnn_rnn_bwd_ffi") == 1
     assert "stablehlo.while" not in text
     for platform in ("cpu", "tpu", "rocm"):
-        with pytest.raises(ValueError, match="implementation='cudnn' runs on CUDA alone"):
+        with pytest.raises(ValueError, match="implementation='cudnn' is available on CUDA only"):
             traced.lower(lowering_platforms=(platform,))
-    with pytest.raises(ValueError, match="implementation='cudnn' runs on CUDA alone"):
+    with pytest.raises(ValueError, match="implementation='cudnn' is available on CUDA only"):
         loss(params, xs)
 
 
@@ -219,12 +220,12 @@ def test_precisions_that_it_does_not_have(plugin):
 def test_calls_that_it_does_not_take():
     params = jlstm.init_params(jax.random.key(0), 2, 4)
     xs = jnp.ones((6, 3, 2))
-    with pytest.raises(ValueError, match=r"'cudnn' has no resets, got resets of shape \(6, 3\)"):
+    with pytest.raises(ValueError, match=r"'cudnn' does not support resets, got .* \(6, 3\)"):
         scan(params, None, xs, resets=jnp.zeros((6, 3), bool))
     with pytest.raises(ValueError, match="'cudnn' computes in float32, xs and params give bfloat1"):
         scan(jax.tree.map(lambda p: p.astype(jnp.bfloat16), params), None, xs.astype(jnp.bfloat16))
-    with pytest.raises(ValueError, match="save must be 'gates', got 2"):
-        scan(params, None, xs, save=2)
+    with pytest.raises(ValueError, match="save must be 'gates' or a number, got 'states'"):
+        scan(params, None, xs, save="states")
     projected = jlstm.variants.init_projected(jax.random.key(0), 2, 4, projection_size=3)
     with pytest.raises(ValueError, match="'cudnn' takes LSTMParams, got ProjectedParams"):
         scan(projected, None, xs)
@@ -234,7 +235,7 @@ def test_calls_that_it_does_not_take():
             lambda xs: scan(params, None, xs), jax.ShapeDtypeStruct((time, 3, 2), jnp.float32)
         )
     gru = jlstm.variants.init_gru(jax.random.key(0), 2, 4)
-    with pytest.raises(ValueError, match="implementation='cudnn' is of LSTM layers, not of GRU"):
+    with pytest.raises(ValueError, match="'cudnn' supports LSTM layers only, got GRU"):
         jlstm.stack_scan((gru,), None, xs, implementation="cudnn")
 
 

@@ -13,8 +13,9 @@ import pytest
 from jax.sharding import AbstractMesh
 
 import jlstm
-from jlstm import recurrence
-from jlstm.gpu import pallas
+from jlstm.layers import LAYER_TYPES
+from jlstm.recurrence.call import prepare
+from jlstm.recurrence.pallas import loops as pallas
 from jlstm.types import LSTMGates, LSTMState
 from tests.support.problems import assert_close, make_problem, vjp
 from tests.support.reference import lstm, lstm_vjp
@@ -25,10 +26,10 @@ if jax.__version_info__ < pallas.OLDEST_JAX:
 from jax.experimental.pallas import mosaic_gpu as plgpu
 from jax.sharding import AbstractDevice, use_abstract_mesh
 
-from jlstm.fused import Loop, Loops
-from jlstm.gpu import backward_kernel, forward_kernel
-from jlstm.gpu.synchronization import ACROSS_CLUSTER, Barrier
-from jlstm.gpu.tiling import SHARED_MEMORY, Tiling, shared_memory, tile
+from jlstm.recurrence.fused import Loops
+from jlstm.recurrence.pallas import backward_sm90, forward_sm90
+from jlstm.recurrence.pallas.barrier import ACROSS_CLUSTER, Barrier
+from jlstm.recurrence.pallas.tiling import SHARED_MEMORY, Tiling, shared_memory, tile
 
 H100 = AbstractDevice(device_kind="NVIDIA H100 80GB HBM3", platform="gpu", num_cores=132)
 CALLS = [
@@ -67,7 +68,9 @@ def problem_of(call, time=4, batch=(5,)):
 def scan(params, state, xs, lengths=None, resets=None, reset_state=None, reverse=False):
     """As `lstm_scan`, without its `jit`, which the callbacks of the interpreter do not take."""
     lengths, resets = (a if a is None else jnp.asarray(a) for a in (lengths, resets))
-    return recurrence.pallas(params, state, xs, lengths, resets, reset_state, reverse, "gates")
+    step = LAYER_TYPES[type(params)].step
+    inputs, masks = prepare(step, params, state, xs, lengths, resets, reset_state, reverse)
+    return pallas.pallas_scan(inputs, masks, reverse, keep="gates")
 
 
 @pytest.fixture
@@ -80,9 +83,9 @@ def races(caplog, capsys):
 def interpreted(monkeypatch):
     """Two blocks that this CPU runs in the place of a GPU."""
     forward, back = pallas.kernel_loops()
-    loops = Loops(Loop(forward.cuda, forward.cuda), Loop(back.cuda, back.cuda))
+    loops = Loops(forward._replace(cpu=forward.cuda), back._replace(cpu=back.cuda))
     machine = pallas.Machine(ACROSS_CLUSTER, INTERPRETER)
-    monkeypatch.setattr(recurrence, "kernel_loops", lambda: loops)
+    monkeypatch.setattr(pallas, "kernel_loops", lambda: loops)
     monkeypatch.setattr(pallas, "machine", lambda: machine)
     monkeypatch.setattr(pallas, "_multiprocessors", lambda: 2)
 
@@ -117,11 +120,11 @@ def kernels(time=3):
     state = LSTMState(*jnp.zeros((2, 1, 64, 64)))
     weight = jnp.zeros((64, 256), jnp.bfloat16)
     known = (LSTMGates(*[of_step] * 4), of_step, of_step.astype(jnp.bfloat16))
-    forward = forward_kernel.Operands(weight, jnp.zeros((time, 8, 256)), state, None, None)
-    backward = backward_kernel.Operands(weight, *known, state, None)
+    forward = forward_sm90.Operands(weight, jnp.zeros((time, 8, 256)), state, None, None)
+    backward = backward_sm90.Operands(weight, *known, state, None)
     return {
-        "forward": partial(forward_kernel.run, forward, tiling, False, ()),
-        "backward": partial(backward_kernel.run, backward, tiling, False),
+        "forward": partial(forward_sm90.run, forward, tiling, False, None),
+        "backward": partial(backward_sm90.run, backward, tiling, False),
     }
 
 
@@ -206,7 +209,7 @@ def test_further_derivatives_and_the_memory_dial_are_lowered():
 
 def test_elsewhere_it_is_refused():
     for platform in ("cpu", "tpu"):
-        with pytest.raises(ValueError, match="implementation='pallas' runs on CUDA alone"):
+        with pytest.raises(ValueError, match="implementation='pallas' is available on CUDA only"):
             lowered(loss, *layer(64), platform=platform)
 
 
@@ -258,7 +261,7 @@ def test_a_gpu_of_another_generation_is_refused(monkeypatch):
 
 @pytest.mark.parametrize("batch", [1, 8, 16, 65, 130])
 def test_a_tiling_covers_the_layer_with_what_is_there(batch):
-    scratch = partial(forward_kernel.scratch, masked=True, save=("before", "gates"))
+    scratch = partial(forward_sm90.scratch, masked=True, keep="gates")
     tiling = tile(batch, 256, 132, scratch)
     assert tiling.units * tiling.blocks == 256
     assert batch <= tiling.batch < batch + 8 * tiling.groups

@@ -12,7 +12,8 @@ from pathlib import Path
 from rich.console import Console
 
 from train.config.load import to_toml
-from train.config.settings import CharLM, Config, Log, Model, Optimizer, Samples, Text
+from train.config.settings import Config, Log, Model, Optimizer
+from train.config.tasks import CharLM, Samples, Text
 from train.engine.loop import train
 
 ROOT = Path(__file__).parents[2]

@@ -8,17 +8,8 @@ import numpy as np
 
 from tests.support.runs import tiny, write_text_file
 from train.config.load import to_toml
-from train.config.settings import (
-    Classification,
-    Forecasting,
-    Log,
-    Model,
-    Optimizer,
-    PianoRoll,
-    Rolls,
-    Series,
-    Table,
-)
+from train.config.settings import Log, Model, Optimizer
+from train.config.tasks import Classification, Forecasting, PianoRoll, Rolls, Series, Table
 from train.model import init_model
 from train.output.weights import save_weights
 from train.tasks import find_task

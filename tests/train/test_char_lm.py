@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.runs import TINY, tiny, write_text_file
-from train.config.settings import CharLM, Text
+from train.config.tasks import CharLM, Text
 from train.engine.measure import evaluate
 from train.engine.measure import run as run_batches
 from train.errors import InputError

@@ -7,7 +7,8 @@ import pytest
 
 from tests.support.runs import ROOT, TINY
 from train.config.load import differences, read_config, to_toml
-from train.config.settings import CONFIGS, Classification, Forecasting, Log, Text
+from train.config.settings import Log
+from train.config.tasks import CONFIGS, Classification, Forecasting, Text
 from train.errors import InputError
 
 

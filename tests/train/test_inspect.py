@@ -16,7 +16,7 @@ from train.engine import measure
 from train.errors import InputError, RunError
 from train.output.weights import of_run
 from train.tasks import char_lm, find_task
-from train.viewer import written
+from train.viewer import html_page
 
 NAMES = ["char_lm", "classification", "forecasting", "piano_roll"]
 NASTY = (
@@ -70,12 +70,12 @@ def test_the_page_of_a_text(runs):
     said, names = content["predictions"], content["predictions"]["names"]
     rows = of_the_run(run, tokens)
     for k, (_, character, bits, likeliest, probability) in enumerate(rows):
-        assert names[said["came"][k]] == character == text[k + 1]
+        assert names[said["correct"][k]] == character == text[k + 1]
         assert names[said["ids"][k, 0]] == likeliest
-        assert said["chances"][k, 0] == pytest.approx(float(probability), abs=1e-4)
+        assert said["probabilities"][k, 0] == pytest.approx(float(probability), abs=1e-4)
         assert content["outcome"]["values"][k + 1] == pytest.approx(float(bits), abs=1e-3)
-    assert said["came"][-1] == -1
-    assert (np.diff(said["chances"]) <= 0).all()
+    assert said["correct"][-1] == -1
+    assert (np.diff(said["probabilities"]) <= 0).all()
     assert {one["name"] for one in content["followed"]} >= {"place in the text", "at a space"}
 
 
@@ -96,8 +96,8 @@ def test_the_page_of_a_sequence(runs):
     classes, said = about["classes"], content["predictions"]
     for k, (_, label, predicted, *chances) in enumerate(rows):
         assert classes[said["ids"][k, 0]] == predicted
-        assert classes[said["came"][k]] == label
-        by_class = dict(zip(said["ids"][k], said["chances"][k], strict=True))
+        assert classes[said["correct"][k]] == label
+        by_class = dict(zip(said["ids"][k], said["probabilities"][k], strict=True))
         np.testing.assert_allclose([by_class[0], by_class[1]], np.float64(chances), atol=1e-4)
     columns = inputs * np.array(about["spread"]) + about["mean"]
     np.testing.assert_allclose(content["values"], columns.T, rtol=1e-5, atol=1e-6)
@@ -115,7 +115,7 @@ def test_a_long_sequence_of_one_direction(runs, tmp_path):
     cut = [test.sequences[0][: k + 1] for k in range(len(test.sequences[0]))]
     rows = of_the_run(run, type(test)(cut, np.zeros(len(cut), int)))
     for row, ids, chances in zip(
-        rows, content["predictions"]["ids"], content["predictions"]["chances"], strict=True
+        rows, content["predictions"]["ids"], content["predictions"]["probabilities"], strict=True
     ):
         found = [chances[list(ids).index(k)] for k in (0, 1)]
         np.testing.assert_allclose(found, np.float64(row[3:]), atol=1e-4)
@@ -123,15 +123,15 @@ def test_a_long_sequence_of_one_direction(runs, tmp_path):
 
 @pytest.mark.slow
 def test_only_the_end_of_a_long_sequence_of_both_directions(runs, monkeypatch):
-    from train.viewer import subjects
+    from train.viewer import views
 
     _, run = runs("classification")
     whole = content_of(make_page(run))["predictions"]
-    monkeypatch.setattr(subjects, "PREFIXES", 3)
+    monkeypatch.setattr(views, "LONGEST_RERUN", 3)
     content = content_of(make_page(run))
     said = content["predictions"]
     assert said["first"] == content["steps"] - 1
-    np.testing.assert_allclose(said["chances"], whole["chances"][-1:], atol=1e-6)
+    np.testing.assert_allclose(said["probabilities"], whole["probabilities"][-1:], atol=1e-6)
     known = ~np.isnan(content["outcome"]["values"])
     assert known.nonzero()[0].tolist() == [content["steps"] - 1]
 
@@ -175,8 +175,8 @@ def test_the_page_of_a_roll(runs):
     assert (content["values"] == piece.T).all()
     rows = np.float64([row[2:] for row in of_the_run(run, [piece])])
     for k, row in enumerate(rows):
-        np.testing.assert_allclose(said["chances"][k], np.sort(row)[::-1][:5], atol=1e-4)
-        np.testing.assert_allclose(row[said["ids"][k]], said["chances"][k], atol=1e-4)
+        np.testing.assert_allclose(said["probabilities"][k], np.sort(row)[::-1][:5], atol=1e-4)
+        np.testing.assert_allclose(row[said["ids"][k]], said["probabilities"][k], atol=1e-4)
     config, task, _, params = of_run(run)
     nats = measure.evaluate(config, task, params, [piece])["nll_per_step"]
     assert np.nanmean(content["outcome"]["values"]) == pytest.approx(nats, rel=1e-5)
@@ -185,7 +185,7 @@ def test_the_page_of_a_roll(runs):
 
 
 @pytest.mark.slow
-def test_the_test_split_in_stretches(runs):
+def test_the_test_split_in_passages(runs):
     config, run = runs("char_lm")
     data = char_lm.load(config)
     text = char_lm.decode(data.test, data.about["vocabulary"])
@@ -219,7 +219,7 @@ def test_a_text_is_never_markup(tmp_path):
     content = content_of(page)
     assert content["text"] == NASTY * 2
     elements = Elements(page).found
-    template = (written.FOLDER / "page.html").read_text(encoding="utf-8")
+    template = (html_page.FOLDER / "page.html").read_text(encoding="utf-8")
     arrays = [("script", {"type": "text/plain", "id": f"array-{k}"}) for k in range(6)]
     expected = [tag for tag, _ in Elements(template).found]
     assert [tag for tag, _ in elements] == [*expected[:-1], *["script"] * 6, expected[-1]]
@@ -234,9 +234,9 @@ def test_a_text_is_never_markup(tmp_path):
 
 def test_the_program_can_stand_in_a_page():
     """No file of it ends its element, or reaches out."""
-    files = sorted(p.stem for p in written.FOLDER.glob("*.js"))
-    assert files == sorted(written.SCRIPTS)
-    for path in written.FOLDER.iterdir():
+    files = sorted(p.stem for p in html_page.FOLDER.glob("*.js"))
+    assert files == sorted(html_page.SCRIPTS)
+    for path in html_page.FOLDER.iterdir():
         text = path.read_text(encoding="utf-8")
         assert "\r" not in text
         if path.suffix != ".html":
@@ -251,7 +251,7 @@ def test_the_program_can_stand_in_a_page():
     ("char_lm", ["--text", "Ж"], "--text holds 'Ж', which the run's text does not"),
     ("char_lm", ["--text", "a", "--data.path", "x"], "--text and --data.path name two things"),
     ("char_lm", ["--steps", "0"], "--steps must be 1 or more, got 0"),
-    ("char_lm", ["--row", "999"], "--row must be from 0 to 0, of 1 stretches of --steps 5000"),
+    ("char_lm", ["--row", "999"], "--row must be from 0 to 0, of 1 passages of --steps 5000"),
     ("char_lm", ["--row", "-1"], "--row must be from 0 to 0"),
     ("char_lm", ["--marker", "Ж"], "--marker 'Ж' is not in the text"),
     ("char_lm", ["--data.path", "no.txt"], "cannot read data.path no.txt"),
@@ -271,7 +271,9 @@ def test_what_is_refused(runs, task, flags, message, tmp_path):
 
 def test_a_page_that_would_be_too_large(runs, monkeypatch):
     monkeypatch.setattr(inspect, "MOST", 6 * 16 * 9 - 1)
-    with pytest.raises(InputError, match=r"9 steps have 864 values .* holds 863; choose fewer"):
+    with pytest.raises(
+        InputError, match=r"9 steps have 864 values .* holds at most 863; choose fewer"
+    ):
         make_page(runs("char_lm")[1], text="one tiger")
 
 

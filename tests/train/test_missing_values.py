@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.forms import outcome
 from tests.support.small import untrained
-from train.config.settings import Classification, Model, Series
+from train.config.settings import Model
+from train.config.tasks import Classification, Series
 from train.engine import measure
 from train.evaluate import main as evaluate_main
 from train.model import init_model

@@ -11,7 +11,8 @@ import pytest
 
 from tests.support.runs import run_here
 from tests.support.small import make, untrained
-from train.config.settings import Classification, Forecasting, Model, Series, Table
+from train.config.settings import Model
+from train.config.tasks import Classification, Forecasting, Series, Table
 from train.errors import InputError
 from train.evaluate import main as evaluate
 from train.predict import main as predict

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from tests.support.browser import open_browser
 from tests.support.runs import run_here
 from tests.support.small import make
-from train.config.settings import Classification, Series
+from train.config.tasks import CONFIGS, Classification, Series
 from train.output import page as report_page
 from train.output import pictures, words
-from train.tasks import TASKS, Data, Shape, classification, find_task
+from train.tasks import Data, Shape, classification, find_task
 
 RNG = np.random.default_rng(0)
 
@@ -27,7 +27,7 @@ def visible(page):
     return re.sub(r"<[^>]+>", " ", page)
 
 
-@pytest.fixture(scope="module", params=TASKS)
+@pytest.fixture(scope="module", params=CONFIGS)
 def page(request, tmp_path_factory):
     """The report of a run that took no step: the task's name, its result, the page."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -208,7 +208,7 @@ def test_pictures_for_light_and_dark_pages():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", CONFIGS)
 def test_reports_in_a_browser(name, tmp_path):
     config = replace(make(name, tmp_path), steps=10, trials=2)
     run_here(config, tmp_path / "run")

@@ -7,7 +7,7 @@ import pytest
 from scipy import io, sparse
 
 from tests.support.forms import outcome
-from train.config.settings import PianoRoll, Rolls
+from train.config.tasks import PianoRoll, Rolls
 from train.errors import InputError
 from train.readers.rolls import read_rolls
 from train.tasks.piano_roll import load, read

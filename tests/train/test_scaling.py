@@ -13,7 +13,8 @@ from tests.conftest import quick
 from tests.support.runs import ROOT, run_command, tiny, write_text_file
 from train import scaling
 from train.config.load import to_toml
-from train.config.settings import CharLM, Model, Text
+from train.config.settings import Model
+from train.config.tasks import CharLM, Text
 from train.engine.state import init_train_state
 from train.engine.step import train_step
 from train.model import init_model

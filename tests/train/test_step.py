@@ -13,7 +13,8 @@ import jlstm
 from jlstm import regularize
 from tests.support import reference
 from tests.support.runs import TINY
-from train.config.settings import Model, Optimizer, Regularize, Text
+from train.config.settings import Model, Optimizer, Regularize
+from train.config.tasks import Text
 from train.engine.state import init_train_state, learning_rate, make_optimizer, trained
 from train.engine.step import batch_loss, loss_and_gradient, train_step
 from train.model import apply, flops_per_step, init_model

@@ -12,7 +12,7 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from train.config.settings import Table
+from train.config.tasks import Table
 from train.errors import InputError
 from train.readers.columns import digits, read_columns, times_after
 from train.readers.numbers import read_numbers

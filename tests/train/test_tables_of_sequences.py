@@ -15,7 +15,8 @@ import pytest
 
 from tests.support.forms import INPUTS, LENGTHS, outcome, same
 from tests.support.runs import ROOT, run_command
-from train.config.settings import Classification, Model, Series
+from train.config.settings import Model
+from train.config.tasks import Classification, Series
 from train.engine import measure
 from train.model import init_model
 from train.readers.sequences import read_labelled, read_sequences

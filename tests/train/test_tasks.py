@@ -21,20 +21,13 @@ import jlstm
 from tests.support.runs import ROOT, command, run_command, run_here
 from tests.support.small import make
 from train.config.load import check_config, to_values
-from train.config.settings import (
-    Classification,
-    Forecasting,
-    Model,
-    PianoRoll,
-    Rolls,
-    Series,
-    Table,
-)
+from train.config.settings import Model
+from train.config.tasks import CONFIGS, Classification, Forecasting, PianoRoll, Rolls, Series, Table
 from train.engine import measure, step
 from train.errors import InputError
 from train.evaluate import main as evaluate_main
 from train.model import apply, init_model
-from train.tasks import TASKS, Data, Task, find_task
+from train.tasks import Data, Task, find_task
 from train.tasks import forecasting as forecasts
 from train.tasks.normalize import mean_and_deviation
 
@@ -113,8 +106,8 @@ def loaded(request, tmp_path_factory):
 
 
 def test_every_task_is_known():
-    assert {find_task(name) for name in TASKS} == {find_task(name) for name in TASKS}
-    for name in TASKS:
+    assert {find_task(name) for name in CONFIGS} == {find_task(name) for name in CONFIGS}
+    for name in CONFIGS:
         assert isinstance(find_task(name), Task)
         assert (ROOT / "train" / "tasks" / f"{name}.py").exists()
 

@@ -14,9 +14,9 @@ from train import model
 from train.config import settings
 from train.errors import InputError, RunError
 from train.tasks import find_task
-from train.viewer import Feature, features, scores, written
-from train.viewer.packed import quantise
-from train.viewer.traced import trace
+from train.viewer import Feature, features, html_page, scores
+from train.viewer.activations import layer_activations
+from train.viewer.encoding import quantise
 
 RNG = np.random.default_rng(0)
 
@@ -188,12 +188,12 @@ def test_what_is_shown_at_first():
     for some, feature, step in (
         ([chance, time, late, read], 2, 36), ([chance, time, read], 1, 30), ([chance, read], 1, 30),
     ):  # fmt: skip
-        assert written.first_view(some, 100) == {**unit, "feature": feature, "step": step}
+        assert html_page.first_view(some, 100) == {**unit, "feature": feature, "step": step}
     none = {"block": 0, "quantity": "c", "unit": 0, "feature": None}
-    assert written.first_view([chance], 20) == {**none, "step": 19}
-    assert written.first_view([], 1) == {**none, "step": 0}
+    assert html_page.first_view([chance], 20) == {**none, "step": 19}
+    assert html_page.first_view([], 1) == {**none, "step": 0}
     ended = followed("ended", np.arange(100) < 5, 0.1)
-    assert written.first_view([ended], 100)["step"] == 30
+    assert html_page.first_view([ended], 100)["step"] == 30
 
 
 # What the layers did.
@@ -203,7 +203,7 @@ def traced(config, inputs):
     data = find_task(config.task).load(config)
     params = model.init_model(jax.random.key(1), config.model, data.shape)
     inputs = data.test[:inputs] if isinstance(inputs, int) else inputs(data)
-    return params, inputs, trace(config, params, inputs)
+    return params, inputs, layer_activations(config, params, inputs)
 
 
 def test_every_gate_is_that_of_the_textbook(tmp_path):
@@ -245,7 +245,7 @@ def test_every_kind_of_layer(cell, tmp_path):
         params.layers, None, np.asarray(params.embedding)[inputs], residual=True
     )
     for block, state in zip(blocks, states, strict=True):
-        assert block.kind == type(params.layers[0]).__name__
+        assert block.layer_type == type(params.layers[0]).__name__
         last = state._asdict() if isinstance(state, jlstm.LSTMState) else {"h": state}
         for name, value in last.items():
             np.testing.assert_allclose(block.values[name][-1], value, atol=1e-5)
@@ -275,4 +275,4 @@ def test_values_that_are_not_finite_are_refused(tmp_path):
     first = int(np.flatnonzero(data.test == data.test[6])[0])
     message = f"layer 1 gives a value of . that is not finite at step {first + 1}"
     with pytest.raises(RunError, match=message):
-        trace(config, params._replace(embedding=bad), data.test[:30])
+        layer_activations(config, params._replace(embedding=bad), data.test[:30])

@@ -20,7 +20,8 @@ from tests.support.pages import content_of, make_page
 from tests.support.runs import tiny
 from tests.support.small import make, untrained
 from tests.train.test_inspect import NASTY
-from train.config.settings import Classification, Model, Series
+from train.config.settings import Model
+from train.config.tasks import Classification, Series
 
 pytestmark = pytest.mark.slow
 
@@ -179,8 +180,10 @@ def test_hover(browser, pages):
         for k, (name, chance, style) in enumerate(rows):
             token = said["names"][said["ids"][step, k]]
             assert name == {" ": "␣", "\n": "⏎", "\t": "⇥"}.get(token, token)
-            assert float(chance[:-1]) == pytest.approx(100 * said["chances"][step, k], abs=0.51)
-            assert ("came" in style) == (token == content["text"][step + 1])
+            assert float(chance[:-1]) == pytest.approx(
+                100 * said["probabilities"][step, k], abs=0.51
+            )
+            assert ("correct" in style) == (token == content["text"][step + 1])
         bits = content["outcome"]["values"][step]
         assert f"surprise: {bits:.2f} bits" in text_of(browser, "#read")
         tip = browser.evaluate("document.getElementById('tip').textContent")
@@ -530,7 +533,7 @@ def test_a_series(browser, pages, name):
             assert next_ == pytest.approx(expected, rel=1e-3, abs=1e-3)
     elif name == "classification":
         label = text_of(browser, "#expected li b")
-        expected = 100 * content["predictions"]["chances"][step, 0]
+        expected = 100 * content["predictions"]["probabilities"][step, 0]
         assert float(label[:-1]) == pytest.approx(expected, abs=0.51)
     browser.drag(place(2), place(4))
     browser.wait("document.querySelectorAll('#hits button').length > 0")

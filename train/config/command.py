@@ -15,7 +15,8 @@ import tyro
 
 from train.config.load import check_config, read_config, to_values
 from train.config.screen import Screen, asks_help, fit, set_style
-from train.config.settings import Config, Written
+from train.config.settings import Config
+from train.config.tasks import Written
 from train.errors import InputError, RunError, Terminated
 
 Options = TypeVar("Options")

@@ -9,7 +9,8 @@ from typing import Any
 import pydantic
 import tomli_w
 
-from train.config.settings import CONFIGS, Config
+from train.config.settings import Config
+from train.config.tasks import CONFIGS
 from train.errors import InputError
 
 # Keys that may change between two starts of one run. Of the data, the content is compared.

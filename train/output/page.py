@@ -39,7 +39,7 @@ def make_page(
       pictures: PNG files by heading.
       samples: `(step, text)` of what the model wrote on the way.
     """
-    title = f"{words.TASKS.get(config.task, words.spelled(config.task))}: {Path(data.source).name}"
+    title = f"{task.title}: {Path(data.source).name}"
     parts = [f"<h1>{_text(title)}</h1>", _summary(task, data, result), "<h2>Results</h2>"]
     parts.append(_results(config, task, result))
     for name, (images, alt) in pictures.items():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import numpy as np
 from cycler import cycler
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -56,6 +57,13 @@ def _style(name: str) -> dict[str, Any]:
         "ytick.color": theme.edge, "ytick.labelcolor": theme.text,
         "axes.prop_cycle": cycler(color=LINES[name]), "image.cmap": colors,
     }  # fmt: skip
+
+
+def text_on(color: Any) -> str:
+    """Black or white, whichever has the higher contrast to a colour (WCAG 2.2)."""
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in to_rgb(color)]
+    luminance = np.dot((0.2126, 0.7152, 0.0722), linear)
+    return "black" if luminance > 0.179 else "white"
 
 
 def draw_curves(figure: Figure, lines: list[dict[str, Any]], task: Task, data: Data) -> None:

@@ -9,15 +9,14 @@ import jax
 import numpy as np
 import optax
 
-from jlstm.interop.files import write_bytes
 from train.config.settings import Config
 from train.engine import trials
 from train.engine.devices import make_mesh, whole
 from train.engine.measure import evaluate, run
 from train.engine.processes import first_does
 from train.model import Params
-from train.output import metrics, words
-from train.output.files import write_text
+from train.output import metrics
+from train.output.files import write_bytes, write_text
 from train.output.page import Pictures, make_page
 from train.output.pictures import draw_curves, in_both
 from train.output.weights import load_weights, save_weights
@@ -85,7 +84,7 @@ def _write(
                 ),
                 9, 6,
             ),
-            words.PICTURES.get(config.task, "The test split"),
+            task.picture,
         ),
     }  # fmt: skip
     for file, (images, _) in zip(("curves.png", "test.png"), pictures.values(), strict=True):

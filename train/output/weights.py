@@ -6,15 +6,17 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import safetensors.numpy
 
-from jlstm.interop.safetensors import read_tensors, write_tensors
 from train.config.load import check_config, to_values
 from train.config.settings import Config
 from train.errors import InputError
 from train.model import Params, init_model
+from train.output.files import write_bytes
 from train.tasks import Shape, Task, find_task
 
 KIND = "train"
+UNREADABLE = (safetensors.SafetensorError, AttributeError)  # the second of an unknown dtype
 
 
 class Trained(NamedTuple):
@@ -31,13 +33,14 @@ def save_weights(
 ) -> None:
     """Write the weights, the config and what the task needs; equal weights give equal files."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
-    tensors = {_name(key): np.asarray(leaf) for key, leaf in leaves}
+    # safetensors has no strides: it writes the bytes of an array in their order in memory.
+    tensors = {_name(key): np.asarray(leaf, order="C") for key, leaf in leaves}
     values = to_values(config)
     for key in ("path", "test_path"):  # where the data lay says nothing about the weights
         values["data"].pop(key, None)
     content = {"kind": KIND, "config": values, "shape": shape, "about": about}
     # One key: safetensors does not keep the order of several.
-    write_tensors(path, tensors, {"jlstm": json.dumps(content)})
+    write_bytes(path, safetensors.numpy.save(tensors, {"jlstm": json.dumps(content)}))
 
 
 def load_weights(path: Path) -> Trained:
@@ -47,7 +50,7 @@ def load_weights(path: Path) -> Trained:
       InputError: no such file, or not one of these.
     """
     try:
-        metadata, tensors = read_tensors(path)
+        metadata, tensors = _read_tensors(path)
         content = json.loads(metadata["jlstm"])
         if content["kind"] != KIND:
             raise ValueError(f"its kind is {content['kind']!r}")
@@ -56,7 +59,7 @@ def load_weights(path: Path) -> Trained:
         like = jax.eval_shape(lambda: init_model(jax.random.key(0), config.model, shape))
     except OSError as error:
         raise InputError(f"cannot read the weights {path}: {error.strerror or error}") from None
-    except (KeyError, ValueError, TypeError, InputError) as error:
+    except (KeyError, ValueError, TypeError, InputError, *UNREADABLE) as error:
         raise InputError(f"{path} holds no trained model: {error}") from None
 
     def fill(key: Any, leaf: jax.ShapeDtypeStruct) -> jax.Array:
@@ -80,3 +83,9 @@ def of_run(folder: Path, best: bool = False) -> Trained:
 
 def _name(key: Any) -> str:
     return jax.tree_util.keystr(key, simple=True, separator=".")
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """The metadata and the arrays of a safetensors file."""
+    with safetensors.safe_open(path, framework="np") as file:
+        return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}

@@ -40,24 +40,6 @@ BASELINES = {
     "frequencies_nll_per_step": "a model that knows only how often each key is played",
 }
 
-TASKS = {
-    "char_lm": "Language model",
-    "classification": "Classification",
-    "forecasting": "Forecasting",
-    "piano_roll": "Music model",
-}
-
-PICTURES = {
-    "char_lm": "A passage of the test split: each character is coloured by its bits, the number of "
-    "which says how far the model was from expecting it.",
-    "classification": "The confusion matrix of the test split: a row for each class, a column for "
-    "each predicted class, the number of sequences in each cell.",
-    "forecasting": "The columns of the table over the test split, as measured, and the forecasts "
-    "of the model, each made from what came before it.",
-    "piano_roll": "The first test piece as a piano roll, and below it the probability that the "
-    "model gave to each key before it was played.",
-}
-
 FACTS = {
     "vocabulary": "Different characters",
     "train_characters": "Characters in the training split",

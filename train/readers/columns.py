@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from train.config.settings import Table
+from train.config.tasks import Table
 from train.errors import InputError
 from train.readers.files import array_of, arrays_of, inside_package, read_bytes
 from train.readers.headers import check_header, meant, refuse_times_in_header

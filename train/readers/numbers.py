@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from train.config.settings import Written
+from train.config.tasks import Written
 from train.readers.times.dates import is_date
 
 MISSING = {

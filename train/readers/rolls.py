@@ -13,6 +13,7 @@ from train.errors import InputError
 from train.readers.files import arrays_of, first_line, names_of, natural, read_bytes
 
 KEYS = 88
+LOWEST = 21  # MIDI number of the lowest key
 PARTS = ("train", "valid", "test")
 Pieces = list[tuple[str, Any]]  # what the file calls each array, and the array
 

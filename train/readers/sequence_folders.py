@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from train.config.settings import Series
+from train.config.tasks import Series
 from train.errors import InputError
 from train.readers.files import natural, read_bytes
 from train.readers.sequence_tables import (

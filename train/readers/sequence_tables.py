@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from train.config.settings import Series
+from train.config.tasks import Series
 from train.errors import InputError
 from train.readers.headers import check_header, meant
 from train.readers.numbers import (

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from train.config.settings import Series
+from train.config.tasks import Series
 from train.errors import InputError
 from train.readers.files import array_of, arrays_of, inside_package, read_bytes
 from train.readers.sequence_folders import files_of_folder, from_folder

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from train.config.settings import Written
+from train.config.tasks import Written
 from train.errors import InputError
 from train.readers.numbers import MISSING, holds_a_value
 

@@ -12,12 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from train.config.settings import CharLM, Text
+from train.config.tasks import CharLM, Text
 from train.errors import InputError
 from train.model import Params, apply
 from train.readers.files import read_bytes, text_of
-from train.tasks import EVERY, Batch, Data, Run, Shape, Sums, Task
+from train.tasks import ALL_ROWS, Batch, Data, Run, Shape, Sums, Task
 from train.tasks.batches import every_step
+from train.viewer import views
 
 if TYPE_CHECKING:
     import grain
@@ -131,7 +132,7 @@ def steps_per_epoch(characters: int, data: Text) -> int:
     return (characters - 1) // (data.rows * data.chunk)
 
 
-def batch_at(tokens: np.ndarray, data: Text, seed: int, step: int, own: slice = EVERY) -> Batch:
+def batch_at(tokens: np.ndarray, data: Text, seed: int, step: int, own: slice = ALL_ROWS) -> Batch:
     """The batch of a step, or its rows `own`, a pure function of seed and step.
 
     Row after row lies one after the other in the text, and each row goes on where it was at the
@@ -151,12 +152,14 @@ def _batch(tokens: np.ndarray, places: np.ndarray, first: bool) -> Batch:
     return Batch(text[:, :-1], text[:, 1:], lengths, np.full(len(places), first))
 
 
-def batches(config: CharLM, data: Data, own: slice = EVERY) -> grain.MapDataset:
+def batches(config: CharLM, data: Data, own: slice = ALL_ROWS) -> grain.MapDataset:
     """The rows `own` of the training batch of every step."""
     return every_step(lambda step: batch_at(data.train, config.data, config.seed, step, own))
 
 
-def in_order(config: CharLM, tokens: np.ndarray, rows: int, own: slice = EVERY) -> Iterator[Batch]:
+def in_order(
+    config: CharLM, tokens: np.ndarray, rows: int, own: slice = ALL_ROWS
+) -> Iterator[Batch]:
     """Every character after the first once, in `rows` pieces that are read side by side.
 
     Each piece begins with an empty memory, which costs little, and never helps.
@@ -202,7 +205,7 @@ def draw(figure: Figure, config: CharLM, data: Data, run: Run) -> None:
     """Bits of each character of a passage of the test split."""
     from matplotlib.font_manager import findfont, get_font
 
-    from jlstm.plot.style import text_on
+    from train.output.pictures import text_on
 
     font, width = "DejaVu Sans Mono", 60
     glyphs = get_font(findfont(font)).get_charmap()
@@ -256,7 +259,14 @@ def generate(
 
 
 TASK = Task(
-    load, read, batches, in_order, loss, measure, table, draw,
+    title="Language model",
+    load=load, read=read, batches=batches, in_order=in_order, loss=loss, measure=measure,
+    table=table, draw=draw,
     headline="bits_per_char", baseline="unigram_bits_per_char", unit="bits_per_char",
     scale=1 / float(np.log(2)), memory=True, sample=sample,
+    picture=(
+        "A passage of the test split: each character is coloured by its bits, -log2 of the "
+        "probability that the model gave to it."
+    ),
+    view=views.text_view,
 )  # fmt: skip

@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from train.config.settings import Classification
+from train.config.tasks import Classification
 from train.errors import InputError
 from train.readers.sequences import Sequences, read_labelled, read_sequences
-from train.tasks import EVERY, Batch, Data, Run, Shape, Sums, Task
+from train.tasks import ALL_ROWS, Batch, Data, Run, Shape, Sums, Task
 from train.tasks import batches as by_length
 from train.tasks.batches import drawn_by_length, every_step, padded
 from train.tasks.normalize import mean_and_deviation
+from train.viewer import views
 
 if TYPE_CHECKING:
     import grain
@@ -151,15 +152,7 @@ def normalised(sequence: np.ndarray, about: dict[str, Any]) -> np.ndarray:
     return np.concatenate([np.where(missing, 0, values), missing], axis=1).astype(np.float32)
 
 
-def known_values(inputs: np.ndarray, about: dict[str, Any]) -> np.ndarray:
-    """What `normalised` was given, NaN where a value is missing."""
-    values = inputs[:, : about["features"]] * np.array(about["spread"]) + about["mean"]
-    if about.get("missing"):
-        values[inputs[:, about["features"] :] > 0] = np.nan
-    return values
-
-
-def _batch(split: Labelled, places: np.ndarray, own: slice = EVERY) -> Batch:
+def _batch(split: Labelled, places: np.ndarray, own: slice = ALL_ROWS) -> Batch:
     """The sequences of these numbers; -1 is a row that fills up. The rows `own` of them."""
     longest = max(len(s) for s in split.sequences)
     empty = np.zeros((0, split.sequences[0].shape[1]), np.float32)
@@ -168,7 +161,7 @@ def _batch(split: Labelled, places: np.ndarray, own: slice = EVERY) -> Batch:
     return Batch(inputs, split.labels[places[own]], lengths, np.full(len(lengths), True))
 
 
-def batches(config: Classification, data: Data, own: slice = EVERY) -> grain.MapDataset:
+def batches(config: Classification, data: Data, own: slice = ALL_ROWS) -> grain.MapDataset:
     """The rows `own` of the training batch of every step."""
     lengths = [len(s) for s in data.train.sequences]
     drawn = drawn_by_length(lengths, config.data.rows, config.data.bucket, config.seed)
@@ -176,7 +169,7 @@ def batches(config: Classification, data: Data, own: slice = EVERY) -> grain.Map
 
 
 def in_order(
-    config: Classification, split: Labelled, rows: int, own: slice = EVERY
+    config: Classification, split: Labelled, rows: int, own: slice = ALL_ROWS
 ) -> Iterator[Batch]:
     """Every sequence once."""
     for places in by_length.in_order(len(split.labels), rows):
@@ -221,8 +214,7 @@ def table(config: Classification, about: dict, split: Labelled, run: Run) -> Ite
 
 def draw(figure: Figure, config: Classification, data: Data, run: Run) -> None:
     """The confusion matrix of the test split."""
-    from jlstm.plot.style import text_on
-    from train.output.pictures import drawable
+    from train.output.pictures import drawable, text_on
 
     classes = data.about["classes"]
     predicted = probabilities(config, data.test, run).argmax(-1)
@@ -248,7 +240,14 @@ def draw(figure: Figure, config: Classification, data: Data, run: Run) -> None:
 
 
 TASK = Task(
-    load, read, batches, in_order, loss, measure, table, draw,
+    title="Classification",
+    load=load, read=read, batches=batches, in_order=in_order, loss=loss, measure=measure,
+    table=table, draw=draw,
     headline="accuracy", baseline="majority_accuracy", unit="cross_entropy", best=max,
     per_step=False,
+    picture=(
+        "The confusion matrix of the test split: a row for each class, a column for each predicted "
+        "class, the number of sequences in each cell."
+    ),
+    view=views.classified_view,
 )  # fmt: skip

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from train.config.settings import Forecasting, Table
+from train.config.tasks import Forecasting, Table
 from train.errors import InputError
 from train.readers.columns import digits, read_columns, times_after
-from train.tasks import EVERY, Batch, Data, Run, Shape, Sums, Task
+from train.tasks import ALL_ROWS, Batch, Data, Run, Shape, Sums, Task
 from train.tasks import batches as by_length
 from train.tasks.batches import drawn_by_length, every_step
 from train.tasks.normalize import mean_and_deviation
+from train.viewer import views
 
 if TYPE_CHECKING:
     import grain
@@ -150,7 +151,7 @@ def _seen(split: Windows, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return context, np.where(known.any(1), values, 0)
 
 
-def _batch(split: Windows, places: np.ndarray, own: slice = EVERY) -> Batch:
+def _batch(split: Windows, places: np.ndarray, own: slice = ALL_ROWS) -> Batch:
     """The windows of these numbers; -1 is a row that fills up. The rows `own` of them."""
     places = places[own]
     starts = split.starts[places]
@@ -165,13 +166,15 @@ def _batch(split: Windows, places: np.ndarray, own: slice = EVERY) -> Batch:
     return Batch(inputs, Targets(targets, known), lengths, np.full(len(places), True))
 
 
-def batches(config: Forecasting, data: Data, own: slice = EVERY) -> grain.MapDataset:
+def batches(config: Forecasting, data: Data, own: slice = ALL_ROWS) -> grain.MapDataset:
     """The rows `own` of the training batch of every step."""
     drawn = drawn_by_length([1] * len(data.train.starts), config.data.rows, 1, config.seed)
     return every_step(lambda step: _batch(data.train, drawn(step), own))
 
 
-def in_order(config: Forecasting, split: Windows, rows: int, own: slice = EVERY) -> Iterator[Batch]:
+def in_order(
+    config: Forecasting, split: Windows, rows: int, own: slice = ALL_ROWS
+) -> Iterator[Batch]:
     """Every window once."""
     for places in by_length.in_order(len(split.starts), rows):
         yield _batch(split, places, own)
@@ -252,6 +255,13 @@ def draw(figure: Figure, config: Forecasting, data: Data, run: Run) -> None:
 
 
 TASK = Task(
-    load, read, batches, in_order, loss, measure, table, draw,
+    title="Forecasting",
+    load=load, read=read, batches=batches, in_order=in_order, loss=loss, measure=measure,
+    table=table, draw=draw,
     headline="mae", unit="mse", baseline="persistence_mae", per_step=False,
+    picture=(
+        "The columns of the table over the test split, as measured, and the forecasts of the "
+        "model, each made from the steps before it."
+    ),
+    view=views.window_view,
 )  # fmt: skip

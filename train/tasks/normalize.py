@@ -1,6 +1,7 @@
 """The mean and the standard deviation by which columns of numbers are normalised."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -31,3 +32,14 @@ def mean_and_deviation(
             raise InputError(f"{source}: the numbers of {name} are too large")
     constant = deviation <= 1e-14 * np.abs(mean)  # what rounding leaves of it
     return mean, np.where(constant, 1.0, deviation)
+
+
+def known_values(inputs: np.ndarray, about: dict[str, Any]) -> np.ndarray:
+    """The values of normalised inputs, NaN where a value is missing.
+
+    The inverse of `train.tasks.classification.normalised`.
+    """
+    values = inputs[:, : about["features"]] * np.array(about["spread"]) + about["mean"]
+    if about.get("missing"):
+        values[inputs[:, about["features"] :] > 0] = np.nan
+    return values

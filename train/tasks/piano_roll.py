@@ -11,20 +11,18 @@ import numpy as np
 import optax
 
 import jlstm
-from train.config.settings import PianoRoll
+from train.config.tasks import PianoRoll
 from train.errors import InputError
-from train.readers.rolls import read_rolls
-from train.tasks import EVERY, Batch, Data, Run, Shape, Sums, Task
+from train.readers.rolls import KEYS, LOWEST, read_rolls
+from train.tasks import ALL_ROWS, Batch, Data, Run, Shape, Sums, Task
 from train.tasks import batches as by_length
 from train.tasks.batches import drawn_by_length, every_step, padded
+from train.viewer import views
 
 if TYPE_CHECKING:
     import grain
     from jaxtyping import Array
     from matplotlib.figure import Figure
-
-KEYS = 88
-LOWEST = 21  # the number of the lowest key in MIDI
 
 Rolls = list[np.ndarray]  # each (time, 88) of 0 and 1
 
@@ -61,7 +59,7 @@ def frequencies_nll(train: Rolls, test: Rolls) -> float:
     return float(-np.log(np.where(after > 0, chance, 1 - chance)).sum() / len(after))
 
 
-def _batch(rolls: Rolls, places: np.ndarray, own: slice = EVERY) -> Batch:
+def _batch(rolls: Rolls, places: np.ndarray, own: slice = ALL_ROWS) -> Batch:
     """The pieces of these numbers; -1 is a row that fills up. The rows `own` of them."""
     longest = max(len(roll) for roll in rolls) - 1
     empty = np.zeros((1, KEYS), np.float32)
@@ -71,7 +69,7 @@ def _batch(rolls: Rolls, places: np.ndarray, own: slice = EVERY) -> Batch:
     return Batch(inputs, targets, lengths, np.full(len(lengths), True))
 
 
-def batches(config: PianoRoll, data: Data, own: slice = EVERY) -> grain.MapDataset:
+def batches(config: PianoRoll, data: Data, own: slice = ALL_ROWS) -> grain.MapDataset:
     """The rows `own` of the training batch of every step: pieces, or rows of several."""
     if config.data.packed is not None:
         return _packed(config, data.train, config.data.packed, own)
@@ -103,7 +101,7 @@ def _packed(config: PianoRoll, rolls: Rolls, time: int, own: slice) -> grain.Map
     return every_step(batch_at)
 
 
-def in_order(config: PianoRoll, rolls: Rolls, rows: int, own: slice = EVERY) -> Iterator[Batch]:
+def in_order(config: PianoRoll, rolls: Rolls, rows: int, own: slice = ALL_ROWS) -> Iterator[Batch]:
     """Every piece once."""
     for places in by_length.in_order(len(rolls), rows):
         yield _batch(rolls, places, own)
@@ -165,6 +163,13 @@ def draw(figure: Figure, config: PianoRoll, data: Data, run: Run) -> None:
 
 
 TASK = Task(
-    load, read, batches, in_order, loss, measure, table, draw,
+    title="Music model",
+    load=load, read=read, batches=batches, in_order=in_order, loss=loss, measure=measure,
+    table=table, draw=draw,
     headline="nll_per_step", unit="nll_per_step", baseline="frequencies_nll_per_step",
+    picture=(
+        "The first test piece as a piano roll, and below it the probability that the model gave to "
+        "each key before it was played."
+    ),
+    view=views.roll_view,
 )  # fmt: skip

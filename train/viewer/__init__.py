@@ -1,7 +1,8 @@
-"""What `train.inspect` draws: a sequence, what the model did with it, and the page that shows both.
+"""The page of `train.inspect`: a sequence, and what the model computed from it, step by step.
 
-`subjects` picks the sequence, `traced` runs the model, `features` and `scores` find what units
-follow, `packed` makes the numbers small and `written` puts all of it into one file.
+`views` picks the sequence and runs the model, `activations` records its layers, `features` and
+`scores` find the features that units follow, `encoding` compresses the numbers, and `html_page`
+writes all of it into one file.
 """
 
 from __future__ import annotations
@@ -12,28 +13,36 @@ import numpy as np
 
 
 class Feature(NamedTuple):
-    """Something about a sequence that a unit may follow, step by step."""
+    """A property of a sequence that a unit may follow, with a value at every step."""
 
     name: str
     values: np.ndarray  # (time,) numbers, or True and False
-    about: str = ""  # what exactly it is
-    memory: bool = True  # whether it needs more than what is read at this step
+    about: str = ""  # a short explanation
+    memory: bool = True  # whether it depends on more than the input of this step
 
 
-class Subject(NamedTuple):
-    """A sequence: what the model reads, and what the page shows of it."""
+class Selection(NamedTuple):
+    """The part of a split to show."""
+
+    row: int  # index of the sequence in the split
+    steps: int  # the most steps to show
+    marker: str | None  # the feature "marker seen" is true after it
+
+
+class SequenceView(NamedTuple):
+    """A sequence: the inputs of the model, and the content of the page that is about them."""
 
     kind: str  # "text", "lines" or "roll"
-    facts: str  # what it is, in words
+    facts: str  # a description of the sequence
     inputs: np.ndarray  # tokens (time,), or numbers (time, features)
     features: list[Feature]
-    shown: dict[str, Any]  # of this kind; arrays in it are packed later
+    content: dict[str, Any]  # of this kind of view; its arrays are encoded later
 
 
-class Block(NamedTuple):
-    """What one layer did in one direction."""
+class LayerActivations(NamedTuple):
+    """The values of one layer in one direction."""
 
     layer: int  # from 0
-    direction: str  # "forward", "backward", or "" where there is one alone
-    kind: str  # of its weights
+    direction: str  # "forward" or "backward"; "" in a layer of one direction
+    layer_type: str  # the type of its weights
     values: dict[str, np.ndarray]  # (time, units), by letter: i, f, g, o, c and h, or some of them

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from train.viewer import Feature
-from train.viewer.packed import Quantised
+from train.viewer.encoding import Quantised
 
 SHIFTS = 20  # times that a feature is moved against the units, to see what chance gives
 BEST = 6  # units that are kept of each feature
@@ -49,7 +49,7 @@ def rank(blocks: Sequence[dict[str, Quantised]], features: Sequence[Feature]) ->
 
     Example:
       >>> import numpy as np
-      >>> from train.viewer.packed import quantise
+      >>> from train.viewer.encoding import quantise
       >>> rng = np.random.default_rng(0)
       >>> noise, on = rng.normal(size=(400, 5)), rng.random(400) < 0.2
       >>> noise[:, 3] += 9 * on

@@ -11,7 +11,7 @@ import numpy as np
 
 from jlstm.extras import needs
 from jlstm.interop.arrays import directions, reorder
-from jlstm.layers import KINDS
+from jlstm.layers import LAYER_TYPES
 from jlstm.types import LSTMParams, compute_dtype
 from jlstm.variants.coupled import CoupledParams
 from jlstm.variants.gru import ChoGRUParams, GRUParams
@@ -174,7 +174,7 @@ def _add_final_states(parts: _Parts, k: int, ways: Sequence[PyTree]) -> None:
 
 
 def _state(kind: type) -> str:
-    return "hc" if KINDS[kind].has_cell else "h"
+    return "hc" if LAYER_TYPES[kind].has_cell else "h"
 
 
 def _to_node(params: PyTree) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -91,7 +91,7 @@ function cellOf(parent) {
   function updateGates(block, unit, step, at, old) {
     const [f, i, g, o, c1] = ["f", "i", "g", "o", "c"].map((name) => at(name, step));
     if (c1 === null) return;
-    const projected = block.kind === "ProjectedParams";
+    const projected = block.type === "ProjectedParams";
     const c0 = old("c"), h0 = projected ? null : old("h");
     const h1 = projected ? o * Math.tanh(c1) : at("h", step);
     const flows = { c0, fc: f * c0, c1, f, i, g, ig: i * g, tc: Math.tanh(c1), o, h1 };
@@ -131,7 +131,7 @@ function cellOf(parent) {
       });
       texts.push(`${NAMES[name]} ${number(values[0])} before, ${number(values[1])} after`);
     }
-    parts.kind.textContent = block.kind.replace(/Params$/, "");
+    parts.kind.textContent = block.type.replace(/Params$/, "");
     const text = `Unit ${unit + 1} at step ${step + 1}: ${texts.join("; ")}.`;
     parts.svg.setAttribute("aria-label", text);
   }

@@ -81,4 +81,4 @@ function plain(value) {
 }
 
 const count = (value) => DIGITS.format(value);
-const percent = (chance) => `${(100 * chance).toFixed(chance < 0.0095 ? 1 : 0)}%`;
+const percent = (part) => `${(100 * part).toFixed(part < 0.0095 ? 1 : 0)}%`;

@@ -85,7 +85,7 @@ function showLegend() {
   const { feature } = state;
   $("following").hidden = !feature;
   if (!feature) return;
-  const where = feature.yes ? "underlined: " : "line below: ";
+  const where = feature.boolean ? "underlined: " : "line below: ";
   $("following").replaceChildren(where, isolated(feature.name));
 }
 

@@ -45,15 +45,16 @@ function sentence(text) {
   return line;
 }
 
-// The best predictions at a step: [name, chance, whether it came]; none before the first.
+// The top predictions at a step: { id, probability, correct }; none before the first.
 function predictionsAt(step) {
   const { predictions } = content;
   if (!predictions || step < predictions.first) return [];
   const row = step - predictions.first;
   const width = predictions.ids.length / (steps - predictions.first);
   return Array.from({ length: width }, (_, k) => {
-    const id = predictions.ids[row * width + k], chance = predictions.chances[row * width + k];
-    return { id, chance, came: predictions.came?.[row] === id };
+    const id = predictions.ids[row * width + k];
+    const probability = predictions.probabilities[row * width + k];
+    return { id, probability, correct: predictions.correct?.[row] === id };
   });
 }
 
@@ -69,15 +70,15 @@ function showExpected(list, step) {
     item.append(isolated("", "what"), make("span"), make("b"));
     list.append(item);
   }
-  found.forEach(({ id, chance, came }, k) => {
+  found.forEach(({ id, probability, correct }, k) => {
     const [what, bar, value] = list.children[k].children;
     what.textContent = nameOf(id);
     bar.className = "bar";
-    bar.style.setProperty("--part", chance);
-    value.textContent = percent(chance);
-    list.children[k].classList.toggle("came", came);
-    const told = `${spokenOf(id)} ${percent(chance)}${came ? ", which is right" : ""}`;
-    list.children[k].setAttribute("aria-label", told);
+    bar.style.setProperty("--part", probability);
+    value.textContent = percent(probability);
+    list.children[k].classList.toggle("correct", correct);
+    const label = `${spokenOf(id)} ${percent(probability)}${correct ? ", which is correct" : ""}`;
+    list.children[k].setAttribute("aria-label", label);
   });
   if (content.forecasts) showForecast(list, step);
 }
@@ -107,7 +108,7 @@ function showForecast(list, step) {
 // A few words below the sequence, where the rest is out of sight.
 function briefly(step, value) {
   const found = content.forecasts ? [] : predictionsAt(step).slice(0, 2);
-  return [value, ...found.map(({ id, chance }) => `${nameOf(id)} ${percent(chance)}`)].join("   ");
+  return [value, ...found.map(({ id, probability }) => `${nameOf(id)} ${percent(probability)}`)].join("   ");
 }
 
 // A few words at the pointer.
@@ -120,7 +121,7 @@ function showTip(tip, step, event, value) {
     const some = forecastsAt(step).slice(0, 3);
     lines.push(...some.map(({ name, numbers }) => `${name} ${numbers[0]}`));
   }
-  const words = found.map(({ id, chance }) => `${nameOf(id)} ${percent(chance)}`);
+  const words = found.map(({ id, probability }) => `${nameOf(id)} ${percent(probability)}`);
   if (words.length) lines.push(words.join("   "));
   tip.replaceChildren(...lines.map(sentence));
   // Towards the middle of the window, so that nothing has to be measured.
@@ -135,7 +136,7 @@ function spokenMoment(step, value) {
   const read = content.kind === "text" ? `reads ${spoken(characters[step])}` : "";
   const expected = content.forecasts
     ? forecastsAt(step).map(({ name, numbers }) => `${name} ${numbers.join(", ")}`)
-    : predictionsAt(step).slice(0, 3).map(({ id, chance }) => `${spokenOf(id)} ${percent(chance)}`);
+    : predictionsAt(step).slice(0, 3).map(({ id, probability }) => `${spokenOf(id)} ${percent(probability)}`);
   const expects = expected.length ? `expects ${expected.join(", ")}` : "";
   return [`Step ${step + 1} of ${steps}`, read, value, expects].filter(Boolean).join("; ");
 }

@@ -63,7 +63,7 @@ function overviewOf(canvas, jump) {
 
   function drawFeature(ctx, feature) {
     ctx.fillStyle = theme.mark;
-    if (feature.yes) {
+    if (feature.boolean) {
       for (let step = 0; step < steps; step++) {
         if (feature.values[step]) ctx.fillRect(x(step), high - 4, Math.max(1, x(1)), 3);
       }

@@ -47,7 +47,7 @@ function seriesView(panel, base, over, space) {
     for (let k = 1; rows.gap && k <= rows.count; k++) {
       ctx.fillRect(NAME, k * place.height - rows.gap, panel.clientWidth, rows.gap);
     }
-    if (feature?.yes) drawMarks(ctx, feature);
+    if (feature?.boolean) drawMarks(ctx, feature);
     rows.draw(ctx);
     ctx.fillStyle = theme.panel;
     ctx.fillRect(0, 0, NAME, Math.max(total(), panel.clientHeight + panel.scrollTop));

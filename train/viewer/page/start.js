@@ -4,7 +4,7 @@ const text = content.kind === "text";
 const touch = matchMedia("(pointer: coarse)").matches;
 const HELP = [
   [`${touch ? "Tap" : "Point at"} a ${text ? "character" : "step"}`,
-    `to see what the model ${content.forecasts ? "forecasts" : "expects"} there`],
+    `to see ${!content.forecasts && !content.predictions ? "the values" : "the predictions"} there`],
   ["Drag over some", "to find the units that react to them"],
   ["Space", "plays, arrow keys step"],
 ];
@@ -28,7 +28,8 @@ function buildTexts() {
     "apart. By chance: the best of any unit when the pattern is moved in time.";
   $("expected-title").textContent = content.forecasts
     ? "Forecast from here, the dashed line"
-    : content.predictions.heading;
+    : content.predictions?.heading ?? "";
+  $("expected-title").hidden = $("expected").hidden = !content.forecasts && !content.predictions;
 }
 
 function describeBlocks() {

@@ -88,7 +88,7 @@ function textView(panel, base, over, space) {
         ctx.fillStyle = known ? ink[paint.levels[step]] : theme.ink;
         const glyph = inText(characters[step]);
         if (glyph) ctx.fillText(glyph, x + wide / 2, y + (ROW - GAP) / 2 + 1);
-        if (feature?.yes && feature.values[step]) {
+        if (feature?.boolean && feature.values[step]) {
           ctx.fillStyle = theme.mark;
           ctx.fillRect(x, y + ROW - GAP + 1, wide, 2);
         }

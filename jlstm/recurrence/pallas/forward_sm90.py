@@ -31,7 +31,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from jlstm.equations import gate_equations
-from jlstm.gpu.block import (
+from jlstm.recurrence.pallas.block import (
     NARROW,
     WIDE,
     Block,
@@ -42,13 +42,13 @@ from jlstm.gpu.block import (
     tile_of,
     write,
 )
-from jlstm.gpu.tiling import ROWS, Tiling
+from jlstm.recurrence.pallas.tiling import ROWS, Tiling
 from jlstm.types import LSTMGates, LSTMState
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int
 
-    from jlstm.gpu.synchronization import Synchronization
+    from jlstm.recurrence.pallas.barrier import Synchronization
 
 VALID, ENTERING = 1, 2  # bits of a code: the step counts; after it the state is replaced
 
@@ -91,11 +91,11 @@ def run(
     operands: Operands,
     tiling: Tiling,
     reverse: bool,
-    save: tuple[str, ...],
+    keep: str | None,
     synchronization: Synchronization,
     interpret: Any = None,
 ) -> Results:
-    """The kernel. `save` may hold "before" and "gates", as in `jlstm.fused.forward`."""
+    """The kernel, with `keep` as in `jlstm.recurrence.fused.forward`."""
     time = operands.zs.shape[0]
     masked = operands.codes is not None
     one_step = (tiling.batch, tiling.hidden)
@@ -104,13 +104,13 @@ def run(
         before_h=jax.ShapeDtypeStruct((time + 1, *one_step), NARROW),
         c=jax.ShapeDtypeStruct(one_step, WIDE),
         hs=jax.ShapeDtypeStruct((time, *one_step), NARROW) if masked else None,
-        before_c=all_steps if "before" in save else None,
-        gates=[all_steps] * 4 if "gates" in save else None,
+        before_c=all_steps if keep else None,
+        gates=[all_steps] * 4 if keep == "gates" else None,
     )
     kernel = plgpu.kernel(
         partial(_body, tiling=tiling, reverse=reverse, start=synchronization.start),
         out_type=results,
-        scratch_types={"scratch": scratch(tiling, masked, save, synchronization.scratch)},
+        scratch_types={"scratch": scratch(tiling, masked, keep, synchronization.scratch)},
         interpret=interpret,
         **synchronization.mesh((tiling.groups, tiling.blocks)),
     )
@@ -118,7 +118,7 @@ def run(
 
 
 def scratch(
-    tiling: Tiling, masked: bool, save: tuple[str, ...], synchronization: tuple[Any, ...] = ()
+    tiling: Tiling, masked: bool, keep: str | None, synchronization: tuple[Any, ...] = ()
 ) -> Scratch:
     """What a block of that kernel holds."""
     columns = _columns(tiling.hidden)
@@ -128,7 +128,7 @@ def scratch(
         h=for_product((chunks, ROWS, columns)),
         zs=tile_of(tiling, WIDE, 2, 4),
         narrow=[tile_of(tiling, NARROW)] * (2 if masked else 1),
-        wide=[tile_of(tiling, WIDE)] * (5 if "gates" in save else 1),
+        wide=[tile_of(tiling, WIDE)] * (5 if keep == "gates" else 1),
         weight_is_there=plgpu.Barrier(num_arrivals=4),
         h_is_there=plgpu.Barrier(num_barriers=chunks),
         zs_are_there=plgpu.Barrier(num_arrivals=4, num_barriers=2),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from jlstm.scan import turned
+from jlstm.masks import reverse_within_lengths
 from jlstm.sequence import lstm_scan
 from jlstm.types import BiLSTMParams, BiLSTMState
 from jlstm.values import described
@@ -71,7 +71,7 @@ def bidirectional_scan(
     def turn(a: Array) -> Array:
         if lengths is None:
             return a[::-1]
-        return turned(a, jnp.clip(jnp.asarray(lengths), 0, a.shape[0]))
+        return reverse_within_lengths(a, jnp.clip(jnp.asarray(lengths), 0, a.shape[0]))
 
     def run(params: Any, state: Any, xs: Array, resets: Any, reset_state: Any) -> tuple:
         options = {"lengths": lengths, "save": save, "implementation": implementation}

@@ -1,4 +1,4 @@
-"""One HTML file that needs no other: the page, its style and its program, and the numbers."""
+"""The page as one self-contained HTML file: markup, style, program and numbers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from train.viewer import Block, Subject
-from train.viewer.packed import Quantised, deflated, packed
+from train.viewer import LayerActivations, SequenceView
+from train.viewer.encoding import Quantised, deflate, to_json
 from train.viewer.scores import Followed
 
-EARLIEST = 30  # the step that is shown at first: the memory has filled by then
+EARLIEST = 30  # the first step to show: by then the memory is no longer near zero
 FOLDER = Path(__file__).parent / "page"
-SCRIPTS = (  # in this order one program: what a later file does at once may need an earlier one
+SCRIPTS = (  # joined in this order: later files use names of earlier ones at the top level
     "data", "characters", "colours", "canvas", "text", "lines", "roll", "series", "overview",
     "cell", "moment", "units", "search", "player", "main", "start",
 )  # fmt: skip
@@ -28,36 +28,36 @@ SCRIPTS = (  # in this order one program: what a later file does at once may nee
 def page(
     title: str,
     source: str,
-    subject: Subject,
-    blocks: Sequence[Block],
+    view: SequenceView,
+    activations: Sequence[LayerActivations],
     units: Sequence[dict[str, Quantised]],
     followed: Sequence[Followed],
 ) -> str:
     """The page as text.
 
     Args:
-      title: what stands above it.
-      source: of the data, in words.
-      subject: the sequence.
-      blocks: what the layers did.
-      units: the same as bytes, by letter.
-      followed: what units follow.
+      title: the heading.
+      source: the source of the data, in words.
+      view: the sequence.
+      activations: the values of each layer and direction.
+      units: the same values as bytes, by letter.
+      followed: the features that units follow.
     """
     arrays: list[str] = []
     content = {
         "title": title,
         "source": source,
-        "facts": subject.facts,
-        "kind": subject.kind,
-        "steps": len(subject.inputs),
-        **subject.shown,
+        "facts": view.facts,
+        "kind": view.kind,
+        "steps": len(view.inputs),
+        **view.content,
         "blocks": [
-            {"layer": b.layer, "direction": b.direction, "kind": b.kind,
-             "quantities": [_stored(name, u[name], arrays) for name in b.values]}
-            for b, u in zip(blocks, units, strict=True)
+            {"layer": one.layer, "direction": one.direction, "type": one.layer_type,
+             "quantities": [_store(name, quantised[name], arrays) for name in one.values]}
+            for one, quantised in zip(activations, units, strict=True)
         ],
-        "followed": [_followed(one) for one in followed],
-        "first": first_view(followed, len(subject.inputs)),
+        "followed": [_followed_content(one) for one in followed],
+        "first": first_view(followed, len(view.inputs)),
     }  # fmt: skip
     style = (FOLDER / "page.css").read_text(encoding="utf-8")
     scripts = (f"{name}.js" for name in SCRIPTS)
@@ -79,25 +79,25 @@ def page(
 
 
 def as_script(content: Any) -> str:
-    """JSON that can stand in a script element: nothing in it can end that."""
-    text = json.dumps(packed(content), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    """Serialise to JSON that cannot end the script element that holds it."""
+    text = json.dumps(to_json(content), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def first_view(followed: Sequence[Followed], steps: int) -> dict[str, Any]:
-    """What is shown at first: a unit, what it follows, and a step.
+    """The first unit, feature and step to show.
 
-    What takes memory comes before what does not, and yes and no before numbers; of yes and no, the
-    step says yes.
+    Features that need memory come first, and among those the ones of true and false; the step is
+    one at which such a feature is true.
     """
-    beyond = [k for k, one in enumerate(followed) if one.best[0].score > one.chance]
-    memory = [k for k in beyond if followed[k].feature.memory]
-    yes = [k for k in memory if followed[k].feature.values.dtype == np.bool_]
+    above_chance = [k for k, one in enumerate(followed) if one.best[0].score > one.chance]
+    memory = [k for k in above_chance if followed[k].feature.memory]
+    boolean = [k for k in memory if followed[k].feature.values.dtype == np.bool_]
     step = min(EARLIEST, steps - 1)
-    chosen = next(iter(yes or memory or beyond), None)
+    chosen = next(iter(boolean or memory or above_chance), None)
     if chosen is None:
         return {"block": 0, "quantity": "c", "unit": 0, "feature": None, "step": step}
-    if chosen in yes:
+    if chosen in boolean:
         places = np.flatnonzero(followed[chosen].feature.values[step:])
         step += int(places[0]) if places.size else 0
     best = followed[chosen].best[0]
@@ -105,23 +105,23 @@ def first_view(followed: Sequence[Followed], steps: int) -> dict[str, Any]:
             "step": step}  # fmt: skip
 
 
-def _stored(name: str, units: Quantised, arrays: list[str]) -> dict[str, Any]:
-    arrays.append(deflated(units.bytes.tobytes()))
+def _store(name: str, units: Quantised, arrays: list[str]) -> dict[str, Any]:
+    arrays.append(deflate(units.bytes.tobytes()))
     return {"name": name, "array": len(arrays) - 1, "low": units.low, "high": units.high}
 
 
-def _followed(one: Followed) -> dict[str, Any]:
+def _followed_content(one: Followed) -> dict[str, Any]:
     values = one.feature.values
     low, high = float(values.min()), float(values.max())
-    line = np.rint((values - np.float64(low)) / (high - low) * 255).astype(np.uint8)  # to be drawn
+    curve = np.rint((values - np.float64(low)) / (high - low) * 255).astype(np.uint8)
     return {
         "name": one.feature.name, "about": one.feature.about, "memory": one.feature.memory,
-        "chance": one.chance, "yes": values.dtype == np.bool_, "values": line,
-        "least": low, "highest": high,
+        "chance": one.chance, "boolean": values.dtype == np.bool_, "values": curve,
+        "low": low, "high": high,
         "best": [follower._asdict() for follower in one.best],
     }  # fmt: skip
 
 
 def _hash(text: str) -> str:
-    """Of an element's content, for the page's policy: nothing else runs, or is fetched."""
+    """The hash of an element for the content security policy, which allows nothing else."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

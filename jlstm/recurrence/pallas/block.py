@@ -10,8 +10,8 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
-from jlstm.gpu.synchronization import AXES
-from jlstm.gpu.tiling import COLUMNS, ROWS, Tiling
+from jlstm.recurrence.pallas.barrier import AXES
+from jlstm.recurrence.pallas.tiling import COLUMNS, ROWS, Tiling
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float

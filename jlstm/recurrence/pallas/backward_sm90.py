@@ -32,7 +32,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from jlstm.equations import gate_cotangents
-from jlstm.gpu.block import (
+from jlstm.recurrence.pallas.block import (
     NARROW,
     WIDE,
     Block,
@@ -43,13 +43,13 @@ from jlstm.gpu.block import (
     tile_of,
     write,
 )
-from jlstm.gpu.tiling import ROWS, SHARED_MEMORY, Tiling, shared_memory
+from jlstm.recurrence.pallas.tiling import ROWS, SHARED_MEMORY, Tiling, shared_memory
 from jlstm.types import LSTMGates, LSTMState
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int
 
-    from jlstm.gpu.synchronization import Synchronization
+    from jlstm.recurrence.pallas.barrier import Synchronization
 
 VALID, ENTERED = 1, 2  # bits of a code: the step counts; before it the state was replaced
 CHUNK = 128  # columns of d_z that are copied, waited for and multiplied at once

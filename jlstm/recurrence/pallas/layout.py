@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jlstm.gpu.tiling import ROWS, Tiling
+from jlstm.recurrence.pallas.tiling import ROWS, Tiling
 from jlstm.types import LSTMState
 
 if TYPE_CHECKING:
@@ -34,10 +34,15 @@ def codes_of(
     tiling: Tiling,
     shape: Sequence[int],
 ) -> Int[Array, "time group row"]:
-    """What each step of each sequence is, as bits: 1 where it is valid, 2 where it is marked."""
-    code = jnp.ones(shape, jnp.int32) if valid is None else valid.astype(jnp.int32)
+    """A code per step and sequence: the bit 1 where it is valid, the bit 2 where it is marked."""
+
+    def of_shape(mask: Array) -> Array:
+        mask = lax.expand_dims(mask, range(mask.ndim, len(shape)))
+        return jnp.broadcast_to(mask, shape).astype(jnp.int32)
+
+    code = jnp.ones(shape, jnp.int32) if valid is None else of_shape(valid)
     if marked is not None:
-        code = code + 2 * marked.astype(jnp.int32)
+        code = code + 2 * of_shape(marked)
     code = batched(code[..., None], tiling)
     return _to_rows(code.reshape(len(code), tiling.groups, tiling.rows))
 

@@ -1,11 +1,11 @@
-"""What is of GPUs alone: compiler options for loops, and implementations that need CUDA."""
+"""Functions for GPUs: compiler options for loops, both directions of a layer in one loop."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from jlstm.gpu.directions import bidirectional_scan
+from jlstm.bidirectional import bidirectional_scan
 
 __all__ = ["COMPILER_OPTIONS", "bidirectional_scan"]
 

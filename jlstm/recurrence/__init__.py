@@ -1,0 +1,56 @@
+"""Implementations of the recurrence over time, by name: the seam of the library.
+
+Each is a function `(inputs, masks, reverse, keep) -> (state, ys)`. `Inputs` and `Masks` hold every
+semantic of a sequence call, see `jlstm.recurrence.call`. `keep` is "gates" or "states": what the
+backward pass is given per step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from jlstm.recurrence.call import Run, chunked
+from jlstm.recurrence.cudnn import cudnn_scan
+from jlstm.recurrence.fused import fused_scan
+from jlstm.recurrence.pallas.loops import pallas_scan
+from jlstm.recurrence.plain import plain_scan
+from jlstm.values import meant
+
+if TYPE_CHECKING:
+    from jlstm.types import Step
+
+IMPLEMENTATIONS: Mapping[str, Callable] = MappingProxyType(
+    {"fused": fused_scan, "scan": plain_scan, "cudnn": cudnn_scan, "pallas": pallas_scan}
+)
+
+# Only an implementation with every semantic under every transformation may be the default: "fused"
+# or "scan". A program may be traced once for several platforms, so the default is one for all of
+# them; each platform's form of the fused loops is chosen when the program is lowered.
+DEFAULT = "fused"
+
+
+def choose(implementation: str | None, step: Step, save: str | int) -> Run:
+    """The named implementation, or the default for None. Never falls back to another."""
+    name = check_implementation(implementation) or DEFAULT
+    run = IMPLEMENTATIONS[name]
+    if name == "scan":  # the only one that calls the step
+        run = partial(run, step)
+    keep = "gates" if isinstance(save, int) else save
+    run = partial(run, keep=keep)
+    return chunked(run, save) if isinstance(save, int) else run
+
+
+def check_implementation(implementation: str | None) -> str | None:
+    """Raise ValueError unless this is the name of an implementation or None; return it."""
+    if implementation is not None and (
+        not isinstance(implementation, str) or implementation not in IMPLEMENTATIONS
+    ):
+        names = ", ".join(map(repr, IMPLEMENTATIONS))
+        raise ValueError(
+            f"implementation must be None or one of {names}; got {implementation!r}"
+            f"{meant(implementation, IMPLEMENTATIONS)}"
+        )
+    return implementation
