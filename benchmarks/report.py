@@ -35,7 +35,7 @@ def write_report(path: Path) -> None:
             for page in (README, PERFORMANCE):
                 write_between(page, summary(results))
         if "kinds" in results:
-            write_between(LAYERS, _kinds_table(results))
+            write_between(LAYERS, _layer_types_table(results))
         if "modules" in results:
             write_between(COMING_FROM, _modules_table(results))
     if "table" in results:
@@ -43,7 +43,7 @@ def write_report(path: Path) -> None:
 
 
 def write_between(page: Path, text: str) -> None:
-    """Put a text where a page has its figures."""
+    """Replace the text between the markers of a page."""
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
@@ -74,7 +74,7 @@ def summary(results: dict) -> str:
     )
 
 
-def _kinds_table(results: dict) -> str:
+def _layer_types_table(results: dict) -> str:
     lines = [["training step at A", "ms"]]
     return markdown_table(lines + [[name, f"{ms:.1f}"] for name, ms in results["kinds"].items()])
 
@@ -82,8 +82,8 @@ def _kinds_table(results: dict) -> str:
 def _modules_table(results: dict) -> str:
     names = MODULES.values()
     lines = [["ms", *(f"{what}, `{name}`" for what in ("training", "forward") for name in names)]]
-    for letter, found in results["modules"].items():
-        cells = [f"{found[what][name]:.1f}" for what in ("train", "forward") for name in MODULES]
+    for letter, times in results["modules"].items():
+        cells = [f"{times[call][name]:.1f}" for call in ("train", "forward") for name in MODULES]
         lines.append([_sizes(letter), *cells])
     return markdown_table(lines)
 
@@ -94,7 +94,7 @@ def one_device(times: dict[str, float]) -> dict[str, float]:
 
 
 def all_cores(times: dict[str, float]) -> dict[str, float]:
-    """Everybody at their best: JAX libraries on one device or on one a core, others as they are."""
+    """The best of each library: JAX on one device or on one per core, the others as they are."""
     best: dict[str, float] = {}
     for name, time in times.items():
         name = name.partition(":")[0]
@@ -109,7 +109,7 @@ def limit(times: dict[str, float]) -> float:
 
 
 def ratio(times: dict[str, float]) -> float:
-    """How many times as fast as the fastest other jlstm is."""
+    """The speed of jlstm relative to the fastest other library."""
     return min(time for name, time in times.items() if name != "jlstm") / times["jlstm"]
 
 
@@ -129,12 +129,12 @@ def _short_tables(results: dict) -> list[str]:
         shapes = results.get("table", {})
         if not shapes:
             continue
-        times = {letter: found[what] for letter, found in shapes.items()}
+        times = {letter: calls[what] for letter, calls in shapes.items()}
         for group, heading in (
             (one_device, f"{title}, one device, ms"),
             (all_cores, f"{title}, all cores, each at its best, ms"),
         ):
-            rows = {letter: group(found) for letter, found in times.items()}
+            rows = {letter: group(row) for letter, row in times.items()}
             names = list(dict.fromkeys(name for row in rows.values() for name in row))
             ratios = {letter: ratio(row) for letter, row in rows.items()}
             lines = [[heading, *map(LABELS.get, names), "jlstm against the fastest other"]]
@@ -150,9 +150,9 @@ def _short_tables(results: dict) -> list[str]:
                   *(f"{k}: gradient of `xs`" for k in errors)]]  # fmt: skip
         for name in next(iter(errors.values())):
             cells = [
-                f"{found[name][part]:.1e}" if part in found[name] else ""
+                f"{shape[name][part]:.1e}" if part in shape[name] else ""
                 for part in ("hs", "d_xs")
-                for found in errors.values()
+                for shape in errors.values()
             ]
             lines.append([LABELS[name], *cells])
         tables.append(markdown_table(lines))
@@ -162,13 +162,13 @@ def _short_tables(results: dict) -> list[str]:
 def _other_tables(results: dict) -> list[str]:
     tables = []
     if "table" in results:
-        lines = [["shape", "limit: the products alone, ms", "jlstm's share of it, training",
+        lines = [["shape", "limit, training: the products alone, ms", "share, training",
                   "limit, forward", "share, forward"]]  # fmt: skip
-        for letter, found in results["table"].items():
+        for letter, calls in results["table"].items():
             cells = [letter]
             for what in ("train", "forward"):
-                bound = limit(found[what])
-                share = bound / all_cores(found[what])["jlstm"]
+                bound = limit(calls[what])
+                share = bound / all_cores(calls[what])["jlstm"]
                 cells += [f"{bound:.1f}", f"{share:.2f}"]
             lines.append(cells)
         tables += ["## The limit", markdown_table(lines)]
@@ -180,8 +180,8 @@ def _other_tables(results: dict) -> list[str]:
         long = costs["long"]["units"] * 100_000 * 128 * 4 / 2**20
         tables.append(f"100,000 steps of batch 1 and 128 units with `save=316`: {long:.0f} MiB.")
         lines = [["seconds to compile training at A with time", *costs["compile"]["jlstm"]]]
-        for name, found in costs["compile"].items():
-            lines.append([LABELS[name], *(f"{seconds:.2f}" for seconds in found.values())])
+        for name, times in costs["compile"].items():
+            lines.append([LABELS[name], *(f"{seconds:.2f}" for seconds in times.values())])
         tables.append(markdown_table(lines))
     if "stream" in results:
         names = list(results["stream"][0]["step"])
@@ -191,7 +191,7 @@ def _other_tables(results: dict) -> list[str]:
             lines.append([f"{row['hidden']} units", *cells])
         tables += ["## A stream", markdown_table(lines)]
     if "kinds" in results:
-        tables += ["## Kinds of layers", _kinds_table(results)]
+        tables += ["## Layer types", _layer_types_table(results)]
     if "modules" in results:
         tables += ["## Modules of Flax NNX", _modules_table(results)]
     if "vmap" in results:
@@ -201,7 +201,7 @@ def _other_tables(results: dict) -> list[str]:
             cells += [f"{times[f'weights_{w}'] / times[w] / 8:.2f}" for w in ("forward", "train")]
             lines.append([letter, *cells])
         tables += [
-            "## vmap\n\nData against the batched call, 8 sets of weights against 8 calls.",
+            "## vmap\n\nRatios of times: data to the batched call, 8 sets of weights to 8 calls.",
             markdown_table(lines),
         ]
     for axis, rows in results.get("sweeps", {}).items():
@@ -225,7 +225,7 @@ def _shape(letter: str) -> Shape:
 
 
 def markdown_table(lines: list[list]) -> str:
-    """The first line is the head."""
+    """A Markdown table, whose first line is the header."""
     header, *rows = [[str(cell) for cell in line] for line in lines]
     rule = ["---"] * len(header)
     return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *rows))

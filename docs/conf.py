@@ -42,7 +42,7 @@ nitpick_ignore_regex = [
     # Annotations name types of jaxtyping, JAX and others, whose pages are not here.
     ("py:class", r"(jax|np|nnx|flax|numpy|collections|os|matplotlib)\..*"),
     ("py:class", r"(Array|Bool|Float|Int|PRNGKeyArray|PyTree|Shaped)"),
-    ("py:class", r"(Any|Axes|Callable|DTypeLike|Figure|Initializer|Mapping|Sequence|Step)"),
+    ("py:class", r"(Any|Axes|Callable|DTypeLike|Figure|Initializer|Mapping|Sequence|Shapes|Step)"),
 ]
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath"]

@@ -24,8 +24,8 @@ def test_the_tables_are_those_of_the_results(results):
     assert RESULTS.with_suffix(".png").stat().st_size > 10_000
 
 
-def test_the_kinds_of_layers_are_in_the_docs(results):
-    assert report._kinds_table(results) in report.LAYERS.read_text()
+def test_the_layer_types_are_in_the_docs(results):
+    assert report._layer_types_table(results) in report.LAYERS.read_text()
     assert len(results["kinds"]) == 14
 
 
@@ -36,24 +36,24 @@ def test_the_modules_are_in_the_docs(results):
 
 def test_every_shape_and_every_peer_was_measured(results):
     assert set(results["table"]) == set(SHAPES)
-    for found in results["table"].values():
-        for times in found.values():
+    for calls in results["table"].values():
+        for times in calls.values():
             assert set(report.one_device(times)) == {"jlstm", *report.JAX_PEERS}
-        assert "torch" in found["train"]
-        assert {"torch", "onnxruntime"} <= set(found["forward"])
+        assert "torch" in calls["train"]
+        assert {"torch", "onnxruntime"} <= set(calls["forward"])
 
 
 def test_what_was_measured_for_the_default_is_in_the_results(results):
     spans = []
     for call in ("train", "forward"):
-        each = [found[call]["scan"] / found[call]["jlstm"] for found in results["table"].values()]
+        each = [row[call]["scan"] / row[call]["jlstm"] for row in results["table"].values()]
         spans.append(f"{min(each):.2f} to {max(each):.2f} times")
     page = (Path(__file__).parents[1] / "docs" / "performance.md").read_text(encoding="utf-8")
     claim = f"training {spans[0]} as fast, forward {spans[1]}"
     assert claim in " ".join(page.split())
 
 
-def test_everybody_at_their_best():
+def test_the_best_of_each_library():
     times = {"jlstm": 4.0, "jlstm:2": 2.0, "haiku": 5.0, "haiku:2": 6.0, "torch": 3.0,
              "products": 1.5, "products:2": 1.0, "scan": 1.0}  # fmt: skip
     assert report.one_device(times) == {"jlstm": 4.0, "haiku": 5.0}

@@ -1,4 +1,4 @@
-"""The check of built pages: every fault that it is for, in a page with it, and the site."""
+"""The check of built pages: pages with each fault that it finds, and the site itself."""
 
 import re
 import subprocess
@@ -107,8 +107,8 @@ def test_faults_that_a_browser_sees(browser, tmp_path, name):
     body, fault = SEEN[name]
     path = tmp_path / "page.html"
     path.write_text(f"<!doctype html><style>{GOOD}</style>{body}")
-    found = browse.faults(browser, path)
-    assert any(line.startswith(fault) for line in found), found
+    lines = browse.faults(browser, path)
+    assert any(line.startswith(fault) for line in lines), lines
 
 
 @pytest.mark.slow
@@ -134,16 +134,16 @@ def test_the_check_without_a_browser(tmp_path, monkeypatch, capsys):
 
 
 def build(source, out, *options):
-    """Pages by Sphinx, where what builds them is installed."""
+    """Build pages with Sphinx, or skip where the extra docs is missing."""
     for name in ("myst_nb", "sphinx_book_theme"):
-        pytest.importorskip(name, reason="what builds the pages is in the extra docs")
+        pytest.importorskip(name, reason="the extra docs is not installed")
     command = [sys.executable, "-m", "sphinx", "--quiet", *options, str(source), str(out)]
     subprocess.run(command, check=True)
 
 
 @pytest.mark.slow
 def test_all_pages_as_readers_see_them(tmp_path):
-    """Built without running them, as by `make docs-links`; `make docs` checks what they output."""
+    """Built without running them, as by `make docs-links`; `make docs` checks their outputs too."""
     warnings = "suppress_warnings=mystnb.glue,myst-nb.lexer"
     build(ROOT / "docs", tmp_path, "-D", "nb_execution_mode=off", "-D", warnings)
     assert check.main([str(tmp_path)]) == 0

@@ -1,4 +1,4 @@
-"""The documentation: links lead somewhere, the reference is complete, docstrings come out right."""
+"""The documentation: links resolve, the reference is complete, docstrings convert correctly."""
 
 import importlib
 import inspect
@@ -28,14 +28,14 @@ TEXTS = [
 
 
 def tokens(path):
-    """All tokens of a text, those in lines of text as well."""
+    """All tokens of a text, inline tokens included."""
     for token in MarkdownIt("commonmark").parse(path.read_text(encoding="utf-8")):
         yield token
         yield from token.children or ()
 
 
 def links(path):
-    """Relative links of a text, those of its HTML as well."""
+    """Relative links of a text, in Markdown and in HTML."""
     for token in tokens(path):
         targets = [token.attrs.get("href") or token.attrs.get("src")]
         if token.type in ("html_block", "html_inline"):
@@ -44,7 +44,7 @@ def links(path):
 
 
 def anchors(path):
-    """Of the headings of a text and of those that it includes, as GitHub and MyST name them."""
+    """Anchors of the headings of a text and of its includes, as GitHub and MyST name them."""
     text = path.read_text(encoding="utf-8")
     for file in re.findall(r"```\{include\} (\S+)", text):
         text += "\n" + (path.parent / file).read_text(encoding="utf-8")
@@ -64,7 +64,7 @@ def test_every_relative_link_and_anchor_is_there(path):
 
 
 def test_texts_have_links():
-    """The test above would pass if no link were found."""
+    """The test above would pass if it found no links."""
     assert {"docs/tasks.md", "docs/images/step.png", "docs/images/step-dark.png"} <= {
         *links(ROOT / "README.md")
     }
@@ -73,21 +73,20 @@ def test_texts_have_links():
 
 
 def referenced():
-    """Names with their modules, as the pages of the reference list them."""
-    found = []
+    """Names with their modules, as listed by the pages of the reference."""
+    names = []
     for path in sorted((ROOT / "docs" / "api").glob("*.md")):
         module = None
         for line in path.read_text(encoding="utf-8").splitlines():
             if match := re.match(r"\.\. currentmodule:: (\S+)", line):
                 module = match[1]
             if match := re.match(r"\.\. auto(?:function|class|data):: (\S+)", line):
-                found.append(f"{module}.{match[1]}")
-    return found
+                names.append(f"{module}.{match[1]}")
+    return names
 
 
 def test_the_reference_has_every_public_name_once():
-    found = referenced()
-    assert sorted(found) == sorted(all_names())
+    assert sorted(referenced()) == sorted(all_names())
 
 
 @pytest.mark.parametrize("module", MODULES)

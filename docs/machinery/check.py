@@ -34,18 +34,18 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Record the anchors, links, pictures and headings of a tag."""
-        found = {name: value or "" for name, value in attrs}
-        self.anchors |= {found[name] for name in ("id", "name") if name in found}
+        values = {name: value or "" for name, value in attrs}
+        self.anchors |= {values[name] for name in ("id", "name") if name in values}
         if tag == "article":
             self.in_article = True
-        if tag == "a" and "href" in found:
-            self.links.append(found["href"])
-        if tag in ("script", "img") and "src" in found:
-            self.files.append(found["src"])
-        if tag == "link" and found.get("rel") in ("stylesheet", "icon", "preload"):
-            self.files.append(found["href"])
+        if tag == "a" and "href" in values:
+            self.links.append(values["href"])
+        if tag in ("script", "img") and "src" in values:
+            self.files.append(values["src"])
+        if tag == "link" and values.get("rel") in ("stylesheet", "icon", "preload"):
+            self.files.append(values["href"])
         if tag == "img":
-            self.pictures.append(found)
+            self.pictures.append(values)
         if tag in HEADINGS and self.in_article:
             self.levels.append(int(tag[1]))
 
@@ -90,32 +90,32 @@ def _name(path: Path, place: Path) -> str:
 
 
 def _lost_links(path: Path, page: Page, pages: dict[Path, Page]) -> list[str]:
-    found = []
+    lines = []
     for link in page.links:
         parts = urlsplit(link)
         if parts.scheme or parts.netloc:
             continue
         target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
         if not target.exists():
-            found.append(f"no file for the link {link}")
+            lines.append(f"no file for the link {link}")
         elif target in pages and unquote(parts.fragment) not in pages[target].anchors:
-            found.append(f"no anchor for the link {link}")
-    return found
+            lines.append(f"no anchor for the link {link}")
+    return lines
 
 
 def _lost_files(path: Path, page: Page) -> list[str]:
-    found = []
+    lines = []
     for file in page.files:
         parts = urlsplit(file)
         if parts.netloc:
-            found.append(f"fetched from elsewhere: {file}")
+            lines.append(f"fetched from elsewhere: {file}")
         elif not parts.scheme and not (path.parent / unquote(parts.path)).exists():
-            found.append(f"no file {file}")
-    return found
+            lines.append(f"no file {file}")
+    return lines
 
 
 def _unreadable(page: Page) -> list[str]:
-    found = [
+    lines = [
         f"no words for the picture {picture.get('src', '')[:60]}"
         for picture in page.pictures
         if not picture.get("alt", "").strip()
@@ -126,10 +126,10 @@ def _unreadable(page: Page) -> list[str]:
     ]
     for before, level in zip(page.levels, page.levels[1:], strict=False):
         if level > before + 1:
-            found.append(f"a heading of level {level} after one of level {before}")
+            lines.append(f"a heading of level {level} after one of level {before}")
     if page.levels.count(1) > 1:
-        found.append(f"{page.levels.count(1)} headings of level 1")
-    return found
+        lines.append(f"{page.levels.count(1)} headings of level 1")
+    return lines
 
 
 def main(places: list[str]) -> int:

@@ -1,8 +1,8 @@
-"""Docstrings as this project writes them, as the reStructuredText that Sphinx reads.
+"""Converts this project's docstrings to reStructuredText for Sphinx.
 
-Backticks are code, and a link where they hold a public name; what is indented after an empty line
-is shown as it stands; a line of `Raises` may name several kinds of errors, and what stands before a
-colon in `Returns` is no type.
+Text in backticks is code, with a link if it is a public name. Lines indented after an empty line
+are literal blocks. `Raises` may have several error types per line, and text before a colon in
+`Returns` is not a type.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ def to_rest(lines: list[str], module: str, names: set[str]) -> list[str]:
 
     Args:
       lines: the docstring, without its indentation.
-      module: the public module that it is of.
+      module: the public module of the object.
       names: public names with their modules, which become links.
     """
-    found: list[str] = []
+    converted: list[str] = []
     section, literal, errors = None, False, []
     for line in [*lines, ""]:
         indented = line.startswith(" ")
         if not indented:
-            found += _split_errors(errors, module, names)
+            converted += _split_errors(errors, module, names)
             errors = []
         if line and not indented:
             section, literal = SECTION.match(line), False
@@ -57,13 +57,13 @@ def to_rest(lines: list[str], module: str, names: set[str]) -> list[str]:
         if section and section[1] == "Raises" and indented:
             errors.append(line.strip())
         elif literal or (section and (section[1] == "Example" or not indented)):
-            found.append(line)
-        elif line and indented and not section and found and not found[-1]:
+            converted.append(line)
+        elif line and indented and not section and converted and not converted[-1]:
             literal = True
-            found += ["::", "", line]
+            converted += ["::", "", line]
         else:
-            found.append(_inline(line, module, names))
-    return found
+            converted.append(_inline(line, module, names))
+    return converted
 
 
 def _split_errors(errors: list[str], module: str, names: set[str]) -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""Equations as drawings of lines, by matplotlib: the same in every browser, in the colour of text.
+"""Draws equations as SVG outlines with matplotlib: identical in every browser, in the text colour.
 
-They need no script and no font from elsewhere; screen readers are given the formula.
+They need no script and no font of another site; screen readers get the formula.
 """
 
 from __future__ import annotations
