@@ -14,7 +14,7 @@ import numpy as np
 
 import jlstm
 from train.errors import InputError
-from train.output.weights import of_run
+from train.output.weights import load_run
 from train.tasks import char_lm
 
 TEXT = 'for example, "object.__setattr__(self, name, value)"'
@@ -22,7 +22,7 @@ TEXT = 'for example, "object.__setattr__(self, name, value)"'
 
 def draw(run: Path, out: Path, text: str, theme: str) -> list[Path]:
     """Draw the first layer's pictures, and return the paths of the files."""
-    trained = of_run(run)
+    trained = load_run(run)
     vocabulary = trained.about["vocabulary"]
     if unknown := set(text) - set(vocabulary):
         raise InputError(f"--text has the character {min(unknown)!r}, which the model never saw")

@@ -1,1 +1,1 @@
-"""The tables of the LSTM papers, measured again: python -m papers."""
+"""Reproductions of the tables of the LSTM papers: python -m papers."""

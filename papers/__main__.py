@@ -18,22 +18,21 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 
 @dataclass(frozen=True)
 class Command:
-    """Measure the tables of the LSTM papers again, row by row, and write docs/results.md.
+    """Reproduce the tables of the LSTM papers, row by row, and write docs/results.md.
 
-    Rows that were measured already are left as they are: stopped or killed, the same command goes
-    on with those that are missing.
+    Rows that are already measured are skipped: repeat a stopped or killed command to resume it.
     """
 
     rows: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="ROW")]] = ()
-    """Rows to measure, by name; all of them without one."""
+    """Rows to measure, by name; by default all."""
     quick: bool = False
-    """The quick set: fewer rows, trials and sequences, into runs/papers-quick."""
+    """Measure the quick set, with fewer rows, trials and sequences, into runs/papers-quick."""
     again: bool = False
-    """Whether rows that were measured already are measured again."""
+    """Measure rows again that are already measured."""
     list: bool = False
-    """Name the rows, with what was found, and end."""
+    """List the rows with their results, and exit."""
     jobs: Annotated[int, tyro.conf.arg(metavar="N")] = CORES
-    """Rows at once, each in a process of its own on one core."""
+    """Rows to measure in parallel, each in a process on one core."""
 
 
 def main(args: list[str]) -> None:
@@ -67,8 +66,8 @@ def main(args: list[str]) -> None:
     write_page(page, ROWS.values(), results(folder), quick=command.quick)
     print(f"written: {page}")
     if failed:
-        raise RunError(f"not measured: {', '.join(failed)}; what they lack is above")
+        raise RunError(f"not measured: {', '.join(failed)}; see the errors above")
 
 
 if __name__ == "__main__":
-    run(main, "papers", "interrupted; the same command goes on with the rows that are missing")
+    run(main, "papers", "interrupted; repeat the command to measure the missing rows")

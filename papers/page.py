@@ -10,7 +10,7 @@ from papers.pictures import draw
 from papers.row import Row
 from train.output.files import write_text
 
-HEAD = """# Results: the tables of the papers, measured again
+HEAD = """# Results: the tables of the papers, reproduced
 
 The claims of the LSTM papers, measured again. `make papers` measures the missing rows and writes
 this page, `make papers-quick` a smaller set in four minutes; `python -m papers ROW --again` repeats
@@ -27,63 +27,65 @@ published figure have no counterpart in the papers.
 def write_page(
     path: Path,
     rows: Iterable[Row],
-    found: Mapping[str, dict[str, Any]],
+    results: Mapping[str, dict[str, Any]],
     *,
     quick: bool = False,
 ) -> None:
     """Write the page: a table per section, its pictures, and notes on results that fall short."""
     sections: dict[str, list[Row]] = {}
     for row in rows:
-        if row.name in found or not quick:
+        if row.name in results or not quick:
             sections.setdefault(row.section, []).append(row)
     parts = [HEAD, "The quick set.\n"] if quick else [HEAD]
-    pictures = draw(path.parent / "images", found)
-    for section, those in sections.items():
-        parts += [f"## {section}\n", _table(those, found)]
-        for name, text in (pictures[row.name] for row in those if row.name in pictures):
+    pictures = draw(path.parent / "images", results)
+    for section, members in sections.items():
+        parts += [f"## {section}\n", _table(members, results)]
+        for name, text in (pictures[row.name] for row in members if row.name in pictures):
             parts.append(f"![{text}](images/{name})\n")
-        parts.append(_notes(those, found))
-    parts.append(_machines(found))
+        parts.append(_notes(members, results))
+    parts.append(_machines(results))
     write_text(path, "\n".join(part for part in parts if part))
 
 
-def _table(rows: list[Row], found: Mapping[str, dict[str, Any]]) -> str:
+def _table(rows: list[Row], results: Mapping[str, dict[str, Any]]) -> str:
     lines = [
-        "| | published | ours | row, limit of a trial, time of one core |",
+        "| | published | ours | row, limit per trial, time on one core |",
         "| --- | --- | --- | --- |",
     ]
     for row in rows:
-        one = found.get(row.name)
-        ours = "not measured" if one is None else one["line"]
-        took = "" if one is None else f", {one['budget']:,}, {_time(one['core_seconds'])}"
+        result = results.get(row.name)
+        ours = "not measured" if result is None else result["line"]
+        took = ""
+        if result is not None:
+            took = f", {result['budget']:,}, {_time(result['core_seconds'])}"
         lines.append(f"| {row.setting} | {row.published} | {ours} | `{row.name}`{took} |")
     return "\n".join(lines) + "\n"
 
 
-def _notes(rows: list[Row], found: Mapping[str, dict[str, Any]]) -> str:
-    """Deviations from the papers, said once for all rows that share them, and notes."""
+def _notes(rows: list[Row], results: Mapping[str, dict[str, Any]]) -> str:
+    """Deviations from the papers, once for all rows that share them, and notes."""
     shared: dict[str, list[str]] = {}
     for row in rows:
         if row.deviations:
             shared.setdefault(row.deviations, []).append(f"`{row.name}`")
     lines = [f"- {', '.join(names)}: {text}." for text, names in shared.items()]
     parts = ["Deviations from the paper:\n\n" + "\n".join(lines) + "\n"] if lines else []
-    notes = [f"- `{row.name}`: {row.note}" for row in rows if row.note and row.name in found]
+    notes = [f"- `{row.name}`: {row.note}" for row in rows if row.note and row.name in results]
     if notes:
         parts.append("Where ours falls short, and what was tried:\n\n" + "\n".join(notes) + "\n")
     return "\n".join(parts)
 
 
-def _machines(found: Mapping[str, dict[str, Any]]) -> str:
-    if not found:
+def _machines(results: Mapping[str, dict[str, Any]]) -> str:
+    if not results:
         return ""
-    dates = sorted({one["machine"]["date"] for one in found.values()})
-    kinds = {_machine(one["machine"]) for one in found.values()}
+    dates = sorted({result["machine"]["date"] for result in results.values()})
+    machines = {_machine(result["machine"]) for result in results.values()}
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-    hours = sum(one["core_seconds"] for one in found.values()) / 3600
+    hours = sum(result["core_seconds"] for result in results.values()) / 3600
     return (
-        f"Measured {when}, each row on one core, {hours:.1f} hours in all: "
-        f"{'; '.join(sorted(kinds))}. All figures of each trial are in `papers/results/`.\n"
+        f"Measured {when}, each row on one core, {hours:.1f} hours in total: "
+        f"{'; '.join(sorted(machines))}. All figures of each trial are in `papers/results/`.\n"
     )
 
 

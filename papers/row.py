@@ -1,4 +1,4 @@
-"""One row of the tables: what a paper says, and how it is measured here."""
+"""A row of the tables: the published figure, and the function that measures ours."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Any
 
 import numpy as np
 
-# A loop over a net of a hundred weights is then one compiled function, not some calls a step.
+# Compiles a loop over a net of a hundred weights to one function, without calls in every step.
 SMALL_LOOPS = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=10000000"
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a row found: a line for the table, and figures by name."""
+    """The result of a row: a line for the table, and figures by name."""
 
     line: str
     figures: dict[str, Any] = field(default_factory=dict)
 
 
-Measure = Callable[[int, int, Say], Measured]
+Measure = Callable[[int, int, Log], Measured]
 
 
 @dataclass(frozen=True)
 class Row:
     """An experiment with its published figure.
 
-    `measure(trials, budget, say)` trains `trials` nets on at most `budget` sequences each, tells
-    of its progress, and gives what it found.
+    `measure(trials, budget, log)` trains `trials` nets on at most `budget` sequences each, logs
+    its progress, and returns the result.
     """
 
     name: str
@@ -40,14 +40,14 @@ class Row:
     measure: Measure
     trials: int
     budget: int
-    quick: tuple[int, int] | None = None  # trials and budget of the quick set; None: not in it
+    quick: tuple[int, int] | None = None  # trials and budget in the quick set, or None
     deviations: str = ""  # from the paper
     flags: str = ""  # for XLA, in the row's process
     note: str = ""  # where ours falls short: what was tried
 
 
-def spread(values: Sequence[float]) -> str:
-    """Mean and standard deviation over trials, in thousands set off by commas where large."""
+def mean_and_std(values: Sequence[float]) -> str:
+    """Format the mean and the standard deviation over trials."""
     if not values:
         return "none"
     mean, deviation = np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0.0
@@ -56,7 +56,7 @@ def spread(values: Sequence[float]) -> str:
 
 
 def solved_line(solved: list[bool], sequences: list[int]) -> str:
-    """How many trials solved the task, after how many sequences."""
-    those = [n for n, right in zip(sequences, solved, strict=True) if right]
+    """The number of trials that solved the task, and of their sequences until then."""
+    counts = [n for n, done in zip(sequences, solved, strict=True) if done]
     line = f"{sum(solved)} of {len(solved)} solved"
-    return f"{line}, {spread(those)} sequences" if those else line
+    return f"{line}, {mean_and_std(counts)} sequences" if counts else line

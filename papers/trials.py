@@ -1,4 +1,4 @@
-"""Trials that are trained together, under one `vmap`, until all have solved their task."""
+"""Trials that train together under one `vmap` until all have solved their task."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
-from papers.row import Say
+from papers.row import Log
 
 if TYPE_CHECKING:
     from jaxtyping import PRNGKeyArray, PyTree
 
-TELL = 20.0  # seconds between two lines
-RECENT = 2000  # sequences that the criterion of 1997 looks back at
+LOG_EVERY = 20.0  # seconds between two log lines
+RECENT = 2000  # the most recent sequences, for the criterion of 1997
 
 
 class Criterion(NamedTuple):
-    """When a trial has solved the task, by its most recent sequences."""
+    """A criterion for a solved task, over the most recent sequences."""
 
-    tolerance: float  # an answer is wrong where an output is further off
-    wrong: int  # at most so many of them may be
-    error: float  # and the mean absolute error is below this
+    tolerance: float  # an answer is wrong if the error of an output is larger
+    wrong: int  # the most wrong answers allowed
+    error: float  # the mean absolute error must be below this
 
 
 def until_solved(
@@ -33,32 +33,32 @@ def until_solved(
     *,
     every: int,
     budget: int,
-    say: Say,
-    look: Callable[[PyTree, PRNGKeyArray, int], PyTree] | None = None,
+    log: Log,
+    evaluate: Callable[[PyTree, PRNGKeyArray, int], PyTree] | None = None,
     unit: str = "sequences",
 ) -> Any:
-    """Learn until all trials have solved their task, or seen `budget`.
+    """Train until all trials have solved their task, or have seen `budget` sequences.
 
     Args:
-      learners: what is trained, with an array `solved` of each trial.
-      learn: shows each trial `every` more.
-      key: of all that is drawn.
-      every: how many are shown at once.
-      budget: how many are shown at most.
-      say: told of the progress.
-      look: tests the learners after each time; some criteria are part of `learn`.
-      unit: what is counted.
+      learners: the trials, with an array `solved`.
+      learn: trains each trial on `every` more sequences.
+      key: the key of all random numbers.
+      every: sequences per call of `learn`.
+      budget: the most sequences per trial.
+      log: logs a line of progress.
+      evaluate: evaluates the learners after each call; some criteria are part of `learn`.
+      unit: the name of a sequence in the log.
     """
-    began = told = time.monotonic()
+    began = logged = time.monotonic()
     done = 0
     while done < budget and not np.asarray(learners.solved).all():
-        key, now, test = jax.random.split(key, 3)
-        learners = learn(learners, now)
+        key, training, test = jax.random.split(key, 3)
+        learners = learn(learners, training)
         done += every
-        if look is not None:
-            learners = look(learners, test, done)
-        if time.monotonic() > told + TELL:
-            told = time.monotonic()
+        if evaluate is not None:
+            learners = evaluate(learners, test, done)
+        if time.monotonic() > logged + LOG_EVERY:
+            logged = time.monotonic()
             solved = np.asarray(learners.solved)
-            say(f"{done:,} {unit}, {solved.sum()} of {len(solved)} solved, {told - began:.0f} s")
+            log(f"{done:,} {unit}, {solved.sum()} of {len(solved)} solved, {logged - began:.0f} s")
     return learners

@@ -19,22 +19,22 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 PROG = "python -m train CONFIG.toml"
 HELP = f"""usage: {PROG} [--out DIR] [--seed N] [--steps N] [--any.other.key VALUE]
 
-Trains a model as a config says and leaves its weights, figures, pictures and report.html in \
-runs/NAME of the config, or in --out DIR. The same command goes on with a run that was stopped or \
-killed; --print-config prints the whole config instead.
+Trains a model by a config and writes its weights, figures, pictures and report.html to runs/NAME \
+of the config, or to --out DIR. Repeat the command to resume a stopped or killed run; \
+--print-config prints the whole config instead.
 
 configs:
 {{configs}}
 
-Every key has a flag: {PROG} --help explains those of the config's task.
+Every key has a flag: {PROG} --help lists those of the config's task.
 
 example:
   python -m train configs/char_lm.toml --steps 2000 --out runs/mine
 
-with the run's folder, afterwards:
-  python -m train.evaluate RUN_DIR [--data.path FILE]             figures, of another file too
+programs for a finished run:
+  python -m train.evaluate RUN_DIR [--data.path FILE]             its figures, or those of a file
   python -m train.predict RUN_DIR --data.path FILE [--out CSV]    predictions
-  python -m train.sample RUN_DIR [--prompt TEXT]                  text of a language model
+  python -m train.sample RUN_DIR [--prompt TEXT]                  text by a language model
   python -m train.inspect RUN_DIR [--text TEXT]                   a page that shows each unit"""
 
 
@@ -46,8 +46,8 @@ def main(args: list[str]) -> None:
     if args[0].startswith("-"):
         configs = [arg for arg in args if arg.endswith(".toml")]
         flags = " ".join(arg for arg in args if arg not in configs[:1])
-        named = PROG.replace("CONFIG.toml", configs[0]) if configs else PROG
-        raise InputError(f"name a config before {args[0]}, as in: {named} {flags}")
+        prog = PROG.replace("CONFIG.toml", configs[0]) if configs else PROG
+        raise InputError(f"name a config before {args[0]}, as in: {prog} {flags}")
     path = Path(args[0])
     shipped = CONFIGS / f"{path.stem}.toml"
     if not path.exists() and shipped.exists():
@@ -74,33 +74,38 @@ def main(args: list[str]) -> None:
 
 
 def leave(status: int) -> NoReturn:
-    """End after an error, which may be that of one process of several."""
+    """Exit after an error, which may be that of one process of several."""
     if "train.engine.processes" in sys.modules:  # not before JAX has started
         sys.modules["train.engine.processes"].leave(status)
     sys.exit(status)
 
 
 def command_of(config: Config) -> Any:
-    """The flags of a config's task, with its values as defaults."""
-    kind = type(config)
-    out = Annotated[Path | None, tyro.conf.arg(help="The run's folder; runs/NAME of the config.")]
-    shown = Annotated[bool, tyro.conf.arg(help="Print the whole config and end.")]
+    """The flags of a config's task, with the config's values as defaults."""
+    config_type = type(config)
+    help_of_out = "The run's folder; by default runs/NAME of the config."
+    out = Annotated[Path | None, tyro.conf.arg(help=help_of_out)]
+    print_config = Annotated[bool, tyro.conf.arg(help="Print the whole config and exit.")]
     command = dataclasses.make_dataclass(
         "Command",
         [
             ("out", out, None),
-            ("print_config", shown, False),
+            ("print_config", print_config, False),
             ("distributed", Distributed, Distributed()),
-            ("config", Annotated[kind, tyro.conf.arg(name="")], dataclasses.field(default=config)),
+            (
+                "config",
+                Annotated[config_type, tyro.conf.arg(name="")],
+                dataclasses.field(default=config),
+            ),
         ],
         frozen=True,
     )
-    command.__doc__ = f"{kind.__doc__} The same command goes on with a run that was stopped."
+    command.__doc__ = f"{config_type.__doc__} Repeat the command to resume a stopped run."
     return command()
 
 
 def list_configs() -> str:
-    """The configs with the line that each begins with."""
+    """The shipped configs, each with its first line."""
     lines = []
     for path in sorted(CONFIGS.glob("*.toml")):
         first = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
@@ -109,5 +114,5 @@ def list_configs() -> str:
 
 
 if __name__ == "__main__":
-    interrupted = "interrupted; the same command goes on from the newest checkpoint, if any"
+    interrupted = "interrupted; repeat the command to resume from the newest checkpoint, if any"
     run(main, "train", interrupted, leave)

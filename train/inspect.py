@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from train.config.command import OfRun, parse_of_run, run, with_table
+from train.config.command import RunOptions, parse_run_options, run, with_table_format
 from train.errors import InputError, RunError
 
 if TYPE_CHECKING:
@@ -15,44 +15,44 @@ if TYPE_CHECKING:
     from train.output.weights import Trained
 
 
-MOST = 100_000_000  # values in a page, which is then of about 80 MB
+MOST = 100_000_000  # values in a page of about 80 MB
 
 PROG = "python -m train.inspect"
 EXAMPLE = 'runs/char_lm --text "To be"'
 
 
 @dataclass(frozen=True)
-class Command(OfRun):
-    """See what the model of a finished run did with a sequence, step by step, in a browser.
+class Command(RunOptions):
+    """Write a page that shows the model of a finished run on a sequence, step by step.
 
-    Writes one HTML page that needs no other file and no network: the text or the series coloured by
-    any unit, gate or cell, the predictions at each step, the units that follow brackets, quotes,
-    columns and the like, a search for units that react to a span, and the cell, step by step.
-    Without --text or --data.path it shows the test split of the run's data.
+    The page is one HTML file that needs no network: the text or the series coloured by any unit,
+    gate or cell, the predictions at each step, the units that follow brackets, quotes, columns and
+    other features, a search for units that react to a span, and the cell, step by step. Without
+    --text or --data.path it shows the test split of the run's data.
     """
 
     text: str | None = None
-    """The text to look at; of a language model."""
+    """The text to show; for a language model."""
     row: int = 0
-    """Which sequence of the data, from 0; of a text, which stretch of --steps characters."""
+    """The index of the sequence, from 0; in a text, of the passage of --steps characters."""
     steps: int = 5000
     """The most steps to show."""
     marker: str | None = None
-    """Rank units by whether they remember this too: a text, the name of a column of marks, or the
-    name of a key. Columns that look like marks are found without it."""
+    """Also rank units by whether they remember this: a text, a column of marks, or a key. Columns
+    that look like marks are detected."""
     out: Path | None = None
-    """The page to write; it replaces one that is there. RUN_DIR/inspect.html without it."""
+    """The page to write or replace; by default RUN_DIR/inspect.html."""
 
 
 def main(args: list[str]) -> None:
-    """Write the page and say where it is."""
-    command = parse_of_run(Command(), args, PROG, EXAMPLE)
+    """Write the page and print its path."""
+    command = parse_run_options(Command(), args, PROG, EXAMPLE)
     if command.steps < 1:
         raise InputError(f"--steps must be 1 or more, got {command.steps}")
     if command.text == "":
-        raise InputError("--text must hold a character to show, got an empty text")
+        raise InputError("--text must have at least one character, got an empty text")
     if command.text is not None and command.data.path is not None:
-        raise InputError("--text and --data.path name two things to show; give one of them")
+        raise InputError("--text and --data.path exclude each other")
     from rich.console import Console  # after the checks, as JAX, which takes seconds to start
 
     from train.output.files import write_text
@@ -68,20 +68,20 @@ def main(args: list[str]) -> None:
 
 
 def inspect(command: Command, console: Console) -> tuple[str, int, int]:
-    """The page, its steps, and the units of all layers.
+    """The page, its number of steps, and the number of units of all layers.
 
     Raises:
       InputError: no finished run, a text with unknown characters, data that do not fit.
       RunError: a model whose values are not finite.
     """
-    from train.output.weights import of_run
+    from train.output.weights import load_run
     from train.viewer import Selection, html_page, scores, views
     from train.viewer.activations import layer_activations
     from train.viewer.encoding import quantise
 
-    with console.status("reading the weights and the data") as status:
-        trained = of_run(command.run, command.best)
-        trained = trained._replace(config=with_table(trained.config, command.data))
+    with console.status("reading weights and data") as status:
+        trained = load_run(command.run, command.best)
+        trained = trained._replace(config=with_table_format(trained.config, command.data))
         source, split = _split(command, trained)
         selection = Selection(command.row, command.steps, command.marker)
         config, task, about, params = trained
@@ -108,7 +108,7 @@ def inspect(command: Command, console: Console) -> tuple[str, int, int]:
 
 
 def _split(command: Command, trained: Trained) -> tuple[str, Any]:
-    """Where the sequence is from, in words, and the split that holds it."""
+    """The source of the sequence, in words, and the split that holds it."""
     from train.tasks import char_lm
 
     config, task, about, _ = trained
@@ -123,7 +123,7 @@ def _split(command: Command, trained: Trained) -> tuple[str, Any]:
         return Path(command.data.path).name, task.read(config, about, command.data.path)
     from train.output.folder import test_data
 
-    data = test_data(command.run, task, "name what to show: --data.path FILE")
+    data = test_data(command.run, task, "name the data to show: --data.path FILE")
     return f"{Path(data.source).name}, test split", data.test
 
 

@@ -1,4 +1,4 @@
-"""The model: embedding or numbers in, layers of jlstm, one linear layer out."""
+"""The model: an embedding or numbers in, layers of jlstm, a linear layer out."""
 
 from __future__ import annotations
 
@@ -23,52 +23,55 @@ if TYPE_CHECKING:
 class Params(NamedTuple):
     """The weights."""
 
-    embedding: Float[Array, "tokens embedding"] | None  # None where inputs are numbers
+    embedding: Float[Array, "tokens embedding"] | None  # None if the inputs are numbers
     layers: tuple[PyTree, ...]
-    output_weight: Float[Array, "hidden outputs"] | None  # None where it is the embedding
+    output_weight: Float[Array, "hidden outputs"] | None  # None if it is the embedding
     output_bias: Float[Array, "outputs"]
 
 
 def check_fits(config: settings.Config, per_step: bool) -> None:
-    """The model can do what the task asks.
+    """Check that the model fits the task.
 
     Raises:
-      InputError: it cannot, with both values.
+      InputError: it does not, with both values.
     """
     model, rates = config.model, config.regularize
     if model.bidirectional and per_step:
         raise InputError(
-            f"model.bidirectional would show {config.task} what comes next; it is for tasks with "
-            "one output a sequence"
+            f"model.bidirectional would reveal the next step to {config.task}; it is for tasks "
+            "with one output per sequence"
         )
     if (model.cell == "projected") != (model.projection is not None):
         raise InputError(
-            f"model.projection is of cell = 'projected': got {model.projection} with {model.cell!r}"
+            f"model.projection requires model.cell = 'projected', and the reverse: got "
+            f"{model.projection} with {model.cell!r}"
         )
     if model.tie_weights:
         if config.task != "char_lm":
-            raise InputError(f"model.tie_weights is of language models, not of {config.task}")
+            raise InputError(f"model.tie_weights supports language models only, got {config.task}")
         width = model.projection or model.hidden[-1]
         if width != model.embedding:
             raise InputError(
-                f"model.tie_weights needs model.embedding = {model.embedding} to be what the last "
-                f"layer shows, {width}"
+                f"model.tie_weights needs model.embedding = {model.embedding} to equal the output "
+                f"size of the last layer, {width}"
             )
     if model.implementation == "fused" and model.cell not in ("lstm", "projected"):
-        raise InputError(f"model.implementation = 'fused' is of the LSTM, not of {model.cell!r}")
+        raise InputError(
+            f"model.implementation = 'fused' supports the LSTM only, got {model.cell!r}"
+        )
     if model.implementation == "fused" and (rates.zoneout_h or rates.zoneout_c):
         raise InputError(
-            f"model.implementation = 'fused' has no zoneout: got regularize.zoneout_h = "
+            f"model.implementation = 'fused' does not support zoneout: got regularize.zoneout_h = "
             f"{rates.zoneout_h}, zoneout_c = {rates.zoneout_c}"
         )
     if rates.zoneout_c and model.cell in ("gru", "cho_gru", "rnn"):
         raise InputError(
-            f"regularize.zoneout_c = {rates.zoneout_c} is of cells with c; {model.cell!r} has none"
+            f"regularize.zoneout_c = {rates.zoneout_c} needs a cell with c; {model.cell!r} has none"
         )
 
 
 def init_model(key: PRNGKeyArray, model: settings.Model, shape: Shape) -> Params:
-    """Draw the weights; the outputs start near 0."""
+    """Draw the initial weights; outputs start near 0."""
     key_embedding, key_layers, key_output = jax.random.split(key, 3)
     embedding, width = None, shape.features
     if shape.tokens:
@@ -104,12 +107,12 @@ def output_size(layer: PyTree) -> int:
 
 
 def init_memory(model: settings.Model, params: Params, rows: int) -> PyTree:
-    """The memory of so many sequences at their beginning."""
+    """The initial memory of a batch of sequences."""
     return jlstm.init_stack_state(computed(model, params.layers), (rows,))
 
 
 def computed(model: settings.Model, tree: PyTree) -> PyTree:
-    """In the dtype of the computation."""
+    """Cast to the dtype of the computation."""
     return jax.tree.map(lambda a: a.astype(model.dtype), tree)
 
 
@@ -124,21 +127,21 @@ def apply(
     *,
     per_step: bool = True,
 ) -> tuple[PyTree, Float[Array, "batch ..."], Float[Array, ""]]:
-    """The memory to go on from, the outputs, and what regularisation adds to the loss.
+    """The final memory, the outputs, and the regularisation penalty.
 
     Args:
       config: its `model` and `regularize`.
       params: the weights.
-      memory: the states before the first step; None is zeros.
+      memory: the states before the first step; zeros if None.
       inputs: tokens `(batch, time)`, or numbers `(batch, time, features)`.
-      lengths: valid steps of each sequence.
-      resets: where a row's memory is emptied, because another sequence begins.
-      key: for what regularisation draws; None says that nothing is trained now.
-      per_step: whether there is an output at every step, `(batch, time, outputs)`, or one a
-        sequence, of what the layers show at its end (backward ones at its beginning).
+      lengths: the number of valid steps of each sequence.
+      resets: true where a row's memory is reset, because another sequence begins.
+      key: for regularisation; None outside training.
+      per_step: return an output at every step, `(batch, time, outputs)`, or one per sequence, from
+        the layers' outputs at its end (of backward layers at its start).
     """
     model, trains = config.model, key is not None
-    rates = config.regularize if trains else settings.Regularize()  # rates of 0 draw nothing
+    rates = config.regularize if trains else settings.Regularize()  # all rates are 0
     keys = jax.random.split(jax.random.key(0) if key is None else key, 5)
     table = params.embedding
     xs = jnp.moveaxis(inputs if table is None else table[inputs], 1, 0)
@@ -153,7 +156,7 @@ def apply(
         dropout_rate=rates.layers, key=keys[3], steps=steps, extras=extras,
         implementation=model.implementation,
     )  # fmt: skip
-    features = hs if per_step else at_the_ends(memory[-1])
+    features = hs if per_step else final_output(memory[-1])
     features = regularize.dropout(keys[4], features, rates.outputs).astype(jnp.float32)
     weight: Any = params.embedding if params.output_weight is None else params.output_weight
     weight = weight.T if params.output_weight is None else weight
@@ -162,7 +165,7 @@ def apply(
 
 
 def penalty(hs: Array, rates: settings.Regularize) -> Array:
-    """What regularisation adds to the loss."""
+    """The regularisation penalty, added to the loss."""
     total, hs = jnp.zeros(()), hs.astype(jnp.float32)
     if rates.activation:
         total += rates.activation * regularize.activation_penalty(hs)
@@ -171,15 +174,15 @@ def penalty(hs: Array, rates: settings.Regularize) -> Array:
     return total
 
 
-def at_the_ends(state: PyTree) -> Float[Array, "batch hidden"]:
-    """What a layer shows after its last step, of both directions side by side."""
+def final_output(state: PyTree) -> Float[Array, "batch hidden"]:
+    """A layer's output after its last step, with both directions concatenated."""
     if isinstance(state, jlstm.BiLSTMState):
-        return jnp.concatenate([at_the_ends(way) for way in state], axis=-1)
+        return jnp.concatenate([final_output(direction) for direction in state], axis=-1)
     return state.h if isinstance(state, jlstm.LSTMState) else state
 
 
 def drop_weights(key: PRNGKeyArray, layers: tuple, rate: float) -> tuple:
-    """Weight drop in every layer and direction."""
+    """Apply weight drop to every layer and direction."""
     if not rate:
         return layers
     weights, structure = jax.tree.flatten(layers, is_leaf=_is_weights)
@@ -213,9 +216,9 @@ def zoneout(
 
 
 def flops_per_step(params: Params) -> int:
-    """Of a training step, a step of time and a sequence: the matrix products, forward and back.
+    """FLOPs of a training step per time step and sequence, in matrix products.
 
-    Each weight is multiplied and added once forward, and twice more for the two gradients.
+    Each weight is multiplied and added once in the forward pass, and twice in the backward pass.
     """
     last = params.embedding if params.output_weight is None else params.output_weight
     return 6 * sum(p.size for p in jax.tree.leaves((params.layers, last)) if p.ndim == 2)

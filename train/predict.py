@@ -5,7 +5,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from train.config.command import OfRun, parse_of_run, run, same_file, with_table
+from train.config.command import RunOptions, parse_run_options, run, same_file, with_table_format
 from train.errors import InputError, RunError
 
 PROG = "python -m train.predict"
@@ -13,28 +13,30 @@ EXAMPLE = "runs/japanese_vowels --data.path new.ts --out new.csv"
 
 
 @dataclass(frozen=True)
-class Command(OfRun):
-    """Predict with the model of a finished run: classes, the steps after a table's end, keys."""
+class Command(RunOptions):
+    """Predict with the model of a finished run: classes, the next steps of a table, keys."""
 
     out: Path | None = None
-    """The CSV file to write; it replaces one that is there. Without one, the screen."""
+    """The CSV file to write or replace. Without one, the predictions are printed."""
 
 
 def main(args: list[str]) -> None:
-    """Write a row a prediction, under a header."""
-    command = parse_of_run(Command(), args, PROG, EXAMPLE)
+    """Write one row per prediction, below a header."""
+    command = parse_run_options(Command(), args, PROG, EXAMPLE)
     if command.data.path is None:
-        raise InputError("name what to predict for: --data.path FILE")
+        raise InputError("name the data to predict for: --data.path FILE")
     if command.out is not None and same_file(command.out, command.data.path):
         raise InputError(f"--out is --data.path, {command.out}: the file would be lost")
-    from train.engine.measure import run as over
+    from train.engine.measure import run as run_model
     from train.output.files import write_bytes
-    from train.output.weights import of_run
+    from train.output.weights import load_run
 
-    config, task, about, params = of_run(command.run, command.best)
-    config = with_table(config, command.data)
+    config, task, about, params = load_run(command.run, command.best)
+    config = with_table_format(config, command.data)
     split = task.read(config, about, command.data.path)
-    rows = task.table(config, about, split, lambda some: over(config, task, params, some))
+    rows = task.table(
+        config, about, split, lambda batches: run_model(config, task, params, batches)
+    )
     text = io.StringIO()
     count = 0
     for row in rows:

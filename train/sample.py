@@ -15,22 +15,22 @@ EXAMPLE = 'runs/char_lm --prompt "To be" --length 200'
 
 @dataclass(frozen=True)
 class Command:
-    """Write text with the model of a finished run."""
+    """Generate text with the model of a finished run."""
 
     run: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN_DIR")]] = tyro.MISSING
     """The run's folder, such as runs/char_lm."""
     prompt: str | None = None
-    """The text that the model goes on from; without one it begins a line."""
+    """The text that the model continues; without one it starts a line."""
     length: int = 500
-    """Characters to write."""
+    """Characters to generate."""
     temperature: float = 0.8
-    """0 takes the likeliest character each time; 1 samples the model as it is."""
+    """0 takes the likeliest character each time; 1 samples from the model's distribution."""
     seed: int = 0
-    """Another seed writes another text."""
+    """The seed of the sampled text."""
 
 
 def main(args: list[str]) -> None:
-    """Print the prompt and what the model makes of it."""
+    """Print the prompt and its continuation."""
     command = parse(Command(), args, PROG, EXAMPLE)
     print(sample(command))
 
@@ -48,15 +48,15 @@ def sample(command: Command) -> str:
     if not 0 <= command.seed < 2**32:
         raise InputError(f"--seed must be 0 or more and below 2**32, got {command.seed}")
     if command.prompt == "":
-        raise InputError("--prompt must hold a character to begin with, got an empty text")
+        raise InputError("--prompt must have at least one character, got an empty text")
     import jax  # after the checks: it takes seconds to start
 
-    from train.output.weights import of_run
+    from train.output.weights import load_run
     from train.tasks import char_lm
 
-    config, task, about, params = of_run(command.run)
+    config, task, about, params = load_run(command.run)
     if task is not char_lm.TASK:
-        raise InputError(f"{command.run} holds a run of {config.task}, which writes no text")
+        raise InputError(f"{command.run} holds a run of {config.task}, which generates no text")
     vocabulary = about["vocabulary"]
     prompt = char_lm.line_start(vocabulary) if command.prompt is None else command.prompt
     tokens = char_lm.generate(

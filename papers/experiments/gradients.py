@@ -1,4 +1,4 @@
-"""Vanishing gradients: how much of an early step reaches the end, before training and after."""
+"""Vanishing gradients: their norms against the lag, before and after training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jlstm.variants import init_no_forget, init_rnn
 from papers import layers
 from papers.layers.model import Layer, init_model
 from papers.problems import arithmetic
-from papers.row import Measured, Row, Say
+from papers.row import Log, Measured, Row
 from papers.trials import Criterion, until_solved
 
 SECTION = "Vanishing gradients: norms at a lag of 100, before and after training to add"
@@ -34,20 +34,20 @@ LAYERS: dict[str, tuple[str, Callable[..., Any]]] = {
 def norms(models: Any, key: Any) -> dict[str, np.ndarray]:
     """Norms of d h_T / d h_t and, of layers with a cell, d h_T / d c_t at each lag.
 
-    Over the square root of the units; the geometric mean over trials and some sequences.
+    Divided by the square root of the number of units; geometric means over trials and sequences.
     """
     draw = partial(arithmetic.adding, STEPS)
     xs = jax.vmap(draw)(jax.random.split(key, TESTED)).xs[:, -STEPS - 1 :].swapaxes(0, 1)
-    found = jax.vmap(lambda model: jlstm.log_gradient_norms(model.layer, None, xs))(models)
+    norms = jax.vmap(lambda model: jlstm.log_gradient_norms(model.layer, None, xs))(models)
     return {
         by: np.exp(np.asarray(logs, np.float64).mean((0, 2))[::-1]) / UNITS**0.5
-        for by, logs in found._asdict().items()
+        for by, logs in norms._asdict().items()
         if logs is not None
     }
 
 
-def learned(init: Callable[..., Any], trials: int, budget: int, say: Say) -> Measured:
-    """Norms before and after training to add."""
+def learned(init: Callable[..., Any], trials: int, budget: int, log: Log) -> Measured:
+    """The norms before and after training to add."""
     first, second, key = jax.random.split(jax.random.key(0), 3)
     layer = Layer(2, UNITS, 1, rate=0.003, init=init)
     models = jax.vmap(partial(init_model, layer))(jax.random.split(first, trials))
@@ -56,7 +56,7 @@ def learned(init: Callable[..., Any], trials: int, budget: int, say: Say) -> Mea
     learn = partial(layers.final_answer.learn, layer, partial(arithmetic.adding, STEPS), CRITERION)
     learners = until_solved(
         learners, lambda learners, key: learn(learners, key, EVERY // layer.batch), key,
-        every=EVERY, budget=budget, say=say,
+        every=EVERY, budget=budget, log=log,
     )  # fmt: skip
     after = norms(learners.net, second)
     solved = np.asarray(learners.solved)

@@ -6,7 +6,7 @@ from functools import partial
 
 import jlstm
 from jlstm.variants import init_rnn
-from papers.experiments.final_answer import Blocks, ByTest, Task, of_blocks, of_layer
+from papers.experiments.final_answer import Blocks, ByTest, Task, measure_blocks, measure_layer
 from papers.experiments.next_symbol import (
     lag_of_blocks,
     lag_of_layer,
@@ -23,10 +23,10 @@ from papers.trials import Criterion
 SECTION = "Hochreiter and Schmidhuber (1997)"
 ALL_RECENT = Criterion(0.04, wrong=0, error=0.01)  # of experiment 4
 IN_ORDER = Criterion(0.3, wrong=0, error=0.1)  # of experiment 6
-AT_THE_END = "answers of squared error, 32 sequences a step"
-EIGHT = "whole gradient, Adam, 8 sequences a step; cross entropy"
+AT_THE_END = "squared error, 32 sequences per step"
+EIGHT = "full gradient, Adam, 8 sequences per step; cross-entropy"
 BY_TEST = f"chrono biases, Adam, {AT_THE_END}"
-DIFFERS = f"whole gradient, chrono biases, Adam, {AT_THE_END}; solved by 2,000 right in a row"
+DIFFERS = f"full gradient, chrono biases, Adam, {AT_THE_END}; solved by 2,000 correct in a row"
 
 FOUR_BLOCKS = Layout(7, 7, 4, 1, biases="gates")  # 264 weights
 THREE_BLOCKS = Layout(7, 7, 3, 2, biases="gates")  # 276
@@ -55,12 +55,12 @@ def adding(steps: int) -> Task:
 
 
 def multiplication(wrong: int) -> Task:
-    """Experiment 5, stopped with so many of the recent 2000 wrong."""
+    """Experiment 5, stopped when at most `wrong` of the recent 2000 are wrong."""
     return Task(partial(arithmetic.multiplication, 100), 0.04, Criterion(0.04, wrong, 1.0))
 
 
 def very_long_lag(symbols: int) -> Task:
-    """Experiment 2c with so many symbols, and at least so many steps."""
+    """Experiment 2c with `symbols` symbols and at least as many steps."""
     return Task(partial(lags.very_long, symbols, symbols), 0.2, Criterion(0.2, 0, 1.0))
 
 
@@ -82,16 +82,16 @@ MULTIPLICATION_NET = Blocks(MARKED, 0.1)
 
 
 def blocks(task: Task, net: Blocks) -> Measure:
-    """How a row of the nets of 1997 is measured."""
-    return partial(of_blocks, task, net)
+    """The measurement of a row of the nets of 1997."""
+    return partial(measure_blocks, task, net)
 
 
 def layer(
     task: Task, inputs: int, hidden: int, outputs: int, rate: float = 0.003, steps: int = 100
 ) -> Measure:
-    """How a row of this library's LSTM is measured, with biases for memories of so many steps."""
+    """The measurement of a row of jlstm's LSTM, with chrono biases for `steps` steps."""
     init = partial(jlstm.init_params, bias_init=jlstm.initializers.chrono(steps))
-    return partial(of_layer, task, Layer(inputs, hidden, outputs, rate, init=init))
+    return partial(measure_layer, task, Layer(inputs, hidden, outputs, rate, init=init))
 
 
 def _reber(layout: Layout, rate: float) -> Measure:
@@ -107,8 +107,8 @@ def _row(name: str, setting: str, published: str, measure: Measure, *rest, **mor
     )
 
 
-LATER = "cell and gate are added after 1,000 sequences; there, once the error stands still"
-TEST_2C = "solved by 2,000 right in a row, where the paper asks for 10,000"
+LATER = "cell and gate are added after 1,000 sequences; in the paper, once the error stops falling"
+TEST_2C = "solved by 2,000 correct in a row, where the paper asks for 10,000"
 ROWS = (
     _row(
         "1-four-blocks", "1. Embedded Reber grammar, 4 blocks of 1 cell, learning rate 0.1",
@@ -121,7 +121,7 @@ ROWS = (
     _row(
         "1-lstm", "1. Embedded Reber grammar, `jlstm.lstm_step`, 12 units", "",
         partial(reber_of_layer, Layer(7, 12, 7, 0.01, batch=8)), 30, 40_000, (4, 20_000),
-        "whole gradient, Adam, 8 strings a step, which are drawn anew; cross entropy",
+        "full gradient, Adam, 8 new strings per step; cross-entropy",
     ),
     _row(
         "2a", "2a. Lag of 100 without noise, the net of 1997",
@@ -142,13 +142,13 @@ ROWS = (
         deviations=EIGHT,
     ),
     _row(
-        "2b", "2b. Lag of 100, random symbols on the way, the net of 1997",
+        "2b", "2b. Lag of 100, random symbols in between, the net of 1997",
         "all of 18 solved, 5,680 sequences",
         partial(lag_of_blocks, AT_RANDOM, Blocks(store(100), 1.0, scale=0.2)), 6, 20_000,
         deviations=LATER,
     ),
     _row(
-        "2b-lstm", "2b. Lag of 100, random symbols on the way, `jlstm.lstm_step`, 16 units", "",
+        "2b-lstm", "2b. Lag of 100, random symbols in between, `jlstm.lstm_step`, 16 units", "",
         partial(lag_of_layer, AT_RANDOM, LAG_LSTM), 3, 50_000,
         deviations=f"chrono biases, {EIGHT}",
     ),

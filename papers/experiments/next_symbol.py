@@ -1,4 +1,4 @@
-"""How rows are measured where the symbols of strings are to be foretold: experiments 1, 2a, 2b."""
+"""Rows of next-symbol prediction: experiments 1, 2a and 2b."""
 
 from __future__ import annotations
 
@@ -16,30 +16,31 @@ from papers.experiments.final_answer import Blocks
 from papers.layers.model import Layer, init_model
 from papers.layers.streams import Source, end_error
 from papers.nets.blocks import count, with_shortcuts_of
-from papers.problems import Stream, foretold, lags, reber
-from papers.row import Measured, Say, solved_line
+from papers.problems import Stream, is_correct, lags, reber
+from papers.row import Log, Measured, solved_line
 from papers.trials import until_solved
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree
 
-STRINGS = 256  # to learn from, and as many others to be tested on
+STRINGS = 256  # training strings, and as many test strings
 EVERY = 100  # strings between two tests
 ALONE = 1000  # sequences of 2a and 2b before the cell and its gate are added
-TOLERANCE, IN_A_ROW = 0.25, 10_000  # of 2a and 2b: the last symbol of so many sequences is foretold
+TOLERANCE = 0.25  # of 2a and 2b, for the last symbol
+IN_A_ROW = 10_000  # sequences of 2a and 2b whose last symbol must be predicted
 
 
 class Trial(NamedTuple):
-    """One net of 1997."""
+    """A net of 1997 in training."""
 
     net: PyTree
-    right: Int[Array, ""]  # strings in a row whose end was foretold
+    right: Int[Array, ""]  # strings in a row with the end predicted
     seen: Int[Array, ""]
     solved: Bool[Array, ""]
 
 
-def reber_of_blocks(blocks: Blocks, trials: int, budget: int, say: Say) -> Measured:
-    """Experiment 1 with nets of 1997: each trial has strings of its own."""
+def reber_of_blocks(blocks: Blocks, trials: int, budget: int, log: Log) -> Measured:
+    """Experiment 1 with nets of 1997; each trial has its own strings."""
     first, second, key = jax.random.split(jax.random.key(0), 3)
     strings = _trimmed(jax.vmap(lambda key: reber.strings(key, 2 * STRINGS))(
         jax.random.split(second, trials)
@@ -59,22 +60,22 @@ def reber_of_blocks(blocks: Blocks, trials: int, budget: int, say: Say) -> Measu
         return jax.vmap(one)(trials, strings, jax.random.split(key, len(trials.seen)))
 
     @jax.jit
-    def look(trials: Trial, key: PRNGKeyArray, done: int) -> Trial:
+    def evaluate(trials: Trial, key: PRNGKeyArray, done: int) -> Trial:
         def one(trial: Trial, strings: Stream) -> Trial:
-            ys = jax.vmap(lambda s: nets.streams.foretell(layout, trial.net, None, s)[1])(strings)
-            return trial._replace(solved=trial.solved | foretold(ys, strings).all())
+            ys = jax.vmap(lambda s: nets.streams.predict(layout, trial.net, None, s)[1])(strings)
+            return trial._replace(solved=trial.solved | is_correct(ys, strings).all())
 
         return jax.vmap(one)(trials, strings)
 
     learners = until_solved(
         _trials(blocks, first, trials), learn, key,
-        every=EVERY, budget=budget, say=say, look=look, unit="strings",
+        every=EVERY, budget=budget, log=log, evaluate=evaluate, unit="strings",
     )  # fmt: skip
     return _measured(learners.solved, learners.seen, count(layout))
 
 
-def reber_of_layer(layer: Layer, trials: int, budget: int, say: Say) -> Measured:
-    """Experiment 1 with a layer of this library; strings to learn from are drawn anew."""
+def reber_of_layer(layer: Layer, trials: int, budget: int, log: Log) -> Measured:
+    """Experiment 1 with a layer of jlstm, trained on new strings at every step."""
     first, second, key = jax.random.split(jax.random.key(0), 3)
     strings = _trimmed(reber.strings(second, 2 * STRINGS))
     longest = strings.symbols.shape[1]
@@ -85,9 +86,9 @@ def reber_of_layer(layer: Layer, trials: int, budget: int, say: Say) -> Measured
     source = Source(lambda key: (), draw)
 
     @jax.jit
-    def look(learners: Any, key: PRNGKeyArray, done: int) -> Any:
+    def evaluate(learners: Any, key: PRNGKeyArray, done: int) -> Any:
         def right(net: PyTree) -> Array:
-            return foretold(layers.streams.foretell(net, None, strings, True)[1], strings).all()
+            return is_correct(layers.streams.predict(net, None, strings, True)[1], strings).all()
 
         return learners._replace(solved=learners.solved | jax.vmap(right)(learners.net))
 
@@ -95,21 +96,21 @@ def reber_of_layer(layer: Layer, trials: int, budget: int, say: Say) -> Measured
     learners = until_solved(
         _learners(layer, source, first, trials),
         lambda learners, key: layers.streams.learn(layer, source, learners, key, steps),
-        key, every=steps * layer.batch, budget=budget, say=say, look=look, unit="strings",
+        key, every=steps * layer.batch, budget=budget, log=log, evaluate=evaluate, unit="strings",
     )  # fmt: skip
     seen = learners.seen * layer.batch
     return _measured(learners.solved, seen, layers.model.count(learners.net))
 
 
 def lag_of_blocks(
-    draw: Callable[[PRNGKeyArray], Array], blocks: Blocks, trials: int, budget: int, say: Say
+    draw: Callable[[PRNGKeyArray], Array], blocks: Blocks, trials: int, budget: int, log: Log
 ) -> Measured:
-    """Experiments 2a and 2b with nets of 1997, whose hidden units are added after a while."""
+    """Experiments 2a and 2b with nets of 1997; hidden units are added after `ALONE` sequences."""
     first, second, key = jax.random.split(jax.random.key(0), 3)
     small = replace(blocks, layout=replace(blocks.layout, blocks=0))
-    learners = _until_right(draw, small, _trials(small, second, trials), key, ALONE, say)
+    learners = _until_right(draw, small, _trials(small, second, trials), key, ALONE, log)
     net = jax.vmap(with_shortcuts_of)(_trials(blocks, first, trials).net, learners.net)
-    learners = _until_right(draw, blocks, learners._replace(net=net), key, budget + IN_A_ROW, say)
+    learners = _until_right(draw, blocks, learners._replace(net=net), key, budget + IN_A_ROW, log)
     seen = learners.seen - jnp.where(learners.solved, IN_A_ROW, 0)
     return _measured(learners.solved, seen, count(blocks.layout))
 
@@ -120,9 +121,9 @@ def _until_right(
     trials: Trial,
     key: PRNGKeyArray,
     budget: int,
-    say: Say,
+    log: Log,
 ) -> Trial:
-    """Learn until the ends of `IN_A_ROW` sequences are foretold, or so many were seen."""
+    """Train until the ends of `IN_A_ROW` sequences are predicted, or `budget` were seen."""
     layout = blocks.layout
 
     def one(trial: Trial, key: PRNGKeyArray) -> Trial:
@@ -139,13 +140,13 @@ def _until_right(
         keys = jax.random.split(key, (EVERY, len(trials.seen)))
         return jax.lax.scan(lambda t, keys: (jax.vmap(one)(t, keys), None), trials, keys)[0]
 
-    return until_solved(trials, learn, key, every=EVERY, budget=budget, say=say)
+    return until_solved(trials, learn, key, every=EVERY, budget=budget, log=log)
 
 
 def lag_of_layer(
-    draw: Callable[[PRNGKeyArray], Array], layer: Layer, trials: int, budget: int, say: Say
+    draw: Callable[[PRNGKeyArray], Array], layer: Layer, trials: int, budget: int, log: Log
 ) -> Measured:
-    """Experiments 2a and 2b with a layer of this library."""
+    """Experiments 2a and 2b with a layer of jlstm."""
     first, key = jax.random.split(jax.random.key(0))
     source = Source(lambda key: (), lambda place, key: (place, lags.as_stream(draw, key)))
     learn = partial(
@@ -154,7 +155,7 @@ def lag_of_layer(
     )  # fmt: skip
     learners = until_solved(
         _learners(layer, source, first, trials), lambda learners, key: learn(learners, key), key,
-        every=max(1, EVERY // layer.batch) * layer.batch, budget=budget + IN_A_ROW, say=say,
+        every=max(1, EVERY // layer.batch) * layer.batch, budget=budget + IN_A_ROW, log=log,
     )  # fmt: skip
     seen = learners.seen * layer.batch - jnp.where(learners.solved, IN_A_ROW, 0)
     return _measured(learners.solved, seen, layers.model.count(learners.net))
@@ -173,7 +174,7 @@ def _learners(layer: Layer, source: Source, key: PRNGKeyArray, number: int) -> A
 
 
 def _trimmed(strings: Stream) -> Stream:
-    """Without the steps after the longest string's end."""
+    """Drop the steps after the end of the longest string."""
     scored = np.asarray(strings.scored)
     longest = int(np.flatnonzero(scored.reshape(-1, scored.shape[-1]).any(0))[-1]) + 1
     axis = scored.ndim - 1

@@ -1,4 +1,4 @@
-"""Real data, learned by the training program: these rows are its own runs, in runs/papers."""
+"""Real data, by the training program: each row is a run in runs/papers."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from papers.row import Measured, Row, Say, spread
+from papers.row import Log, Measured, Row, mean_and_std
 from train.output.files import write_bytes
 
 SECTION = "Real data and series"
 ROOT = Path(__file__).parents[2]
 RUNS = ROOT / "runs" / "papers"
-HEADLINES = {  # of each task: its name, what it is counted in, and times what
+HEADLINES = {  # for each task: the figure, its unit, and a factor
     "char_lm": ("bits_per_char", " bits per character", 1),
-    "classification": ("accuracy", "% right", 100),
-    "piano_roll": ("nll_per_step", " nats a step", 1),
+    "classification": ("accuracy", "% correct", 100),
+    "piano_roll": ("nll_per_step", " nats per step", 1),
 }
 
 
@@ -34,18 +34,18 @@ def trained(
     files: Callable[[], Mapping[str, Path]],
     trials: int,
     steps: int,
-    say: Say,
+    log: Log,
 ) -> Measured:
-    """A run of the training program, which goes on if it was stopped.
+    """Run the training program, or resume a stopped run.
 
     Args:
-      name: of its folder.
-      config: of `configs/`.
-      flags: for the program.
-      files: makes or finds the data, by flag.
-      trials: seeds, at once.
-      steps: of training.
-      say: told of the progress.
+      name: the name of its folder.
+      config: a config of `configs/`.
+      flags: flags of the program.
+      files: returns the data files by flag.
+      trials: the number of seeds, trained at once.
+      steps: training steps.
+      log: logs a line of progress.
 
     Raises:
       RuntimeError: the program failed; its last lines are in the message.
@@ -61,30 +61,30 @@ def trained(
         for line in program.stdout or ():
             last = [*last[-5:], line.rstrip()]
             if line.startswith("step"):
-                say(last[-1])
+                log(last[-1])
     if program.returncode:
         raise RuntimeError(f"{name}: {' | '.join(last)}")
-    found = json.loads((out / "result.json").read_text(encoding="utf-8"))
-    headline, unit, scale = HEADLINES[found["task"]]
-    best = found["best"]["test"][headline] * scale
-    each = [one[headline] * scale for one in found.get("trials", [found["test"]])]
+    result = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    headline, unit, scale = HEADLINES[result["task"]]
+    best = result["best"]["test"][headline] * scale
+    tests = [test[headline] * scale for test in result.get("trials", [result["test"]])]
     line = f"{best:.4g}{unit}"
     if trials > 1:
-        line = f"{spread(each)}{unit} ({best:.4g} with the weights best by validation)"
-    figures = {key: found[key] for key in ("test", "best", "parameters", "steps", "seconds")}
-    return Measured(f"{line}; {found['parameters']:,} weights", {**figures, "each": each})
+        line = f"{mean_and_std(tests)}{unit} ({best:.4g} with the weights best by validation)"
+    figures = {key: result[key] for key in ("test", "best", "parameters", "steps", "seconds")}
+    return Measured(f"{line}; {result['parameters']:,} weights", {**figures, "each": tests})
 
 
 def no_files() -> Mapping[str, Path]:
-    """Nothing: the data come with a package."""
+    """No files: the data come with a package."""
     return {}
 
 
 def data_file(name: str) -> Mapping[str, Path]:
-    """A file of the folder that `JLSTM_DATA` names.
+    """A file in the folder that `JLSTM_DATA` names.
 
     Raises:
-      RuntimeError: there is none.
+      RuntimeError: the file does not exist.
     """
     folder = os.environ.get("JLSTM_DATA")
     if not folder or not (path := Path(folder).resolve() / name).exists():
@@ -93,16 +93,16 @@ def data_file(name: str) -> Mapping[str, Path]:
 
 
 def shuffled_vowels() -> Mapping[str, Path]:
-    """JapaneseVowels, the labels of its training part in another order."""
+    """JapaneseVowels with shuffled training labels."""
     from train.readers.sequences import read_labelled
 
-    found = read_labelled(None, None)
-    test: Any = found.test
-    order = np.random.default_rng(0).permutation(len(found.labels))
-    labels = np.array(found.labels)[order]
+    train = read_labelled(None, None)
+    test: Any = train.test
+    order = np.random.default_rng(0).permutation(len(train.labels))
+    labels = np.array(train.labels)[order]
     RUNS.mkdir(parents=True, exist_ok=True)
     return {
-        "data.path": _write("shuffled", found.sequences, labels),
+        "data.path": _write("shuffled", train.sequences, labels),
         "data.test_path": _write("vowels", test.sequences, np.array(test.labels)),
     }
 
@@ -139,7 +139,7 @@ JSB, SHAKESPEARE = (
 BRIEF = "three passes over the text; the loss was still falling."
 ROWS = (
     _row(
-        "jsb-36", "JSB chorales, 36 units", "8.67 nats a step (Chung et al. 2014)",
+        "jsb-36", "JSB chorales, 36 units", "8.67 nats per step (Chung et al. 2014)",
         "jsb_chorales", {
             "model.hidden": 36, "regularize.weights": 0.2, "regularize.outputs": 0,
             "optimizer.learning_rate": 0.03,
@@ -147,18 +147,18 @@ ROWS = (
         JSB, 3, 6000,
     ),
     _row(
-        "jsb-200", "JSB chorales, 200 units", "8.45 nats a step (Bai et al. 2018, 300,000 weights)",
-        "jsb_chorales", {}, JSB, 1, 3000,
+        "jsb-200", "JSB chorales, 200 units",
+        "8.45 nats per step (Bai et al. 2018, 300,000 weights)", "jsb_chorales", {}, JSB, 1, 3000,
     ),
     _row(
-        "vowels", "JapaneseVowels, 100 units in both directions", "95.4% right", "japanese_vowels",
-        {}, no_files, 10, 400, quick=(2, 100),
+        "vowels", "JapaneseVowels, 100 units in both directions", "95.4% correct",
+        "japanese_vowels", {}, no_files, 10, 400, quick=(2, 100),
     ),
     _row(
         "vowels-shuffled", "JapaneseVowels, labels shuffled: a negative control", "11.1% by chance",
         "japanese_vowels", {}, shuffled_vowels, 3, 400,
-        note="classes of the test part have 24 to 88 of its 370 sequences: one answer for all is "
-        "right for 6.5 to 24%.",
+        note="a class has 24 to 88 of the 370 test sequences: a constant answer is correct for 6.5 "
+        "to 24%.",
     ),
     _row(
         "shakespeare-1", "Tiny Shakespeare, 1 layer of 384 units", "", "char_lm",

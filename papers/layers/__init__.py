@@ -1,4 +1,4 @@
-"""Layers of this library with the same tasks: the whole gradient, Adam, sequences in batches."""
+"""Layers of jlstm on the same tasks: the full gradient, Adam, batches of sequences."""
 
 from papers.layers import final_answer as final_answer
 from papers.layers import model as model

@@ -1,4 +1,4 @@
-"""Learning where an answer is due at the end of a sequence."""
+"""Training with a target at the end of each sequence."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 
 
 class Learner(NamedTuple):
-    """One trial."""
+    """A trial in training."""
 
     net: Model
     optimizer: optax.OptState
-    right: Int[Array, ""]  # sequences in a row that were answered rightly
+    right: Int[Array, ""]  # sequences in a row that were correct
     seen: Int[Array, ""]
     solved: Bool[Array, ""]
 
 
 def init_learner(layer: Layer, model: Model) -> Learner:
-    """A trial that has seen nothing."""
+    """Initialise a trial."""
     zero = jnp.zeros((), jnp.int32)
     return Learner(model, optimizer(layer.rate).init(model), zero, zero, jnp.zeros((), bool))
 
 
 def answer(model: Model, sequences: Sequences) -> Float[Array, "batch outputs"]:
-    """What the model says at the end of each sequence of a batch."""
+    """The model's output at the end of each sequence of a batch."""
     xs = sequences.xs
     if jnp.issubdtype(xs.dtype, jnp.integer):
         xs = jax.nn.one_hot(xs, len(model.layer.weight_ih))
     lengths = sequences.valid.sum(-1)
-    # The library's sequences begin together, those of the tables end together.
+    # jlstm pads sequences at the end, the experiments pad them at the start.
     xs = jax.vmap(partial(jnp.roll, axis=0))(xs, lengths - xs.shape[1])
     state, _ = run(model, None, jnp.swapaxes(xs, 0, 1), lengths=lengths)
     return read(model, getattr(state, "h", state))
@@ -56,7 +56,7 @@ def learn(
     key: PRNGKeyArray,
     number: int,
 ) -> Learner:
-    """`number` steps of each of the learners, each with a batch of its own."""
+    """Take `number` steps of every learner, each on its own batches."""
     trials = len(learners.seen)
 
     def one(learners: Learner, key: PRNGKeyArray) -> tuple[Learner, None]:
@@ -67,10 +67,10 @@ def learn(
 
 
 @partial(jax.jit, static_argnames=("draw", "number"))
-def examine(
+def test_errors(
     draw: Callable[[PRNGKeyArray], Sequences], models: Model, key: PRNGKeyArray, number: int
 ) -> Float[Array, "trials number"]:
-    """Largest error of an output for each of `number` fresh sequences, the same for all."""
+    """The largest error of an output for each of `number` new sequences, the same for all."""
     sequences = jax.vmap(draw)(jax.random.split(key, number))
     return jax.vmap(lambda m: jnp.abs(answer(m, sequences) - sequences.target).max(-1))(models)
 
@@ -79,13 +79,13 @@ def _learn_one(
     layer: Layer, criterion: Criterion, learner: Learner, sequences: Sequences
 ) -> Learner:
     def error(model: Model) -> tuple[Array, Array]:
-        wrongs = answer(model, sequences) - sequences.target
-        return (wrongs**2).mean(), wrongs
+        errors = answer(model, sequences) - sequences.target
+        return (errors**2).mean(), errors
 
-    gradient, wrongs = jax.grad(error, has_aux=True)(learner.net)
+    gradient, errors = jax.grad(error, has_aux=True)(learner.net)
     updates, state = optimizer(layer.rate).update(gradient, learner.optimizer)
     model: Any = optax.apply_updates(learner.net, updates)
-    all_right = (jnp.abs(wrongs) <= criterion.tolerance).all()
-    right = jnp.where(all_right, learner.right + len(wrongs), 0)
-    new = Learner(model, state, right, learner.seen + len(wrongs), right >= RECENT)
+    all_right = (jnp.abs(errors) <= criterion.tolerance).all()
+    right = jnp.where(all_right, learner.right + len(errors), 0)
+    new = Learner(model, state, right, learner.seen + len(errors), right >= RECENT)
     return jax.tree.map(partial(jnp.where, learner.solved), learner, new)

@@ -1,4 +1,4 @@
-"""One layer of this library, and a linear layer that reads what it shows; Adam."""
+"""A layer of jlstm with a linear output layer, and Adam."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Layer:
-    """What kind of layer between how many inputs and outputs, and how it learns."""
+    """The sizes and the type of a layer, and its training parameters."""
 
     inputs: int
     hidden: int
     outputs: int
     rate: float = 0.003  # of Adam
-    batch: int = 32  # sequences in a step
+    batch: int = 32  # sequences per step
     init: Callable[..., Any] = jlstm.init_params
 
 
@@ -37,9 +37,9 @@ class Model(NamedTuple):
 
 
 def init_model(layer: Layer, key: PRNGKeyArray) -> Model:
-    """Draw the weights."""
-    key, read = jax.random.split(key)
-    weight = jax.nn.initializers.glorot_uniform()(read, (layer.hidden, layer.outputs))
+    """Draw the initial weights."""
+    key, output_key = jax.random.split(key)
+    weight = jax.nn.initializers.glorot_uniform()(output_key, (layer.hidden, layer.outputs))
     return Model(layer.init(key, layer.inputs, layer.hidden), weight, jnp.zeros(layer.outputs))
 
 
@@ -51,22 +51,22 @@ def run(
     lengths: Int[Array, "batch"] | None = None,
     resets: Bool[Array, "time batch"] | None = None,
 ) -> tuple[PyTree, Float[Array, "time batch hidden"]]:
-    """The layer over sequences: its state after them, and what it shows at each step."""
+    """Run the layer: its state after the sequences, and its output at each step."""
     states = None if state is None else (state,)
     (state,), hs = jlstm.stack_scan((model.layer,), states, xs, lengths=lengths, resets=resets)
     return state, hs
 
 
 def read(model: Model, h: Float[Array, "*batch hidden"]) -> Float[Array, "*batch outputs"]:
-    """The outputs when the layer shows `h`."""
+    """The model's outputs for the layer's output `h`."""
     return h @ model.weight + model.bias
 
 
 def optimizer(rate: float) -> optax.GradientTransformation:
-    """Adam, with gradients of a norm of 1 at most."""
+    """Adam, with gradients clipped to a norm of 1."""
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
 
 
 def count(models: PyTree) -> int:
-    """Weights of one of several models."""
+    """The number of weights of one of several stacked models."""
     return sum(leaf[0].size for leaf in jax.tree.leaves(models))

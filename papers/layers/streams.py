@@ -1,4 +1,4 @@
-"""Learning to foretell every symbol of streams, with the gradient over some symbols at once."""
+"""Training to predict every symbol of streams, with truncated gradients."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
 
 
 class Source(NamedTuple):
-    """Where streams come from: `draw` gives the next symbols of one, from where it is."""
+    """A source of streams: `draw` returns the next place in a stream and its symbols."""
 
     init: Callable[[PRNGKeyArray], PyTree]
     draw: Callable[[PyTree, PRNGKeyArray], tuple[PyTree, Stream]]
-    resets: bool = True  # at the start of a string the layer forgets
+    resets: bool = True  # reset the layer at the start of a string
 
 
 class Learner(NamedTuple):
-    """One trial, with a batch of streams of its own."""
+    """A trial in training, with its own batch of streams."""
 
     net: Model
     optimizer: optax.OptState
     state: PyTree
     places: PyTree
-    right: Int[Array, ""]  # strings in a row whose end was foretold
+    right: Int[Array, ""]  # strings in a row with the end predicted
     seen: Int[Array, ""]  # batches
     solved: Bool[Array, ""]
 
 
 def init_learner(layer: Layer, source: Source, model: Model, key: PRNGKeyArray) -> Learner:
-    """A trial at the start of its streams."""
+    """Initialise a trial at the start of its streams."""
     zero = jnp.zeros((), jnp.int32)
     places = jax.vmap(source.init)(jax.random.split(key, layer.batch))
     state = init_state(model.layer, (layer.batch,))
@@ -47,7 +47,7 @@ def init_learner(layer: Layer, source: Source, model: Model, key: PRNGKeyArray) 
     return Learner(model, adam, state, places, zero, zero, jnp.zeros((), bool))
 
 
-def foretell(
+def predict(
     model: Model, state: PyTree | None, stream: Stream, resets: bool
 ) -> tuple[PyTree, Float[Array, "batch time symbols"]]:
     """The state after a batch of streams, and logits of the symbol after each."""
@@ -67,16 +67,16 @@ def learn(
     tolerance: float = 1.0,
     enough: int | None = None,
 ) -> Learner:
-    """`number` steps of each of the learners.
+    """Take `number` steps of every learner.
 
     Args:
-      layer: what learns.
-      source: from what.
+      layer: the layer's sizes and training parameters.
+      source: the source of streams.
       learners: the trials.
-      key: of what is drawn.
-      number: steps.
-      tolerance: the end of a string is foretold where no probability is further off.
-      enough: the task is solved by so many strings in a row; None leaves that to others.
+      key: the key of all random numbers.
+      number: the number of steps.
+      tolerance: the largest error of a probability for which an end is predicted.
+      enough: the strings in a row that solve the task; None to decide elsewhere.
     """
     shape = (number, len(learners.seen), layer.batch)
 
@@ -87,7 +87,7 @@ def learn(
         places, stream = jax.vmap(source.draw)(learner.places, keys)
 
         def error(model: Model) -> tuple[Array, tuple[PyTree, Array]]:
-            state, ys = foretell(model, learner.state, stream, source.resets)
+            state, ys = predict(model, learner.state, stream, source.resets)
             nats = optax.softmax_cross_entropy_with_integer_labels(ys, stream.following)
             mean = jnp.where(stream.scored, nats, 0).sum() / stream.scored.sum()
             return mean, (jax.lax.stop_gradient(state), ys)
@@ -107,6 +107,6 @@ def learn(
 def end_error(
     probabilities: Float[Array, "*batch time symbols"], stream: Stream
 ) -> Float[Array, "*batch"]:
-    """How far off the last symbol but one of a stream was in what it foretold."""
+    """The largest error of the probabilities at the second-to-last symbol of a stream."""
     target = jax.nn.one_hot(stream.following[..., -2], probabilities.shape[-1])
     return jnp.abs(probabilities[..., -2, :] - target).max(-1)

@@ -1,4 +1,4 @@
-"""The nets of the papers, and how they learn."""
+"""The nets of the papers, and their learning rules."""
 
 from papers.nets import blocks as blocks
 from papers.nets import final_answer as final_answer

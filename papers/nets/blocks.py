@@ -1,18 +1,18 @@
 """The nets of the papers: memory blocks whose cells share gates.
 
 Hochreiter and Schmidhuber (1997), section 4 and appendix A.1; with forget gates Gers, Schmidhuber
-and Cummins (2000). Gates are logistic. A cell's input is squashed by `g` to (-2, 2), what it shows
-by `h` to (-1, 1):
+and Cummins (2000). Gates are logistic. A cell's input is squashed by `g` to (-2, 2), its output by
+`h` to (-1, 1):
 
-    i = sigmoid(u W_i)    f = sigmoid(u W_f), or 1    o = sigmoid(u W_o), or 1    one each a block
-    s' = f s + i g(u W_c)             h' = o h(s')                                one each a cell
+    i = sigmoid(u W_i)    f = sigmoid(u W_f), or 1    o = sigmoid(u W_o), or 1    one per block
+    s' = f s + i g(u W_c)             h' = o h(s')                                one per cell
     y = sigmoid(v W_y)
 
-where `u` is the input, what hidden units sent back one step ago, and 1 for the biases; and `v` is
-`h'`, the input where the net has shortcuts, and 1.
+where `u` is the input, the recurrent activations of the previous step, and 1 for the biases; and
+`v` is `h'`, the input if the net has shortcuts, and 1.
 
-The papers cut the gradient where it would leave a cell for the step before by way of `u`: an error
-flows back through `s` alone. So `u` is a constant to the derivative.
+The papers truncate the gradient where it would leave a cell through `u`: errors flow back through
+`s` only, and the derivative treats `u` as a constant.
 """
 
 from __future__ import annotations
@@ -29,34 +29,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Layout:
-    """What a net consists of."""
+    """The architecture of a net."""
 
     inputs: int
     outputs: int
     blocks: int
-    cells: int = 1  # of a block
-    sent_back: Literal["all", "cells", "nothing"] = "all"  # what hidden units see of each other
+    cells: int = 1  # per block
+    sent_back: Literal["all", "cells", "nothing"] = "all"  # recurrent inputs of hidden units
     forget_gates: bool = False
     output_gates: bool = True
-    biases: Literal["hidden", "gates", "none"] = "hidden"  # which hidden units have one
+    biases: Literal["hidden", "gates", "none"] = "hidden"  # hidden units with a bias
     output_biases: bool = False
     shortcuts: bool = False  # from the input to the outputs
-    squashed: bool = True  # else g is logistic and h the identity
+    squashed: bool = True  # otherwise g is logistic and h the identity
 
     @property
     def memory(self) -> int:
-        """Cells in all."""
+        """The number of cells."""
         return self.blocks * self.cells
 
     @property
     def back(self) -> int:
-        """Numbers that hidden units send back."""
+        """The number of recurrent activations."""
         gates = self.blocks * (1 + self.forget_gates + self.output_gates)
         return {"all": self.memory + gates, "cells": self.memory, "nothing": 0}[self.sent_back]
 
 
 class Net(NamedTuple):
-    """Weights, or something else for each of them: rows are sources, columns are units."""
+    """Weights, or values per weight: rows are sources, columns are units."""
 
     cell: Float[Array, "sources cells"]
     input_gate: Float[Array, "sources blocks"]
@@ -66,7 +66,7 @@ class Net(NamedTuple):
 
 
 class Units(NamedTuple):
-    """What the hidden units did in a step; gates once for each cell of their block."""
+    """Activations of the hidden units in a step; gates are repeated for the cells of a block."""
 
     i: Float[Array, "*time cells"]
     f: Float[Array, "*time cells"]
@@ -77,7 +77,7 @@ class Units(NamedTuple):
 
 
 def connections(layout: Layout) -> Net:
-    """1 where there is a weight, 0 where there is none."""
+    """A mask: 1 for each existing weight, 0 elsewhere."""
     sources = layout.inputs + layout.back + 1
 
     def into(units: int, biased: bool) -> Array:
@@ -96,8 +96,8 @@ def connections(layout: Layout) -> Net:
 
 
 def count(layout: Layout) -> int:
-    """Weights of a net, biases among them."""
-    return int(sum(there.sum() for there in jax.tree.leaves(connections(layout))))
+    """The number of weights of a net, biases included."""
+    return int(sum(mask.sum() for mask in jax.tree.leaves(connections(layout))))
 
 
 def init_net(
@@ -109,13 +109,13 @@ def init_net(
     forget_bias: tuple[float, ...] = (),
     output_bias: tuple[float, ...] = (),
 ) -> Net:
-    """Draw weights from (-scale, scale); set the gates' biases, block by block, where given."""
+    """Draw weights from (-scale, scale), and set the gates' biases per block, if given."""
     leaves, shape = jax.tree.flatten(connections(layout))
     net = jax.tree.unflatten(
         shape,
         [
-            jax.random.uniform(key, there.shape, minval=-scale, maxval=scale) * there
-            for key, there in zip(jax.random.split(key, len(leaves)), leaves, strict=True)
+            jax.random.uniform(key, mask.shape, minval=-scale, maxval=scale) * mask
+            for key, mask in zip(jax.random.split(key, len(leaves)), leaves, strict=True)
         ],
     )
     biases = {"input_gate": input_bias, "forget_gate": forget_bias, "output_gate": output_bias}
@@ -126,41 +126,41 @@ def init_net(
 
 
 def with_shortcuts_of(net: Net, learned: Net) -> Net:
-    """The net, its weights from the input to the outputs those that one without cells learned."""
+    """Replace the shortcut weights by those that a net without cells has learned."""
     return net._replace(output=net.output.at[-len(learned.output) :].set(learned.output))
 
 
 def project(
     xs: Float[Array, "*time inputs"] | Int[Array, "*time"], weights: Float[Array, "inputs units"]
 ) -> Float[Array, "*time units"]:
-    """Inputs times weights; an integer is an input that is 1 at that place and 0 elsewhere."""
+    """Inputs times weights; integers stand for one-hot vectors."""
     return weights[xs] if jnp.issubdtype(xs.dtype, jnp.integer) else xs @ weights
 
 
 def hidden_weights(net: Net) -> Float[Array, "sources units"]:
-    """The weights of all hidden units side by side: cells, then the kinds of gates there are."""
+    """The weights of all hidden units, concatenated: cells, then the gates that exist."""
     return jnp.concatenate([weights for weights in net[:-1] if weights is not None], axis=1)
 
 
 def activate(
     layout: Layout, pre: Float[Array, "*time units"], s: Float[Array, "*time cells"]
 ) -> Units:
-    """The hidden units of a step, from their pre-activations and the cells before it."""
+    """The activations of a step, from the pre-activations and the previous cell states."""
     z, gates = pre[..., : layout.memory], jax.nn.sigmoid(pre[..., layout.memory :])
     kinds = jnp.split(gates, 1 + layout.forget_gates + layout.output_gates, axis=-1)
     i = _of_cells(layout, kinds[0])
     f = _of_cells(layout, kinds[1]) if layout.forget_gates else jnp.ones_like(i)
     g = 4 * jax.nn.sigmoid(z) - 2 if layout.squashed else jax.nn.sigmoid(z)
     s = f * s + i * g
-    h = show(layout, kinds[-1] if layout.output_gates else None, s)
+    h = cell_outputs(layout, kinds[-1] if layout.output_gates else None, s)
     back = {"all": [h, gates], "cells": [h], "nothing": [h[..., :0]]}[layout.sent_back]
     return Units(i, f, g, s, h, jnp.concatenate(back, axis=-1))
 
 
-def show(
+def cell_outputs(
     layout: Layout, o: Float[Array, "*time blocks"] | None, s: Float[Array, "*time cells"]
 ) -> Float[Array, "*time cells"]:
-    """What cells show, with the output gates of their blocks where they have any."""
+    """The cells' outputs, times the output gates of their blocks if they exist."""
     h = 2 * jax.nn.sigmoid(s) - 1 if layout.squashed else s
     return h if o is None else _of_cells(layout, o) * h
 
@@ -171,7 +171,7 @@ def outputs(
     h: Float[Array, "*time cells"],
     xs: Float[Array, "*time inputs"] | Int[Array, "*time"],
 ) -> Float[Array, "*time outputs"]:
-    """What the net answers when its cells show `h`."""
+    """The net's outputs for the cells' outputs `h`."""
     pre = h @ net.output[: layout.memory] + net.output[-1]
     if layout.shortcuts:
         pre += project(xs, net.output[layout.memory : -1])
@@ -179,5 +179,5 @@ def outputs(
 
 
 def _of_cells(layout: Layout, gates: Float[Array, "*time blocks"]) -> Float[Array, "*time cells"]:
-    """Each block's gate once for each of its cells."""
+    """Repeat the gate of each block for its cells."""
     return jnp.repeat(gates, layout.cells, axis=-1)

@@ -1,8 +1,8 @@
-"""Learning where an error comes at the end of a sequence: experiments 2c and 3 to 6 of 1997.
+"""Training with a target at the end of a sequence: experiments 2c and 3 to 6 of 1997.
 
-The gradient is the truncated one of `blocks`: what hidden units send back is constant. A first
-loop over time finds what they send; then all steps are known at once, a cell without forget gate
-is the sum of what was stored, and the error is a function of the weights without a loop.
+The gradient is the truncated one of `blocks`: recurrent activations are constants. A first loop
+over time computes them; then all steps are independent, a cell without forget gate is the sum of
+its inputs, and the error is a function of the weights without a loop.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ if TYPE_CHECKING:
 
 
 class Learner(NamedTuple):
-    """One trial: a net, and how it did of late."""
+    """A trial in training: a net, and its recent errors."""
 
     net: Net
-    wrong: Bool[Array, "recent"]  # of the most recent sequences, in a ring
-    error: Float[Array, ""]  # mean absolute error of late
+    wrong: Bool[Array, "recent"]  # of the most recent sequences, in a ring buffer
+    error: Float[Array, ""]  # running mean of the absolute error
     seen: Int[Array, ""]  # sequences
-    solved: Bool[Array, ""]  # and then it learns no more
+    solved: Bool[Array, ""]  # a solved trial is not trained further
 
 
 def init_learner(net: Net) -> Learner:
-    """A trial that has seen nothing, and so got nothing right."""
+    """Initialise a trial, with all recent sequences wrong."""
     seen = jnp.zeros((), jnp.int32)
     return Learner(net, jnp.ones(RECENT, bool), jnp.ones(()), seen, jnp.zeros((), bool))
 
 
 def answer(layout: Layout, net: Net, sequence: Sequences) -> Float[Array, "outputs"]:
-    """What the net says at the end of one sequence; its gradient is the truncated one."""
+    """The net's output at the end of a sequence, with the truncated gradient."""
     weights = hidden_weights(net)
-    sent = jax.lax.stop_gradient(_sent_back(layout, weights, sequence))
-    pre = _of_inputs(layout, weights, sequence.xs) + sent @ weights[layout.inputs : -1]
+    recurrent = jax.lax.stop_gradient(_recurrent_inputs(layout, weights, sequence))
+    pre = _of_inputs(layout, weights, sequence.xs) + recurrent @ weights[layout.inputs : -1]
     units = activate(layout, pre[:-1], jnp.zeros(layout.memory))
     stored = jnp.where(sequence.valid[:-1, None], units.i * units.g, 0).sum(0)
     return outputs(layout, net, activate(layout, pre[-1], stored).h, sequence.xs[-1])
@@ -67,7 +67,7 @@ def learn(
     key: PRNGKeyArray,
     number: int,
 ) -> Learner:
-    """Show each of the learners `number` sequences of its own, with a change after each."""
+    """Train every learner on its own `number` sequences, with an update after each."""
     trials = len(learners.seen)
 
     def one(learners: Learner, key: PRNGKeyArray) -> tuple[Learner, None]:
@@ -78,14 +78,14 @@ def learn(
 
 
 @partial(jax.jit, static_argnames=("layout", "draw", "number"))
-def examine(
+def test_errors(
     layout: Layout,
     draw: Callable[[PRNGKeyArray], Sequences],
     nets: Net,
     key: PRNGKeyArray,
     number: int,
 ) -> Float[Array, "trials number"]:
-    """Largest error of an output for each of `number` fresh sequences, the same for all nets."""
+    """The largest error of an output for each of `number` new sequences, the same for all nets."""
     sequences = jax.vmap(draw)(jax.random.split(key, number))
 
     def errors(net: Net) -> Array:
@@ -95,8 +95,10 @@ def examine(
     return jax.vmap(errors)(nets)
 
 
-def _sent_back(layout: Layout, weights: Array, sequence: Sequences) -> Float[Array, "time back"]:
-    """What hidden units sent to each step from the one before."""
+def _recurrent_inputs(
+    layout: Layout, weights: Array, sequence: Sequences
+) -> Float[Array, "time back"]:
+    """The recurrent inputs of each step."""
 
     def one(carry: tuple[Array, Array], now: tuple[Array, Array]):
         s, back = carry
@@ -117,21 +119,21 @@ def _learn_one(
     layout: Layout, criterion: Criterion, rate: float, learner: Learner, sequence: Sequences
 ) -> Learner:
     def error(net: Net) -> tuple[Array, Array]:
-        wrongs = answer(layout, net, sequence) - sequence.target
-        return (wrongs**2).sum() / 2, wrongs
+        errors = answer(layout, net, sequence) - sequence.target
+        return (errors**2).sum() / 2, errors
 
-    gradient, wrongs = jax.grad(error, has_aux=True)(learner.net)
+    gradient, errors = jax.grad(error, has_aux=True)(learner.net)
     now = jnp.where(learner.solved, 0.0, rate)
     net = jax.tree.map(
-        lambda weights, slope, there: weights - now * slope * there,
+        lambda weights, slope, mask: weights - now * slope * mask,
         learner.net,
         gradient,
         connections(layout),
     )
     recent = learner.wrong.at[learner.seen % RECENT].set(
-        jnp.abs(wrongs).max() > criterion.tolerance
+        jnp.abs(errors).max() > criterion.tolerance
     )
-    mean = learner.error + (jnp.abs(wrongs).mean() - learner.error) / RECENT
+    mean = learner.error + (jnp.abs(errors).mean() - learner.error) / RECENT
     seen = learner.seen + ~learner.solved
     solved = (seen >= RECENT) & (recent.sum() <= criterion.wrong) & (mean < criterion.error)
     return Learner(net, recent, mean, seen, learner.solved | solved)

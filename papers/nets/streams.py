@@ -1,8 +1,8 @@
-"""Learning at every symbol of a stream: experiments 1, 2a and 2b of 1997, and that of 2000.
+"""Training at every symbol of a stream: experiments 1, 2a and 2b of 1997, and that of 2000.
 
-The truncated gradient of `blocks`, carried forward: beside each cell runs its derivative by each
-weight that feeds it (appendix A.1 of 1997), so that weights change at every step and nothing is
-kept of the past.
+The truncated gradient of `blocks`, in forward mode: each cell carries its derivatives by the
+weights that feed it (appendix A.1 of 1997), so that weights change at every step and no history is
+kept.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from papers.nets.blocks import (
     Net,
     Units,
     activate,
+    cell_outputs,
     connections,
     hidden_weights,
     outputs,
-    show,
 )
-from papers.problems import Stream, foretold
+from papers.problems import Stream, is_correct
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int
 
 
 class Slopes(NamedTuple):
-    """How each cell changes with each of the weights that feed it."""
+    """The derivative of each cell by each weight that feeds it."""
 
     cell: Float[Array, "sources cells"]
     input_gate: Float[Array, "sources cells"]
@@ -38,7 +38,7 @@ class Slopes(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What a net keeps from step to step."""
+    """The state of a net between steps."""
 
     s: Float[Array, "cells"]
     back: Float[Array, "back"]
@@ -46,9 +46,8 @@ class Memory(NamedTuple):
 
 
 def init_memory(layout: Layout) -> Memory:
-    """A net that has seen nothing."""
-    there = connections(layout)
-    slope = jnp.zeros_like(there.cell)
+    """The initial state of a net."""
+    slope = jnp.zeros_like(connections(layout).cell)
     forget = slope if layout.forget_gates else None
     slopes = Slopes(slope, slope, forget)
     return Memory(jnp.zeros(layout.memory), jnp.zeros(layout.back), slopes)
@@ -57,14 +56,14 @@ def init_memory(layout: Layout) -> Memory:
 def learn_step(
     layout: Layout, net: Net, memory: Memory, symbol: Int[Array, ""], target: Int[Array, ""]
 ) -> tuple[Memory, Float[Array, "outputs"], Net]:
-    """One symbol: the memory after it, what the net foretells, and the gradient of its error."""
+    """Take one symbol: the new memory, the prediction, and the gradient of its error."""
     u = jnp.concatenate([jax.nn.one_hot(symbol, layout.inputs), memory.back, jnp.ones(1)])
     units = activate(layout, u @ hidden_weights(net), memory.s)
     slopes = _slopes(layout, memory, units, u)
 
     def error(net: Net, s: Array) -> tuple[Array, Array]:
         gates = None if net.output_gate is None else jax.nn.sigmoid(u @ net.output_gate)
-        y = outputs(layout, net, show(layout, gates, s), symbol)
+        y = outputs(layout, net, cell_outputs(layout, gates, s), symbol)
         return ((y - jax.nn.one_hot(target, layout.outputs)) ** 2).sum() / 2, y
 
     (gradient, by_s), y = jax.grad(error, argnums=(0, 1), has_aux=True)(net, units.s)
@@ -79,7 +78,7 @@ def learn_step(
 
 
 class Learner(NamedTuple):
-    """A net that learns, and where it is."""
+    """A net in training, with its state."""
 
     net: Net
     memory: Memory
@@ -87,7 +86,7 @@ class Learner(NamedTuple):
 
 
 def init_learner(layout: Layout, net: Net) -> Learner:
-    """A net that waits for its first string."""
+    """Initialise a learner that waits for its first string."""
     return Learner(net, init_memory(layout), jnp.ones((), bool))
 
 
@@ -100,35 +99,35 @@ def learn(
     resets: bool = True,
     until_wrong: bool = False,
 ) -> tuple[Learner, Float[Array, "time outputs"], Bool[Array, "time"]]:
-    """One net learns from a stream, a change at each symbol.
+    """Train a net on a stream, with an update at each symbol.
 
     Args:
-      layout: what the net consists of.
-      learner: the net, and where it is.
-      stream: what it learns from.
-      rate: of learning; 0 learns nothing.
-      resets: at the start of a string the net forgets all but its weights.
-      until_wrong: where it foretells wrongly it forgets likewise, and waits for the next string.
+      layout: the architecture of the net.
+      learner: the net, with its state.
+      stream: the stream.
+      rate: the learning rate; 0 for no training.
+      resets: reset the state at the start of a string.
+      until_wrong: reset the state after an error too, and wait for the next string.
 
     Returns:
-      The learner after it, what it foretold at each symbol, and where that was wrong.
+      The new learner, its prediction at each symbol, and true where that was wrong.
     """
-    there, fresh = connections(layout), init_memory(layout)
+    mask, fresh = connections(layout), init_memory(layout)
 
     def one(learner: Learner, now: Stream) -> tuple[Learner, tuple[Array, Array]]:
         net, memory, waiting = learner
         memory = _where(now.starts & (waiting | resets), fresh, memory)
         waiting &= ~now.starts
         memory, y, gradient = learn_step(layout, net, memory, now.symbols, now.following)
-        net = descend(net, gradient, there, jnp.where(now.scored & ~waiting, rate, 0.0))
-        wrong = ~waiting & ~foretold(y, now)
+        net = descend(net, gradient, mask, jnp.where(now.scored & ~waiting, rate, 0.0))
+        wrong = ~waiting & ~is_correct(y, now)
         return Learner(net, memory, waiting | (wrong & until_wrong)), (y, wrong)
 
     learner, (ys, wrong) = jax.lax.scan(one, learner, stream)
     return learner, ys, wrong
 
 
-def foretell(
+def predict(
     layout: Layout,
     net: Net,
     state: tuple[Float[Array, "cells"], Float[Array, "back"]] | None,
@@ -136,7 +135,7 @@ def foretell(
     *,
     resets: bool = True,
 ) -> tuple[tuple[Float[Array, "cells"], Float[Array, "back"]], Float[Array, "time outputs"]]:
-    """What a net foretells, without learning; also its cells and what it sends back at the end."""
+    """The state after a stream, and the prediction at each symbol, without training."""
     weights, fresh = hidden_weights(net), (jnp.zeros(layout.memory), jnp.zeros(layout.back))
 
     def one(state: tuple[Array, Array], now: Stream):
@@ -150,13 +149,13 @@ def foretell(
     return jax.lax.scan(one, fresh if state is None else state, stream)
 
 
-def descend(net: Net, gradient: Net, there: Net, rate: Float[Array, ""]) -> Net:
-    """Change the weights that are there."""
-    return jax.tree.map(lambda w, slope, mask: w - rate * slope * mask, net, gradient, there)
+def descend(net: Net, gradient: Net, mask: Net, rate: Float[Array, ""]) -> Net:
+    """Take a gradient step with the weights that exist."""
+    return jax.tree.map(lambda w, slope, m: w - rate * slope * m, net, gradient, mask)
 
 
 def _slopes(layout: Layout, memory: Memory, units: Units, u: Array) -> Slopes:
-    """How each cell changes with the weights that feed it: before this step, and in it."""
+    """Update the derivatives of each cell by the weights that feed it."""
     slope_g = (4 - units.g**2) / 4 if layout.squashed else units.g * (1 - units.g)
     now = Slopes(
         units.i * slope_g,

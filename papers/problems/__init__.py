@@ -1,4 +1,4 @@
-"""The data of the tables: pure functions of a key."""
+"""The data of the experiments, as pure functions of a key."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class Sequences(NamedTuple):
-    """Sequences that end together, and the answer that is due at their end.
+    """Sequences that end at the same step, and the targets at their end.
 
-    Shorter ones have steps before their first, which `valid` marks as false. Integers stand for
-    vectors that are 1 at that place and 0 elsewhere.
+    Shorter sequences are padded at the start, where `valid` is false. Integers stand for one-hot
+    vectors.
     """
 
     xs: Float[Array, "*batch time inputs"] | Int[Array, "*batch time"]
@@ -23,17 +23,19 @@ class Sequences(NamedTuple):
 
 
 class Stream(NamedTuple):
-    """Symbols one after the other, and what is to be foretold after each."""
+    """A stream of symbols, and the symbol to predict after each."""
 
     symbols: Int[Array, "*batch time"]
-    following: Int[Array, "*batch time"]  # the symbol that does come next: the target
-    allowed: Bool[Array, "*batch time symbols"]  # those that may
+    following: Int[Array, "*batch time"]  # the next symbol: the target
+    allowed: Bool[Array, "*batch time symbols"]  # symbols that may come next
     starts: Bool[Array, "*batch time"]  # the first symbol of a string
-    scored: Bool[Array, "*batch time"]  # there is something to foretell
+    scored: Bool[Array, "*batch time"]  # true where the prediction counts
 
 
-def foretold(ys: Float[Array, "*batch time symbols"], stream: Stream) -> Bool[Array, "*batch time"]:
-    """Whether the symbols that may follow have the largest outputs; true where none is scored."""
-    least = jnp.where(stream.allowed, ys, jnp.inf).min(-1)
-    most = jnp.where(stream.allowed, -jnp.inf, ys).max(-1)
-    return (least > most) | ~stream.scored
+def is_correct(
+    ys: Float[Array, "*batch time symbols"], stream: Stream
+) -> Bool[Array, "*batch time"]:
+    """Return whether the allowed symbols have the largest outputs; true at steps not scored."""
+    lowest_allowed = jnp.where(stream.allowed, ys, jnp.inf).min(-1)
+    highest_other = jnp.where(stream.allowed, -jnp.inf, ys).max(-1)
+    return (lowest_allowed > highest_other) | ~stream.scored

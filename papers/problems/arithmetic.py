@@ -1,8 +1,8 @@
 """Adding and multiplying two marked numbers: experiments 4 and 5 of 1997.
 
-A step holds a number and a mark. The first and the last step are marked -1; two numbers are marked
-1, the first among the first ten steps, the second among the first half; all others 0. At the end
-the answer is due. A sequence has `steps` to 1.1 `steps` steps.
+A step has a number and a mark. The first and the last step are marked -1; two numbers are marked 1,
+the first among the first ten steps, the second in the first half; all others 0. The target is at
+the end. A sequence has `steps` to 1.1 `steps` steps.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def adding(steps: int, key: PRNGKeyArray) -> Sequences:
-    """Numbers from (-1, 1), target 0.5 + (a + b) / 4; a first step's number does not count."""
+    """Numbers in (-1, 1), target 0.5 + (a + b) / 4; the number of a first step counts as 0."""
     return _marked(steps, -1.0, lambda a, b: 0.5 + (a + b) / 4, key)
 
 
 def multiplication(steps: int, key: PRNGKeyArray) -> Sequences:
-    """Numbers from (0, 1), target a b; a first step's number counts as 1."""
+    """Numbers in (0, 1), target a b; the number of a first step counts as 1."""
     return _marked(steps, 0.0, lambda a, b: a * b, key)
 
 
@@ -36,11 +36,11 @@ def _marked(
     keys = jax.random.split(key, 4)
     longest = steps + steps // 10
     start = jax.random.randint(keys[0], (), 0, longest - steps + 1)
-    place = jnp.arange(longest) - start  # of each step in its sequence; negative before it
+    place = jnp.arange(longest) - start  # of each step in its sequence; negative in the padding
     numbers = jax.random.uniform(keys[1], (longest,), minval=lowest)
     first = jax.random.randint(keys[2], (), 0, 10)
     second = jax.random.randint(keys[3], (), 0, steps // 2 - 2)
-    second += second >= first  # among those that are not marked yet
+    second += second >= first  # skip the step that is already marked
     neutral = 0.0 if lowest < 0 else 1.0
 
     def number(at: Array) -> Array:

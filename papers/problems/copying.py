@@ -1,8 +1,8 @@
-"""The copy task: ten symbols are shown, and asked for again after a long gap.
+"""The copy task: repeat ten symbols after a long gap.
 
-As Arjovsky, Shah and Bengio (2016) set it, after Hochreiter and Schmidhuber (1997): ten symbols of
-eight, `gap - 1` blanks, a mark, and ten blanks during which the symbols are due in their order;
-before that, a blank is due at every step.
+As in Arjovsky, Shah and Bengio (2016), after Hochreiter and Schmidhuber (1997): ten symbols out of
+eight, `gap - 1` blanks, a mark, and ten blanks with the symbols as targets, in order; all earlier
+targets are blanks.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import jax.numpy as jnp
 if TYPE_CHECKING:
     from jaxtyping import Array, Int, PRNGKeyArray
 
-SYMBOLS, SHOWN = 8, 10
+SYMBOLS, COPIED = 8, 10
 BLANK, MARK = SYMBOLS, SYMBOLS + 1
 
 
 def copying(gap: int, key: PRNGKeyArray) -> tuple[Int[Array, "time"], Int[Array, "time"]]:
-    """Inputs, and what is due at each step; `gap + 20` steps."""
-    shown = jax.random.randint(key, (SHOWN,), 0, SYMBOLS)
-    time = gap + 2 * SHOWN
-    xs = jnp.full(time, BLANK).at[:SHOWN].set(shown).at[gap + SHOWN - 1].set(MARK)
-    return xs, jnp.full(time, BLANK).at[-SHOWN:].set(shown)
+    """The inputs and targets of `gap + 20` steps."""
+    symbols = jax.random.randint(key, (COPIED,), 0, SYMBOLS)
+    time = gap + 2 * COPIED
+    xs = jnp.full(time, BLANK).at[:COPIED].set(symbols).at[gap + COPIED - 1].set(MARK)
+    return xs, jnp.full(time, BLANK).at[-COPIED:].set(symbols)
 
 
 def without_memory(gap: int) -> float:
-    """Nats a step of the best answer that remembers nothing: `10 ln 8 / (gap + 20)`."""
-    return SHOWN * math.log(SYMBOLS) / (gap + 2 * SHOWN)
+    """Nats per step of the best answer without memory: `10 ln 8 / (gap + 20)`."""
+    return COPIED * math.log(SYMBOLS) / (gap + 2 * COPIED)

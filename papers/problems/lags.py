@@ -1,10 +1,10 @@
 """Long time lags: experiment 2 of 1997. The last symbol repeats one of the first.
 
-2a and 2b: x or y, then p - 1 others, then x or y again; the next symbol is to be predicted at every
-step. In 2a the others are 0, 1, ..., p - 2 in turn; in 2b they are random.
+2a and 2b: x or y, then p - 1 others, then x or y again; the task is to predict the next symbol at
+every step. In 2a the others are 0, 1, ..., p - 2 in order; in 2b they are random.
 
-2c: b, then x or y, then at least q random symbols of p, with a tenth of a chance to stop after each
-more, then e; the answer is due then, and an error comes then alone.
+2c: b, then x or y, then at least q random symbols of p, with a probability of 0.1 to stop after
+each further symbol, then e; the target, and so the error, is at the end only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Array, Int, PRNGKeyArray
 
-MORE = 100  # steps after the q-th at most: a longer sequence has a chance of 0.9^100
+MORE = 100  # the most steps after the q-th: the probability of more is 0.9^100
 
 
 def in_turn(lag: int, key: PRNGKeyArray) -> Int[Array, "lag+1"]:
@@ -31,7 +31,7 @@ def in_turn(lag: int, key: PRNGKeyArray) -> Int[Array, "lag+1"]:
 
 
 def at_random(lag: int, key: PRNGKeyArray) -> Int[Array, "lag+1"]:
-    """2b: a sequence with random symbols on the way."""
+    """2b: a sequence with random symbols in between."""
     key, between = jax.random.split(key)
     return in_turn(lag, key).at[1:-1].set(jax.random.randint(between, (lag - 1,), 0, lag - 1))
 
@@ -50,7 +50,7 @@ def very_long(least: int, symbols: int, key: PRNGKeyArray) -> Sequences:
 
 
 def as_stream(draw: Callable[[PRNGKeyArray], Int[Array, "steps"]], key: PRNGKeyArray) -> Stream:
-    """One sequence of 2a or 2b as a stream, each of whose symbols is to be foretold."""
+    """A sequence of 2a or 2b as a stream."""
     symbols = draw(key)
     following = jnp.roll(symbols, -1)
     steps = jnp.arange(len(symbols))

@@ -1,10 +1,10 @@
-"""The series of Mackey and Glass (1977), with a delay of 17: a little chaotic.
+"""The series of Mackey and Glass (1977), with a delay of 17, which is weakly chaotic.
 
     dx/dt = 0.2 x(t - 17) / (1 + x(t - 17)^10) - 0.1 x(t)
 
-by ten Euler steps a unit of time, from a history of 1.2 with uniform noise of 0.1, squashed by
-`tanh(x - 1)`; as in the experiments of Voelker, Kajic and Eliasmith (2019), whose first 100 units
-of time are dropped, and whose mean is taken off.
+by ten Euler steps per unit of time, from a history of 1.2 with uniform noise of 0.1, squashed by
+`tanh(x - 1)`; as in the experiments of Voelker, Kajic and Eliasmith (2019), the first 100 units of
+time are dropped, and the mean is subtracted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DELAY, EULER, WASHOUT, AHEAD = 17, 10, 100, 15
 
 
 def series(key: PRNGKeyArray, number: int, steps: int) -> Float[Array, "number steps+ahead"]:
-    """Series of `steps` and the 15 after them, with a mean of 0 over all of them."""
+    """Series of `steps` steps and 15 more, with a mean of 0 over all series."""
     values = jax.vmap(lambda key: _one(key, WASHOUT + steps + AHEAD))(jax.random.split(key, number))
     values = values[:, WASHOUT:]
     return values - values.mean()

@@ -1,8 +1,8 @@
 """Temporal order: experiment 6 of 1997.
 
 E starts a sequence and B ends it. In between are random letters of a, b, c and d, and two or three
-X or Y, at steps drawn from `TWO` or `THREE`. The answer is which they were, in their order: one of
-4, or 8, classes. A sequence has 100 to 110 steps.
+X or Y, at steps drawn from `TWO` or `THREE`. The class is given by these letters in their order:
+one of 4, or of 8. A sequence has 100 to 110 steps.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ THREE = ((10, 20), (33, 43), (66, 76))
 
 
 def temporal_order(windows: tuple[tuple[int, int], ...], key: PRNGKeyArray) -> Sequences:
-    """One sequence with a relevant letter in each of the windows."""
+    """A sequence with a relevant letter in each of the windows."""
     keys = jax.random.split(key, 4)
     shortest, longest = STEPS
     start = jax.random.randint(keys[0], (), 0, longest - shortest + 1)
@@ -34,5 +34,5 @@ def temporal_order(windows: tuple[tuple[int, int], ...], key: PRNGKeyArray) -> S
     which = jax.random.bernoulli(keys[3], shape=lows.shape).astype(jnp.int32)
     xs = xs.at[start].set(LETTERS.index("E")).at[-1].set(LETTERS.index("B"))
     xs = xs.at[start + places].set(LETTERS.index("X") + which)
-    kind = (which * 2 ** jnp.arange(len(windows))[::-1]).sum()
-    return Sequences(xs, jnp.arange(longest) >= start, jax.nn.one_hot(kind, 2 ** len(windows)))
+    label = (which * 2 ** jnp.arange(len(windows))[::-1]).sum()
+    return Sequences(xs, jnp.arange(longest) >= start, jax.nn.one_hot(label, 2 ** len(windows)))

@@ -1,8 +1,8 @@
 """The embedded Reber grammar: experiment 1 of 1997, and its continual form of 2000.
 
 A string is B, then T or P, then a string of the inner grammar, then the same T or P again, then E.
-To foretell that one the net must remember the second symbol over the whole inner string. Where
-there are two ways to go on, each is taken half of the time (Smith and Zipser 1989).
+To predict it, the net must remember the second symbol over the whole inner string. Where two
+symbols are possible, each has a probability of 0.5 (Smith and Zipser 1989).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Int, PRNGKeyArray
 
 SYMBOLS = "BTPSXVE"
-LONGEST = 80  # steps of a string; a longer one has a chance below one in a million
-INNER = {  # of each state, the symbols that may come and where they lead
+LONGEST = 80  # steps of a string; the probability of a longer one is below one in a million
+INNER = {  # for each state, the possible symbols and the states after them
     0: {"B": 1},
     1: {"T": 2, "P": 3},
     2: {"S": 2, "X": 4},
@@ -32,19 +32,19 @@ INNER = {  # of each state, the symbols that may come and where they lead
 
 
 class Place(NamedTuple):
-    """Where in the grammar a string is, and which of two ways it will go on."""
+    """A state of the grammar, and the choice of the next of two symbols."""
 
     state: Int[Array, ""]
     coin: Int[Array, ""]
 
 
 def embedded() -> dict[int, dict[str, int]]:
-    """The whole grammar: state 0 is the start of a string, to which its E leads back."""
-    inside = {"T": 2, "P": 10}  # where the two copies of the inner grammar begin
+    """The whole grammar: state 0 is the start of a string, and the state after its E."""
+    inside = {"T": 2, "P": 10}  # first states of the two copies of the inner grammar
     states = {0: {"B": 1}, 1: inside, 18: {"E": 0}}
     for outer, offset in inside.items():
-        for state, ways in INNER.items():
-            states[offset + state] = {symbol: offset + to for symbol, to in ways.items()}
+        for state, symbols in INNER.items():
+            states[offset + state] = {symbol: offset + to for symbol, to in symbols.items()}
         states[offset + 7] = {outer: 18}
     return states
 
@@ -55,7 +55,7 @@ def start(key: PRNGKeyArray) -> Place:
 
 
 def continual(place: Place, key: PRNGKeyArray, steps: int) -> tuple[Place, Stream]:
-    """The next `steps` symbols of strings without end, from a place, and the place after them."""
+    """The next `steps` symbols of an endless sequence of strings, and the place after them."""
     symbol_of, next_of, allowed_of = (jnp.asarray(table) for table in _tables())
 
     def one(place: Place, coin: Array) -> tuple[Place, Stream]:
@@ -68,7 +68,7 @@ def continual(place: Place, key: PRNGKeyArray, steps: int) -> tuple[Place, Strea
 
 
 def strings(key: PRNGKeyArray, number: int) -> Stream:
-    """Strings of their own, `(number, LONGEST)`; an E, and what follows it, is not scored."""
+    """Separate strings, `(number, LONGEST)`; the steps from their last E on are not scored."""
     first, rest = jax.random.split(key)
 
     def one(first: PRNGKeyArray, rest: PRNGKeyArray) -> Stream:
@@ -84,12 +84,12 @@ def _coins(key: PRNGKeyArray, shape: tuple[int, ...]) -> Int[Array, "*shape"]:
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each state and side of a coin, the symbol and the next state; and the symbols allowed."""
+    """The symbol and the next state for each state and coin; and the symbols allowed."""
     grammar = embedded()
     symbols, to = np.zeros((19, 2), np.int32), np.zeros((19, 2), np.int32)
     allowed = np.zeros((19, len(SYMBOLS)), bool)
-    for state, ways in grammar.items():
-        pairs = list(ways.items())
+    for state, following in grammar.items():
+        pairs = list(following.items())
         for coin, (symbol, then) in enumerate((pairs[0], pairs[-1])):
             symbols[state, coin], to[state, coin] = SYMBOLS.index(symbol), then
             allowed[state, SYMBOLS.index(symbol)] = True

@@ -1,6 +1,6 @@
 """The two-sequence problem: experiment 3 of 1997, after Bengio, Simard and Frasconi (1994).
 
-The first `signal` elements tell the class: 1 for the first and -1 for the second. The others are
+The first `signal` elements give the class: 1 for the first and -1 for the second. The others are
 Gaussian noise of variance 0.2. A sequence has `steps` to 1.1 `steps` elements.
 """
 
@@ -16,7 +16,7 @@ from papers.problems import Sequences
 if TYPE_CHECKING:
     from jaxtyping import Array, PRNGKeyArray
 
-SPREAD = 0.2**0.5
+NOISE_STD = 0.2**0.5
 
 
 def two_sequence(steps: int, signal: int, key: PRNGKeyArray) -> Sequences:
@@ -25,24 +25,24 @@ def two_sequence(steps: int, signal: int, key: PRNGKeyArray) -> Sequences:
 
 
 def noisy_signal(steps: int, signal: int, key: PRNGKeyArray) -> Sequences:
-    """3b: there is noise on the signal as well."""
-    return _sequence(steps, signal, SPREAD, (1.0, 0.0), key)
+    """3b: the signal has noise as well."""
+    return _sequence(steps, signal, NOISE_STD, (1.0, 0.0), key)
 
 
 def noisy_target(steps: int, signal: int, key: PRNGKeyArray) -> Sequences:
-    """3c as it is learned: targets are 0.2 and 0.8, with Gaussian noise of variance 0.1."""
+    """3c for training: targets are 0.2 and 0.8, with Gaussian noise of variance 0.1."""
     key, noise = jax.random.split(key)
     sequence = expected_target(steps, signal, key)
     return sequence._replace(target=sequence.target + 0.1**0.5 * jax.random.normal(noise, (1,)))
 
 
 def expected_target(steps: int, signal: int, key: PRNGKeyArray) -> Sequences:
-    """3c as it is tested: against the targets' means."""
+    """3c for tests: the targets are the means."""
     return _sequence(steps, signal, 0.0, (0.2, 0.8), key)
 
 
 def _sequence(
-    steps: int, signal: int, spread: float, targets: tuple[float, float], key: PRNGKeyArray
+    steps: int, signal: int, deviation: float, targets: tuple[float, float], key: PRNGKeyArray
 ) -> Sequences:
     keys = jax.random.split(key, 3)
     longest = steps + steps // 10
@@ -51,6 +51,6 @@ def _sequence(
     second = jax.random.bernoulli(keys[1])
     noise = jax.random.normal(keys[2], (longest,))
     level = jnp.where(second, -1.0, 1.0)
-    xs = jnp.where(place < signal, level + spread * noise, SPREAD * noise)
+    xs = jnp.where(place < signal, level + deviation * noise, NOISE_STD * noise)
     target: Array = jnp.where(second, targets[1], targets[0])
     return Sequences(xs[:, None], place >= 0, target[None])

@@ -127,9 +127,9 @@ def test_a_cell_added_later_keeps_what_the_shortcuts_have_learned():
     learner, _, _ = streams.learn(small, streams.init_learner(small, alone), stream, jnp.ones(()))
     assert not np.allclose(learner.net.output, alone.output)
     grown = with_shortcuts_of(init_net(jax.random.key(2), layout, 0.2), learner.net)
-    both = [streams.foretell(layout, grown, None, stream)[1]]
+    both = [streams.predict(layout, grown, None, stream)[1]]
     silent = grown._replace(output=grown.output.at[0].set(0.0))
-    both.append(streams.foretell(layout, silent, None, stream)[1])
-    expected = streams.foretell(small, learner.net, None, stream)[1]
+    both.append(streams.predict(layout, silent, None, stream)[1])
+    expected = streams.predict(small, learner.net, None, stream)[1]
     np.testing.assert_allclose(both[1], expected, rtol=1e-6)
     assert not np.allclose(both[0], expected, rtol=1e-3)

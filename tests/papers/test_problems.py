@@ -1,4 +1,4 @@
-"""The data of the tables: what is asked follows from what is shown, by another way of counting."""
+"""The data of the experiments: targets recomputed from inputs in an independent way."""
 
 import itertools
 import math
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from papers.layers.streams import end_error
-from papers.problems import arithmetic, copying, foretold, lags, mackey_glass, order, reber
+from papers.problems import arithmetic, copying, is_correct, lags, mackey_glass, order, reber
 from papers.problems import two_sequence as two
 
 KEYS = jax.random.split(jax.random.key(0), 200)
@@ -105,10 +105,10 @@ def test_long_lags_end_as_they_begin():
 def test_a_sequence_with_a_lag_as_a_stream():
     stream = lags.as_stream(partial(lags.in_turn, 10), KEYS[0])
     perfect = jax.nn.one_hot(stream.following, 11)
-    assert foretold(perfect, stream).all()
+    assert is_correct(perfect, stream).all()
     assert float(end_error(perfect, stream)) == 0
     wrong = perfect.at[-2].set(jax.nn.one_hot(19 - stream.following[-2], 11))  # the other of two
-    assert not foretold(wrong, stream).all()
+    assert not is_correct(wrong, stream).all()
     assert float(end_error(wrong, stream)) == 1
 
 
@@ -132,7 +132,7 @@ def test_copying():
     assert (xs == copying.MARK).sum() == 200
     assert (xs[:, 39] == copying.MARK).all()
     assert (due[:, :-10] == copying.BLANK).all()
-    # blanks are foretold for sure, the last ten are one of eight each
+    # blanks are predicted with certainty, the last ten are one of eight each
     assert copying.without_memory(30) == pytest.approx(10 * math.log(8) / 50)
 
 

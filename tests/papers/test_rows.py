@@ -14,18 +14,18 @@ import jlstm
 from jlstm.variants import init_no_forget
 from papers import layers, page, run
 from papers.experiments import ROWS, copying, gradients, hochreiter1997
-from papers.experiments.final_answer import Blocks, of_blocks, of_layer
+from papers.experiments.final_answer import Blocks, measure_blocks, measure_layer
 from papers.experiments.next_symbol import lag_of_layer, reber_of_layer
 from papers.layers.model import Layer, init_model
 from papers.layers.streams import Source
-from papers.problems import foretold, lags, reber
-from papers.row import Measured, Row, solved_line, spread
+from papers.problems import is_correct, lags, reber
+from papers.row import Measured, Row, mean_and_std, solved_line
 
 ROOT = Path(__file__).parents[2]
 
 
 def quiet(line):
-    """Nobody is told."""
+    """Log nothing."""
 
 
 def test_names_are_file_names_and_each_row_is_measured_by_somebody():
@@ -45,7 +45,7 @@ def test_a_row_without_its_data_costs_no_other(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_layer_learns_to_add():
     task = hochreiter1997.adding(20)
-    found = of_layer(task, Layer(2, 12, 1, rate=0.02), 2, 60_000, quiet)
+    found = measure_layer(task, Layer(2, 12, 1, rate=0.02), 2, 60_000, quiet)
     assert found.figures["solved"] == [True, True]
     assert max(found.figures["wrong"]) < 0.05 * found.figures["tested"]
 
@@ -53,7 +53,7 @@ def test_a_layer_learns_to_add():
 @pytest.mark.slow
 def test_a_net_of_1997_learns_temporal_order():
     net = Blocks(hochreiter1997.TWO_RELEVANT, 0.5, input_bias=(-2.0, -4.0))
-    found = of_blocks(hochreiter1997.TWO_LETTERS, net, 3, 150_000, quiet)
+    found = measure_blocks(hochreiter1997.TWO_LETTERS, net, 3, 150_000, quiet)
     assert any(found.figures["solved"])
     assert found.figures["weights"] == 156
     solved = [
@@ -64,7 +64,7 @@ def test_a_net_of_1997_learns_temporal_order():
 
 def test_a_net_that_learns_nothing_solves_nothing():
     net = Blocks(hochreiter1997.MARKED, rate=0.0)
-    found = of_blocks(hochreiter1997.adding(10), net, 2, 3000, quiet)
+    found = measure_blocks(hochreiter1997.adding(10), net, 2, 3000, quiet)
     assert found.figures["solved"] == [False, False]
     assert found.figures["sequences"] == [3000, 3000]
     assert min(found.figures["wrong"]) > 0.8 * found.figures["tested"]
@@ -77,7 +77,7 @@ def test_a_layer_learns_the_embedded_grammar():
 
 
 @pytest.mark.slow
-def test_a_layer_foretells_the_end_of_short_sequences():
+def test_a_layer_predicts_the_end_of_short_sequences():
     draw = partial(lags.in_turn, 5)
     learns, stays = (Layer(6, 16, 6, rate=rate, batch=8) for rate in (0.01, 0.0))
     assert lag_of_layer(draw, learns, 2, 30_000, quiet).figures["solved"] == [True, True]
@@ -87,19 +87,19 @@ def test_a_layer_foretells_the_end_of_short_sequences():
 @pytest.mark.slow
 def test_a_layer_learns_a_lag_that_the_simple_network_does_not():
     task = hochreiter1997.very_long_lag(50)
-    lstm = of_layer(task, Layer(54, 16, 2, init=hochreiter1997.CHRONO), 2, 30_000, quiet)
+    lstm = measure_layer(task, Layer(54, 16, 2, init=hochreiter1997.CHRONO), 2, 30_000, quiet)
     assert lstm.figures["solved"] == [True, True]
     assert max(lstm.figures["wrong"]) < 0.01 * lstm.figures["tested"]
-    rnn = of_layer(task, Layer(54, 16, 2, init=jlstm.variants.init_rnn), 2, 30_000, quiet)
+    rnn = measure_layer(task, Layer(54, 16, 2, init=jlstm.variants.init_rnn), 2, 30_000, quiet)
     assert rnn.figures["solved"] == [False, False]
     assert min(rnn.figures["wrong"]) > 0.25 * rnn.figures["tested"]
 
 
 @pytest.mark.slow
-def test_resets_from_outside_let_the_lstm_of_1997_foretell_the_continual_grammar():
-    """Without a forget gate it knows a string's last T or P if its memory is emptied before.
+def test_resets_from_outside_let_the_lstm_of_1997_predict_the_continual_grammar():
+    """Without a forget gate it predicts a string's last T or P if its memory is reset before.
 
-    If it is not, that symbol is a guess: half of them are wrong, while the others are foretold.
+    If it is not, that symbol is a guess: half of them are wrong, while the others are predicted.
     """
     wrong, others = {}, {}
     for resets in (True, False):
@@ -112,7 +112,7 @@ def test_resets_from_outside_let_the_lstm_of_1997_foretell_the_continual_grammar
         _, seen = reber.continual(reber.start(jax.random.key(3)), jax.random.key(4), 20_000)
         net = jax.tree.map(lambda a: a[0], learners.net)
         stream = jax.tree.map(lambda a: a[None], seen)
-        right = foretold(layers.streams.foretell(net, None, stream, resets)[1], stream)[0]
+        right = is_correct(layers.streams.predict(net, None, stream, resets)[1], stream)[0]
         ends = jnp.roll(seen.starts, -3)  # before T or P, E, and the first symbol of the next
         assert set(seen.following[ends].tolist()) == {reber.SYMBOLS.index(c) for c in "TP"}
         wrong[resets] = float((~right)[ends].mean())
@@ -143,7 +143,7 @@ def test_gradients_vanish_in_this_order():
 
 
 def test_the_best_answer_without_memory_costs_its_baseline():
-    """Blanks for sure, then each of eight symbols alike: no layer is asked, its bias says it."""
+    """Blanks with certainty, then eight symbols with equal probability: a model of biases alone."""
     gap, sure = 30, 30.0
     model = init_model(Layer(copying.MARK + 1, 4, copying.MARK), jax.random.key(0))
     blank = jnp.zeros(copying.MARK).at[-1].set(sure)
@@ -185,8 +185,8 @@ def test_the_page_holds_every_row_once(tmp_path):
 
 
 def test_figures_of_trials():
-    assert spread([1.0, 2.0, 3.0]) == "2 ± 1"
-    assert spread([1000, 3000]) == "2,000 ± 1,414"
+    assert mean_and_std([1.0, 2.0, 3.0]) == "2 ± 1"
+    assert mean_and_std([1000, 3000]) == "2,000 ± 1,414"
     assert solved_line([True, False], [500, 900]) == "1 of 2 solved, 500 ± 0 sequences"
     assert solved_line([False], [900]) == "0 of 1 solved"
 

@@ -9,13 +9,13 @@ import numpy as np
 from rich.console import Console
 
 from train import inspect
-from train.config.command import File
+from train.config.command import DataFile
 
 
 def make_page(run, **options) -> str:
     """The page of a run as text; `path` is that of the data."""
     if "path" in options:
-        options["data"] = File(str(options.pop("path")))
+        options["data"] = DataFile(str(options.pop("path")))
     return inspect.inspect(inspect.Command(run, **options), Console(quiet=True))[0]
 
 

@@ -159,5 +159,5 @@ def test_a_run_goes_on_with_another_number_of_devices(tmp_path):
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "devices: 2" in result.stdout
-    assert "going on from checkpoint 20" in result.stdout
+    assert "resuming from checkpoint 20" in result.stdout
     assert int(json.loads((out / "result.json").read_text())["steps"]) == whole["steps"] == 40

@@ -14,7 +14,7 @@ from tests.support.small import make, untrained
 from train import inspect
 from train.engine import measure
 from train.errors import InputError, RunError
-from train.output.weights import of_run
+from train.output.weights import load_run
 from train.tasks import char_lm, find_task
 from train.viewer import html_page
 
@@ -49,7 +49,7 @@ def same(block, expected):
 
 def of_the_run(run, command):
     """What `train.predict` says: rows of its table without the head."""
-    config, task, about, params = of_run(run)
+    config, task, about, params = load_run(run)
     _, *rows = task.table(
         config, about, command, lambda some: measure.run(config, task, params, some)
     )
@@ -61,7 +61,7 @@ def test_the_page_of_a_text(runs):
     _, run = runs("char_lm")
     text = "tiger, zwei Bären, trois élans, 四 🐢\none"
     content = content_of(make_page(run, text=text))
-    _, _, about, params = of_run(run)
+    _, _, about, params = load_run(run)
     tokens = char_lm.encode(text, about["vocabulary"])
     _, hs, traces = jlstm.stack_trace(params.layers, None, params.embedding[tokens])
     assert content["text"] == text
@@ -82,7 +82,7 @@ def test_the_page_of_a_text(runs):
 def test_the_page_of_a_sequence(runs):
     """The class at each step is that of the sequence cut there, of both directions."""
     config, run = runs("classification")
-    _, task, about, params = of_run(run)
+    _, task, about, params = load_run(run)
     test = task.load(config).test
     content = content_of(make_page(run, row=3))
     inputs = test.sequences[3]
@@ -142,7 +142,7 @@ def test_the_page_of_a_forecast(runs):
     from train.tasks import forecasting
 
     config, run = runs("forecasting")
-    _, task, about, _ = of_run(run)
+    _, task, about, _ = load_run(run)
     split = task.load(config).test
     content = content_of(make_page(run, row=5))
     start = split.starts[5]
@@ -177,7 +177,7 @@ def test_the_page_of_a_roll(runs):
     for k, row in enumerate(rows):
         np.testing.assert_allclose(said["probabilities"][k], np.sort(row)[::-1][:5], atol=1e-4)
         np.testing.assert_allclose(row[said["ids"][k]], said["probabilities"][k], atol=1e-4)
-    config, task, _, params = of_run(run)
+    config, task, _, params = load_run(run)
     nats = measure.evaluate(config, task, params, [piece])["nll_per_step"]
     assert np.nanmean(content["outcome"]["values"]) == pytest.approx(nats, rel=1e-5)
     assert said["names"][0] == "A0"
@@ -247,9 +247,9 @@ def test_the_program_can_stand_in_a_page():
 
 
 @pytest.mark.parametrize(("task", "flags", "message"), [
-    ("char_lm", ["--text", ""], "--text must hold a character"),
+    ("char_lm", ["--text", ""], "--text must have at least one character"),
     ("char_lm", ["--text", "Ж"], "--text holds 'Ж', which the run's text does not"),
-    ("char_lm", ["--text", "a", "--data.path", "x"], "--text and --data.path name two things"),
+    ("char_lm", ["--text", "a", "--data.path", "x"], "--text and --data.path exclude each other"),
     ("char_lm", ["--steps", "0"], "--steps must be 1 or more, got 0"),
     ("char_lm", ["--row", "999"], "--row must be from 0 to 0, of 1 passages of --steps 5000"),
     ("char_lm", ["--row", "-1"], "--row must be from 0 to 0"),
@@ -295,7 +295,7 @@ def test_changed_data_are_not_shown_in_silence(runs, tmp_path):
     config, run = runs("char_lm")
     (run / "result.json").write_text(json.dumps({"data_sha256": "other"}))
     try:
-        with pytest.raises(InputError, match="name what to show"):
+        with pytest.raises(InputError, match="name the data to show"):
             make_page(run)
     finally:
         digest = char_lm.load(config).sha256
@@ -318,7 +318,7 @@ def test_layers_of_other_kinds(tmp_path, runs):
     run = untrained(config, tmp_path / "run")
     content = content_of(make_page(run, text="one tiger, zwei"))
     assert [sorted(block["values"]) for block in content["blocks"]] == [["h"], ["h"]]
-    tokens = char_lm.encode("one tiger, zwei", of_run(run).about["vocabulary"])
-    params = of_run(run).params
+    tokens = char_lm.encode("one tiger, zwei", load_run(run).about["vocabulary"])
+    params = load_run(run).params
     _, hs = jlstm.stack_scan(params.layers, None, params.embedding[tokens])
     same(content["blocks"][1], {"h": hs})

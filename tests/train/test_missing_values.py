@@ -13,7 +13,7 @@ from train.config.tasks import Classification, Series
 from train.engine import measure
 from train.evaluate import main as evaluate_main
 from train.model import init_model
-from train.tasks import classification, find_task
+from train.tasks import find_task, normalize
 
 RNG = np.random.default_rng(0)
 TASK = find_task("classification")
@@ -49,7 +49,7 @@ def test_a_missing_value_is_0_and_is_marked(config):
     found = []
     for sequence in data.train.sequences:
         values, missing = sequence[:, :2], sequence[:, 2:]
-        back = classification.known_values(sequence, data.about)
+        back = normalize.known_values(sequence, data.about)
         assert set(np.unique(missing)) <= {0, 1}
         np.testing.assert_array_equal(np.isnan(back), missing == 1)
         assert (values[missing == 1] == 0).all()
@@ -71,7 +71,7 @@ def test_without_missing_values_nothing_changes(config):
     assert data.about["missing"] is False
     joined = np.concatenate(data.train.sequences)
     np.testing.assert_allclose(joined.mean(0), 0, atol=1e-5)
-    back = classification.known_values(data.train.sequences[0], data.about)
+    back = normalize.known_values(data.train.sequences[0], data.about)
     assert any(np.allclose(back, row[: len(back)], rtol=1e-4, atol=1e-5) for row in inputs)
 
 
@@ -164,7 +164,7 @@ def test_a_file_without_classes_has_nothing_to_measure_by(config, tmp_path):
     np.savez(tmp_path / "new.npz", inputs=RNG.normal(size=(3, 4, 2)))
     path = str(tmp_path / "new.npz")
     assert outcome(evaluate_main, [str(run), "--data.path", path])[1] == (
-        f"{path} has nothing to measure the run by, such as classes"
+        f"{path} has no targets to evaluate the run by, such as classes"
     )
 
 

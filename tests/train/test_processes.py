@@ -12,7 +12,7 @@ import pytest
 from tests.support.runs import end, lines_of, newest, run_here, start, tiny, write_text_file
 from tests.support.small import make
 from train.config.settings import Distributed
-from train.engine.processes import first_does, join, started_by_cluster
+from train.engine.processes import detected_cluster, join, on_first_process
 from train.errors import InputError
 from train.output.folder import open_folder
 from train.output.weights import load_weights
@@ -72,10 +72,10 @@ def test_sigterm_to_one_ends_both_after_the_same_step(asked, tmp_path):
         assert time.monotonic() - began < 20
         assert status == 128 + signal.SIGTERM
         assert newest(out) > step
-        assert ("going on from checkpoint" in shown) == (step > 0)
+        assert ("resuming from checkpoint" in shown) == (step > 0)
         step = newest(out)
         for text in (error, other):
-            assert f"train: step {step} is saved; the same command goes on from there" in text
+            assert f"train: step {step} is saved; repeat the command to resume" in text
 
 
 @SLOW
@@ -94,7 +94,7 @@ def test_a_process_that_is_lost_ends_the_other(tmp_path):
     (one,) = start(config, out)  # alone it goes on, with the same rows on one device
     wait_for(lambda: newest(out) > before)
     one.send_signal(signal.SIGTERM)
-    assert f"going on from checkpoint {before}" in end([one], out)[0][1]
+    assert f"resuming from checkpoint {before}" in end([one], out)[0][1]
 
 
 @SLOW
@@ -110,7 +110,7 @@ def test_a_checkpoint_of_two_processes_goes_on_in_one(tmp_path):
     for process in processes:
         process.wait()
     _, shown = run_here(config, out)
-    assert "going on from checkpoint" in shown
+    assert "resuming from checkpoint" in shown
     found, expected = (load_weights(p / "params.safetensors").params for p in (out, whole))
     for a, b in zip(found.layers[0], expected.layers[0], strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
@@ -128,7 +128,7 @@ def test_slurm_tells_the_processes_of_each_other(tmp_path):
 @SLOW
 @pytest.mark.parametrize(("changes", "message"), [
     ({"seed": 3}, "holds a run with another config: seed (0 before, 3 now)"),
-    ({"rows": 5}, "data.rows = 5 cannot be shared evenly by the 2 devices of 2 processes"),
+    ({"rows": 5}, "data.rows = 5 cannot be divided evenly among the 2 devices of 2 processes"),
 ])  # fmt: skip
 def test_both_complain(changes, message, tmp_path):
     config = tiny(write_text_file(tmp_path), steps=4)
@@ -152,8 +152,8 @@ def test_a_folder_in_use_is_refused_by_both(tmp_path):
 
 
 @pytest.mark.parametrize(("flags", "message"), [
-    ({"coordinator": "a:1"}, "--distributed.process is needed too, beside --distributed.coordin"),
-    ({"process": 0, "processes": 2}, "--distributed.coordinator is needed too, beside"),
+    ({"coordinator": "a:1"}, "--distributed.process is required with --distributed.coordinator"),
+    ({"process": 0, "processes": 2}, "--distributed.coordinator is required with"),
     ({"coordinator": "a:1", "process": 2, "processes": 2}, "must be below .* 2, got 2"),
     ({"coordinator": "a", "process": 1, "processes": 2}, "must be HOST:PORT, got 'a'"),
     ({"coordinator": "localhost:1", "process": 1, "processes": 2, "timeout": 1},
@@ -168,9 +168,9 @@ def test_one_process_needs_nothing(monkeypatch):
     for name in list(os.environ):
         if name.startswith(("SLURM", "KUBERNETES")):
             monkeypatch.delenv(name)
-    assert not started_by_cluster()
+    assert not detected_cluster()
     join(Distributed())
-    assert first_does(lambda: 3) == 3
+    assert on_first_process(lambda: 3) == 3
 
 
 @pytest.mark.parametrize(("environment", "found"), [
@@ -183,4 +183,4 @@ def test_slurm_is_seen(environment, found, monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.setenv("SLURM_STEP_NODELIST", "node[1-2]")
-    assert started_by_cluster() == found
+    assert detected_cluster() == found

@@ -22,7 +22,7 @@ def test_plain_lines_without_a_terminal(monkeypatch):
         report(20, figures(2.5, 12345.6))
         report(30, figures(2.25, 23456.7))
     assert screen.getvalue().splitlines() == [
-        "compiling the first step, which takes some seconds",
+        "compiling the first step, which takes a few seconds",
         "step 20/30  bits_per_char 2.5  12,346 inputs/s  50% of the limit",
         "step 30/30  bits_per_char 2.25  23,457 inputs/s  50% of the limit",
     ]
@@ -52,8 +52,8 @@ def test_the_facts_of_a_first_line_are_short():
         "step_of_time": "1 month, on the last day", "missing": 5,
         "missing_spellings": {"": 4, "k.A.": 1}, "left_out": {"c": "is empty"},
     }  # fmt: skip
-    assert progress.in_short(facts) == (
+    assert progress.summary(facts) == (
         "columns a, b; rows 1,500; step of time 1 month, on the last day; missing 5"
     )
-    many = progress.in_short({"columns": [f"c{k}" for k in range(40)]})
+    many = progress.summary({"columns": [f"c{k}" for k in range(40)]})
     assert many == "columns c0, c1, c2, c3, c4 and 35 more"

@@ -195,7 +195,7 @@ def test_names_of_classes_are_drawn_as_they_are():
     names = [text.get_text() for text in figure.axes[0].get_xticklabels()]
     assert names[:3] == ["a $x_1$ sign", "b ·", "ccccccccc0"]
     assert figure.axes[0].get_xticklabels()[0].get_rotation() == 90
-    assert figure.axes[0].get_title() == "100.0% of the test split are right"
+    assert figure.axes[0].get_title() == "100.0% of the test split are correct"
 
 
 def test_pictures_for_light_and_dark_pages():

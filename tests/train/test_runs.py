@@ -136,7 +136,7 @@ def test_a_finished_run_says_so_and_changes_nothing(finished):
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
     result, shown = run_here(config, out)
     assert result is None
-    assert "has finished its 40 steps; more --steps go on" in shown
+    assert "has already finished its 40 steps; pass a larger --steps to continue" in shown
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 
 
@@ -177,8 +177,8 @@ def test_going_on_is_bit_for_bit(finished, tmp_path, monkeypatch, step):
         file.write('{"step": 38, "tr')  # cut short
     _, shown = run_here(config, out)
     last = (step - 1) // 10 * 10
-    assert ("going on from checkpoint" in shown) == (last > 0)
-    assert f"going on from checkpoint {last}" in shown or last == 0
+    assert ("resuming from checkpoint" in shown) == (last > 0)
+    assert f"resuming from checkpoint {last}" in shown or last == 0
     weights = (out / "params.safetensors").read_bytes()
     assert weights == (whole / "params.safetensors").read_bytes()
 
@@ -197,7 +197,7 @@ def test_more_steps_go_on(finished, tmp_path):
     out = tmp_path / "run"
     run_here(config, out)
     result, shown = run_here(replace(config, steps=50), out)
-    assert "going on from checkpoint 40" in shown
+    assert "resuming from checkpoint 40" in shown
     assert result is not None
     assert result["steps"] == 50
     assert lines_of(out)[-1]["step"] == 50
@@ -214,7 +214,7 @@ def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(finishe
     data.write_bytes(content)
     _, shown = run_here(replace(config, steps=30), out)
     assert "checkpoint 30 is damaged" in shown
-    assert "going on from checkpoint 20" in shown
+    assert "resuming from checkpoint 20" in shown
     assert (out / "result.json").exists()
 
 
@@ -233,7 +233,7 @@ def test_a_changed_text_is_refused(finished, tmp_path):
     out = tmp_path / "run"
     run_here(config, out)
     path.write_text(path.read_text(encoding="utf-8")[:-1] + "!", encoding="utf-8")
-    with pytest.raises(InputError, match=r"does not hold the data that the run in .* began with"):
+    with pytest.raises(InputError, match=r"does not hold the data that the run in .* started with"):
         run_here(replace(config, steps=20), out)
 
 
@@ -265,7 +265,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     config = tiny(write_text_file(tmp_path), optimizer=rate, checkpoint_every=1)
     out = tmp_path / "run"
     with pytest.raises(
-        RunError, match=r"the loss is (nan|inf) at step \d+; checkpoint \d+ is untouched"
+        RunError, match=r"the loss is (nan|inf) at step \d+; checkpoint \d+ is not affected"
     ) as caught:
         run_here(config, out)
     step = int(str(caught.value).split("at step ")[1].split(";")[0])
@@ -321,8 +321,8 @@ run(main, "train", "interrupted")
 
 @SLOW
 @pytest.mark.parametrize(("validate_every", "message"), [
-    (40, r"cannot write checkpoint 20 to .*; earlier checkpoints are untouched"),
-    (20, r"cannot write .*/best.safetensors: File too large; checkpoints are untouched"),
+    (40, r"cannot write checkpoint 20 to .*; earlier checkpoints are not affected"),
+    (20, r"cannot write .*/best.safetensors: File too large; checkpoints are not affected"),
 ])  # fmt: skip
 def test_a_disk_that_fills(finished, tmp_path, validate_every, message):
     """A limit on file sizes gives the errors of a full disk: here, once weights are written."""
@@ -339,7 +339,7 @@ def test_a_disk_that_fills(finished, tmp_path, validate_every, message):
     assert re.fullmatch(rf"train: {message}\n", process.stderr)
     assert [p.name for p in (out / "checkpoints").iterdir()] == ["10"]
     _, shown = run_here(config, out)
-    assert "going on from checkpoint 10" in shown
+    assert "resuming from checkpoint 10" in shown
 
 
 @pytest.mark.slow
@@ -367,7 +367,7 @@ def test_sampling(finished):
 
 @pytest.mark.parametrize(("change", "message"), [
     ({"prompt": "QX"}, "--prompt holds 'QX', which the run's text does not"),
-    ({"prompt": ""}, "--prompt must hold a character to begin with"),
+    ({"prompt": ""}, "--prompt must have at least one character"),
     ({"seed": -1}, r"--seed must be 0 or more and below 2\*\*32, got -1"),
     ({"length": 0}, "--length must be 1 or more, got 0"),
     ({"temperature": -1.0}, "--temperature must be 0 or more, got -1.0"),
@@ -434,7 +434,7 @@ def test_early_stopping(finished, tmp_path):
     result, shown = run_here(config, out)
     assert result is not None
     assert (result["steps"], result["of_steps"], result["best"]["step"]) == (16, 1000, 8)
-    assert "no better validation since step 8: stopped early" in shown
+    assert "no better validation since step 8: stopping early" in shown
     again, shown = run_here(config, out)
     assert again is None
     assert "has finished" in shown
@@ -459,7 +459,7 @@ def test_sigterm_saves_and_ends(finished, tmp_path):
     _, error = process.communicate(timeout=60)
     assert time.monotonic() - start < 20
     assert process.returncode == 128 + signal.SIGTERM
-    assert re.fullmatch(r"train: step \d+ is saved; the same command goes on from there\n", error)
+    assert re.fullmatch(r"train: step \d+ is saved; repeat the command to resume\n", error)
     assert newest(out) == int(error.split()[2])
 
 
@@ -478,7 +478,7 @@ def test_a_call_to_end_in_this_process_costs_no_bit(finished, tmp_path, monkeypa
         with pytest.raises(Terminated, match="step 13 is saved"):
             run_here(config, out)
     _, shown = run_here(config, out)
-    assert "going on from checkpoint 13" in shown
+    assert "resuming from checkpoint 13" in shown
     weights = (out / "params.safetensors").read_bytes()
     assert weights == (whole / "params.safetensors").read_bytes()
 
@@ -495,11 +495,11 @@ def test_tensorboard(finished, tmp_path):
 
 
 @pytest.mark.parametrize(("model", "message"), [
-    (Model(bidirectional=True), "model.bidirectional would show char_lm what comes next"),
-    (Model(cell="projected"), "model.projection is of cell = 'projected': got None with"),
-    (Model(projection=3), "model.projection is of cell = 'projected': got 3 with 'lstm'"),
-    (Model(tie_weights=True), "model.tie_weights needs model.embedding = 64 to be what .* 256"),
-    (Model(cell="gru", implementation="fused"), "'fused' is of the LSTM, not of 'gru'"),
+    (Model(bidirectional=True), "model.bidirectional would reveal the next step to char_lm"),
+    (Model(cell="projected"), "model.projection requires .* the reverse: got None with"),
+    (Model(projection=3), "model.projection requires .* the reverse: got 3 with 'lstm'"),
+    (Model(tie_weights=True), "model.tie_weights needs model.embedding = 64 to equal .* 256"),
+    (Model(cell="gru", implementation="fused"), "'fused' supports the LSTM only, got 'gru'"),
 ])  # fmt: skip
 def test_models_that_do_not_fit_the_task(finished, tmp_path, model, message):
     with pytest.raises(InputError, match=message):
@@ -508,8 +508,8 @@ def test_models_that_do_not_fit_the_task(finished, tmp_path, model, message):
 
 
 @pytest.mark.parametrize(("model", "rates", "message"), [
-    (Model(cell="gru"), Regularize(zoneout_c=0.1), "zoneout_c = 0.1 is of cells with c; 'gru'"),
-    (Model(implementation="fused"), Regularize(zoneout_h=0.1), "'fused' has no zoneout: got"),
+    (Model(cell="gru"), Regularize(zoneout_c=0.1), "zoneout_c = 0.1 needs a cell with c; 'gru'"),
+    (Model(implementation="fused"), Regularize(zoneout_h=0.1), "does not support zoneout: got"),
 ])  # fmt: skip
 def test_zoneout_that_does_not_fit_the_model(finished, tmp_path, model, rates, message):
     with pytest.raises(InputError, match=message):

@@ -464,7 +464,7 @@ def test_going_on_is_bit_for_bit(finished, tmp_path):
     for step_of in (config.steps, config.steps - 10):
         shutil.rmtree(out / "checkpoints" / str(step_of))
     _, shown = run_here(config, out)
-    assert f"going on from checkpoint {config.steps - 20}" in shown
+    assert f"resuming from checkpoint {config.steps - 20}" in shown
     for name in ("params.safetensors", "best.safetensors"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
 
@@ -502,7 +502,7 @@ def test_changed_data_are_not_measured_in_silence(finished, tmp_path):
 
 
 @pytest.mark.parametrize(("module", "flags", "message"), [
-    ("train.predict", [], "name what to predict for: --data.path FILE"),
+    ("train.predict", [], "name the data to predict for: --data.path FILE"),
     ("train.predict", ["--data.path", "no.csv"], "cannot read data.path no.csv: No such"),
     ("train.evaluate", ["--data.path", "no.csv"], "cannot read data.path no.csv: No such"),
 ])  # fmt: skip

@@ -36,8 +36,8 @@ def test_each_trial_is_the_run_of_its_seed(name, tmp_path):
 
     state, metrics = after(config)
     assert states.step_of(state) == 2
-    found = trials.apart(config, (state.params, metrics))
-    for one, pair in zip(trials.configs_of(config), found, strict=True):
+    found = trials.unstack(config, (state.params, metrics))
+    for one, pair in zip(trials.trial_configs(config), found, strict=True):
         alone = replace(one, trials=1)
         expected, figures = after(alone)
         jax.tree.map(
@@ -66,6 +66,6 @@ def test_a_run_of_trials(tmp_path):
     other = tmp_path / "other"
     run_here(replace(config, steps=10), other)
     result, shown = run_here(config, other)
-    assert "going on from checkpoint 10" in shown
+    assert "resuming from checkpoint 10" in shown
     assert "means over 2 trials" in (other / "report.html").read_text()
     assert len(json.loads((other / "result.json").read_text())["trials"]) == 2

@@ -1,4 +1,4 @@
-"""The command line of both programs: flags by tyro, and every error as one line."""
+"""The command line of every program: flags by tyro, and each error in one line."""
 
 import contextlib
 import io
@@ -14,53 +14,53 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import tyro
 
 from train.config.load import check_config, read_config, to_values
-from train.config.screen import Screen, asks_help, fit, set_style
+from train.config.screen import Screen, asks_help, fit, set_style, without_none
 from train.config.settings import Config
-from train.config.tasks import Written
+from train.config.tasks import TableFormat
 from train.errors import InputError, RunError, Terminated
 
 Options = TypeVar("Options")
 
-# Marks of tables that the flags call by a word.
-MARKS = {
+# The words by which flags name separators of tables.
+SEPARATORS = {
     ",": "comma", ".": "point", ";": "semicolon", "|": "pipe", " ": "space", "'": "apostrophe",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
-class File:
-    """What is read."""
+class DataFile:
+    """The data to read."""
 
     path: str | None = None
     """A file in the format of the run's data."""
 
 
 @dataclass(frozen=True)
-class OtherTable(Written, File):
-    """What is read, and how it is written where this is not as in the table of the run."""
+class NewTable(TableFormat, DataFile):
+    """The table to read, and its format where it differs from that of the run's table."""
 
 
 @dataclass(frozen=True)
-class OfRun:
-    """The flags of what is done with a finished run."""
+class RunOptions:
+    """The flags of programs that use a finished run."""
 
     run: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN_DIR")]] = tyro.MISSING
     """The run's folder, such as runs/char_lm."""
-    data: File = field(default_factory=File)
+    data: DataFile = field(default_factory=DataFile)
     best: bool = False
-    """Whether to use the weights that were best by validation, instead of the last ones."""
+    """Use the weights with the best validation instead of the last ones."""
 
 
-OfRunT = TypeVar("OfRunT", bound=OfRun)
+RunOptionsT = TypeVar("RunOptionsT", bound=RunOptions)
 
 
 def parse(default: Options, args: Sequence[str], prog: str, example: str = "") -> Options:
-    """The options `default`, a dataclass, with what the flags say.
+    """Parse flags over `default`, a dataclass.
 
-    Help ends with the `example`, which is what follows `prog`.
+    Help ends with the `example`, the flags of an example command.
 
     Raises:
-      InputError: a flag that is unknown, lacks its value, or has one of a wrong type.
+      InputError: an unknown flag, a missing value, or a value of the wrong type.
     """
     set_style(args)
     shown, screen = io.StringIO(), Screen(asks_help(args))
@@ -71,43 +71,47 @@ def parse(default: Options, args: Sequence[str], prog: str, example: str = "") -
             )
     except SystemExit as end:
         if not end.code:
-            print(fit(screen.getvalue().rstrip()))
+            print(fit(without_none(screen.getvalue().rstrip())))
             print(fit(f"\nexample:\n  {prog} {example}"))
             raise
         raise InputError(_one_line(shown.getvalue())) from None
 
 
-def parse_of_run(default: OfRunT, args: Sequence[str], prog: str, example: str) -> OfRunT:
-    """The options, with the flags of a table where the run learned from one."""
-    place = next((arg for arg in args if os.path.isfile(Path(arg) / "config.toml")), None)
-    data = read_config(Path(place) / "config.toml").data if place else None
-    if isinstance(data, Written):
-        default = replace(default, data=OtherTable(**_written(data)))
+def parse_run_options(
+    default: RunOptionsT, args: Sequence[str], prog: str, example: str
+) -> RunOptionsT:
+    """Parse the flags, with those of a table format if the run was trained on a table."""
+    folder = next((arg for arg in args if os.path.isfile(Path(arg) / "config.toml")), None)
+    data = read_config(Path(folder) / "config.toml").data if folder else None
+    if isinstance(data, TableFormat):
+        default = replace(default, data=NewTable(**_format_of(data)))
     return parse(default, args, prog, example)
 
 
-def with_table(config: Config, data: File) -> Config:
-    """The config of a run, for a table that is written as the flags say.
+def with_table_format(config: Config, data: DataFile) -> Config:
+    """The config of a run, for a table in the format that the flags name.
 
     Raises:
       InputError: a value out of range, or flags without a table.
     """
-    if not isinstance(data, OtherTable):
+    if not isinstance(data, NewTable):
         return config
-    changed = {key: new for key, new in _written(data).items() if new != getattr(config.data, key)}
+    changed = {
+        key: value for key, value in _format_of(data).items() if value != getattr(config.data, key)
+    }
     if changed and data.path is None:
         raise InputError(f"--data.{next(iter(changed))} needs a table: --data.path FILE")
     new = replace(config, data=replace(config.data, **changed))
     return check_config(to_values(new), "command line")
 
 
-def same_file(one: Path, other: str) -> bool:
-    """Return whether both are the same file, however it is named."""
-    return one.exists() and os.path.exists(other) and one.samefile(other)
+def same_file(path: Path, other: str) -> bool:
+    """Return whether two paths are of the same file."""
+    return path.exists() and os.path.exists(other) and path.samefile(other)
 
 
-def _written(data: Written) -> dict[str, Any]:
-    return {field.name: getattr(data, field.name) for field in fields(Written)}
+def _format_of(data: TableFormat) -> dict[str, Any]:
+    return {field.name: getattr(data, field.name) for field in fields(TableFormat)}
 
 
 def run(
@@ -116,16 +120,16 @@ def run(
     interrupted: str,
     leave: Callable[[int], NoReturn] = sys.exit,
 ) -> None:
-    """Run a program; end with one line on stderr and its exit status if it fails.
+    """Run a program; if it fails, exit with one line on stderr and its exit status.
 
     Args:
       main: the program, called with the arguments of the command line.
-      name: what stands before its errors.
-      interrupted: what Ctrl-C has cost.
-      leave: ends the process with a status.
+      name: the prefix of its errors.
+      interrupted: the message after Ctrl-C.
+      leave: exits with a status.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a letter that it lacks ends no program
+        if isinstance(stream, io.TextIOWrapper):  # characters that it cannot encode are escaped
             stream.reconfigure(errors="backslashreplace")
     try:
         main(sys.argv[1:])
@@ -138,7 +142,7 @@ def run(
         status = (128 + signal.SIGTERM, error)
     except KeyboardInterrupt:
         status = (130, interrupted)
-    except BrokenPipeError:  # the reader, such as `head`, has all it wanted
+    except BrokenPipeError:  # the reading end of the pipe was closed, e.g. by `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
@@ -151,7 +155,7 @@ def run(
 
 
 def _one_line(box: str) -> str:
-    """What tyro says in a box: its first paragraph, and the flag that was meant."""
+    """The first paragraph of an error that tyro prints in a box, and the flag it suggests."""
     lines = [line.strip("│| \n") for line in box.splitlines()[1:]]
     end = next((k for k, line in enumerate(lines) if re.match("─|╰|-----|[+]--", line)), len(lines))
     message = _with_spaces(_with_choices(" ".join(lines[:end])))
@@ -160,7 +164,7 @@ def _one_line(box: str) -> str:
 
 
 def _with_choices(message: str) -> str:
-    """The complaint about a choice, with all in order: tyro keeps optional ones in a set."""
+    """The error about a choice, with sorted choices: tyro keeps optional ones in a set."""
     match = re.fullmatch(
         r"invalid choice (.*) for argument (.*)\. Expected one of \((.*)\)\.", message
     )
@@ -168,13 +172,13 @@ def _with_choices(message: str) -> str:
         return message
     given, flag, listed = match.groups()
     choices = sorted(set(re.findall(r"'([^']+)'", listed)) - {"None"})
-    word = MARKS.get(given[1:-1])
+    word = SEPARATORS.get(given[1:-1])
     meant = f"; was {word} meant?" if word in choices else ""
     return f"invalid choice {given} for {flag[1:-1]}, which is one of {', '.join(choices)}{meant}"
 
 
 def _with_spaces(message: str) -> str:
-    """The complaint about values with commas between them, with the cure."""
+    """The error about values separated by commas, with the cure."""
     match = re.match(r"Error parsing (--\S+): .*\['(.+,.+)'\]$", message)
     if match is None:
         return message

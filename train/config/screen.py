@@ -1,4 +1,4 @@
-"""Help on the screen that there is: as wide as it is, in boxes or plain, in colour or not."""
+"""Help in the width and style of the terminal: boxed or plain, in colour or not."""
 
 import io
 import os
@@ -12,44 +12,57 @@ import tyro
 
 
 class Screen(io.StringIO):
-    """What is printed while help is made, which is told what the real screen can show."""
+    """A buffer for the text that tyro prints, with the properties of the real stdout."""
 
     def __init__(self, asked: bool):
-        """Keep whether help was asked for; an error has its box on any screen."""
+        """Record whether help was requested; errors are boxed on any screen."""
         super().__init__()
         self.asked = asked
 
     @property
     def encoding(self) -> str:  # pyrefly: ignore[bad-override]
-        """That of the real one, for help."""
+        """The encoding of stdout for help; UTF-8 for errors."""
         if not self.asked:
             return "utf-8"
         return sys.__stdout__.encoding if sys.__stdout__ else "ascii"
 
     def isatty(self) -> bool:
-        """Return whether the real one is a terminal."""
+        """Return whether stdout is a terminal."""
         return bool(sys.__stdout__ and sys.__stdout__.isatty())
 
 
 def asks_help(args: Sequence[str]) -> bool:
-    """Return whether these flags ask for help."""
+    """Return whether the flags request help."""
     return any(arg in ("-h", "--help") for arg in args)
 
 
 def set_style(args: Sequence[str]) -> None:
-    """Set help to no boxes on a terminal that cannot draw them, and no colour with NO_COLOR.
+    """Disable the boxes of help on a dumb terminal, and colours with NO_COLOR.
 
-    Errors keep their box, out of which `train.config.command` takes the line that is shown.
+    Errors keep their box, from which `train.config.command` takes the line to show.
     """
     boxes = not asks_help(args) or os.environ.get("TERM") != "dumb"
     tyro._experimental_options["utf8_boxes"] = boxes
     tyro._experimental_options["ansi_codes"] = not os.environ.get("NO_COLOR")
 
 
-def fit(text: str) -> str:
-    """The text with its lines broken to the width of the terminal.
+def without_none(text: str) -> str:
+    """Remove None, which a flag cannot be set to, from the types that help shows for flags."""
+    return "\n".join(map(_without_none, text.split("\n")))
 
-    The second column of a line goes under the first, and a command that is broken can be copied.
+
+def _without_none(line: str) -> str:
+    def shorten(match: re.Match[str]) -> str:
+        kept = ("{" if match[1] == "{None," else "") + match[2]
+        return kept.ljust(len(match[0])) if "│" in line else kept  # lines of a box keep their width
+
+    return re.sub(r"(\{None\}\||\{None,)([^\s\]]+)", shorten, line)
+
+
+def fit(text: str) -> str:
+    """Wrap the lines of a text to the width of the terminal.
+
+    The second column of a line is put under the first, and a wrapped command can be copied.
     """
     width = max(40, shutil.get_terminal_size().columns)
     return "\n".join(broken for line in text.splitlines() for broken in _broken(line, width))

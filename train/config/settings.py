@@ -1,4 +1,4 @@
-"""Every setting with its default and range: frozen dataclasses, one config a task."""
+"""Settings that all tasks share, each with its default and range, as frozen dataclasses."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -27,49 +27,50 @@ class Model:
     __pydantic_config__ = STRICT
 
     embedding: Size = 64
-    """Features of a token's embedding; inputs that are numbers have none."""
+    """Size of a token's embedding; inputs that are numbers have none."""
     hidden: Annotated[tuple[Size, ...], Field(min_length=1)] = (256,)
     """Units of each layer."""
     cell: Cell = "lstm"
-    """The kind of all layers: see docs/layers.md."""
+    """The layer type: see docs/layers.md."""
     projection: Size | None = None
-    """Numbers that a projected layer shows; of `cell = "projected"` alone."""
+    """Output size of each layer; for `cell = "projected"` only."""
     bidirectional: bool = False
-    """Whether each layer reads in both directions; for tasks with one output a sequence."""
+    """Run each layer in both directions; for tasks with one output per sequence."""
     residual: bool = False
-    """Whether what a layer reads is added to what it shows, after the first layer."""
+    """Add each layer's input to its output, from the second layer."""
     tie_weights: bool = False
-    """Whether the output layer of a language model is its embedding (Press and Wolf 2017)."""
+    """Use the embedding of a language model as its output layer too (Press and Wolf 2017)."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the computation; the weights are float32."""
+    """The type of the computation; weights are float32."""
     save: Literal["gates", "states"] | Count = "gates"
-    """What is kept for the backward pass: 6 or 2 floats a step and unit, or 2/K for a number K."""
+    """Values saved for the backward pass: gates (6 floats per step and unit), states (2), or the
+    states of every K steps, for a number K (2/K)."""
     implementation: Literal["fused", "scan"] | None = None
-    """Of the LSTM's recurrence, by name; without one the best for the platform."""
+    """Implementation of the LSTM's recurrence; without one the default of jlstm."""
 
 
 @dataclass(frozen=True)
 class Regularize:
-    """What is done in training alone, against learning the data by heart."""
+    """Regularisation, applied in training only."""
 
     __pydantic_config__ = STRICT
 
     inputs: Rate = 0.0
-    """Dropout of what the first layer reads, one mask a sequence (Gal and Ghahramani 2016)."""
+    """Dropout of the first layer's input, one mask per sequence (Gal and Ghahramani 2016)."""
     layers: Rate = 0.0
-    """Dropout between layers, at every step anew."""
+    """Dropout between layers, with a new mask at every time step."""
     outputs: Rate = 0.0
-    """Dropout of what the last layer shows, at every step anew."""
+    """Dropout of the last layer's output, with a new mask at every time step."""
     weights: Rate = 0.0
-    """Weight drop: of the recurrent weights, for all steps alike (Merity et al. 2018)."""
+    """Dropout of the recurrent weights, one mask for all steps (Merity et al. 2018)."""
     zoneout_h: Rate = 0.0
-    """Share of h that stays as it was, at every step anew (Krueger et al. 2017)."""
+    """Zoneout of h: the rate of units that keep their old value (Krueger et al. 2017)."""
     zoneout_c: Rate = 0.0
-    """Share of c that stays as it was."""
+    """Zoneout of c."""
     activation: NotNegative = 0.0
-    """Weight of the mean square of what the last layer shows (Merity et al. 2017)."""
+    """Weight of the penalty on the mean square of the last layer's output (Merity et al. 2017)."""
     temporal: NotNegative = 0.0
-    """Weight of the mean square of its change from step to step."""
+    """Weight of the penalty on the mean square of the output's change between steps."""
 
 
 @dataclass(frozen=True)
@@ -79,24 +80,25 @@ class Optimizer:
     __pydantic_config__ = STRICT
 
     learning_rate: Positive = 3e-3
-    """The highest learning rate, reached after the warm-up."""
+    """The peak learning rate, reached after the warm-up."""
     final_learning_rate: NotNegative = 3e-5
     """The learning rate at the last step."""
     warmup: Whole = 50
     """Steps of warm-up, from a learning rate of 0."""
     weight_decay: NotNegative = 0.01
-    """Decoupled weight decay (Loshchilov and Hutter 2019), of matrices alone."""
+    """Decoupled weight decay (Loshchilov and Hutter 2019), of matrices only."""
     clip: Positive = 1.0
-    """Largest global norm of the gradient."""
+    """The largest global norm of the gradient."""
     accumulate: Count = 1
-    """Steps whose gradients are averaged into one change of the weights."""
+    """Steps whose gradients are averaged into one update of the weights."""
     average: Rate = 0.0
-    """Decay of a running average of the weights, which is then what is measured and saved."""
+    """Decay of an exponential moving average of the weights; 0 for none. The average is then
+    measured and saved in place of the weights."""
 
 
 @dataclass(frozen=True)
 class Log:
-    """What is shown, and how often, in steps. None of it changes the training."""
+    """Intervals of logging and validation, in steps. They do not change the training."""
 
     __pydantic_config__ = STRICT
 
@@ -105,48 +107,48 @@ class Log:
     validate_every: Count = 100
     """Steps between two validations."""
     tensorboard: bool = False
-    """Whether the metrics are written for TensorBoard as well."""
+    """Write the metrics for TensorBoard as well."""
 
 
 @dataclass(frozen=True)
 class Distributed:
-    """The processes of a run on several hosts, where SLURM or Kubernetes do not tell of them."""
+    """The processes of a run on several hosts, when not detected from SLURM or Kubernetes."""
 
     coordinator: str | None = None
-    """HOST:PORT of the first process, where all of them can reach it."""
+    """HOST:PORT of the first process, which all processes must reach."""
     processes: Count | None = None
-    """How many they are; the same command runs in each."""
+    """The number of processes; each runs the same command."""
     process: Whole | None = None
-    """Which of them this is, from 0."""
+    """The index of this process, from 0."""
     timeout: Count = 300
-    """Seconds to wait for the others at the beginning."""
+    """Seconds to wait for the other processes at the start."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """What every task has."""
+    """The settings of every task."""
 
     __pydantic_config__ = STRICT
 
     task: str = ""
-    """What is learned: char_lm, classification, forecasting or piano_roll."""
+    """The name of a task in `train.config.tasks.CONFIGS`."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """Seed of weights, of the order of the data and of samples."""
+    """Seed of the weights, the order of the data and the samples."""
     steps: Count = 1000
-    """Training steps in all. The learning rate falls over them: to ask for more later goes on, with
-    the learning rate raised again, and is not the same as to ask for them at first."""
+    """Training steps in total. The learning rate decays over them: resuming a finished run with a
+    larger value raises the learning rate again, and differs from one longer run."""
     checkpoint_every: Count = 100
-    """Steps between two checkpoints: what a kill can cost at most."""
+    """Steps between two checkpoints: the most work that a killed run can lose."""
     stop_after: Whole = 0
-    """Validations in a row without a better one that end the run early; 0 is never."""
+    """Stop early after this many validations in a row without improvement; 0 for never."""
     trials: Count = 1
-    """Seeds that are trained at once, by one `vmap`: `seed`, `seed + 1`, and so on. Figures are
-    their mean, with the spread beside it."""
+    """Seeds to train at once, by one `vmap`: `seed`, `seed + 1`, and so on. Figures are their mean,
+    with the standard deviation."""
     shard_weights: bool = False
-    """Whether each device keeps a part of the weights, of the optimizer's state and of the average
-    (FSDP), for models that are too large for one. Figures are the same, to rounding."""
+    """Shard the weights, the optimizer state and the average over the devices (FSDP), for models
+    too large for one device. Figures are the same, to rounding."""
     data: Any = None
-    """Of the task."""
+    """The data of the task."""
     model: Model = field(default_factory=Model)
     regularize: Regularize = field(default_factory=Regularize)
     optimizer: Optimizer = field(default_factory=Optimizer)

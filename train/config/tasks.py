@@ -18,34 +18,34 @@ from train.config.settings import (
 
 @dataclass(frozen=True)
 class Text:
-    """The text, and how it is read."""
+    """The text and its batches."""
 
     __pydantic_config__ = STRICT
 
     path: str | None = None
-    """A UTF-8 text file. Without one: the Python language reference that ships inside Python."""
+    """A UTF-8 text file. Without one: the language reference that ships with Python."""
     rows: Rows = 32
-    """Places in the text that are read side by side: the batch."""
+    """Batch size: the number of places in the text to read in parallel."""
     chunk: Count = 128
-    """Characters read, and steps the gradient flows back, in one training step."""
+    """Characters per row and training step; gradients are truncated to these steps."""
     validation: Fraction = 0.05
-    """Share of the text, before the test split, that validation uses."""
+    """Share of the text for validation, just before the test split."""
     test: Fraction = 0.05
-    """Share of the text, at its end, that the final figure is measured on."""
+    """Share of the text for the test split, at its end."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Text that the model writes on the way."""
+    """Text that the model generates during training."""
 
     __pydantic_config__ = STRICT
 
     every: Count = 200
     """Steps between two samples."""
     length: Count = 300
-    """Characters of a sample."""
+    """Characters per sample."""
     temperature: NotNegative = 0.8
-    """0 takes the likeliest character, 1 samples the model as it is."""
+    """0 takes the likeliest character, 1 samples from the model's distribution."""
 
 
 @dataclass(frozen=True)
@@ -63,93 +63,93 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Written:
-    """How a table is written, as far as it does not say so itself."""
+class TableFormat:
+    """The format of a table, where it cannot be detected."""
 
     missing: tuple[str, ...] = ()
-    """Further spellings of a missing value, such as -999; empty cells, NA, NULL, - are known."""
+    """More spellings of a missing value, such as -999; empty cells, NA, NULL and - are known."""
     decimal: Literal["point", "comma"] = "point"
-    """What splits off the decimals of a number."""
+    """The decimal separator."""
     thousands: Literal["comma", "point", "space", "apostrophe"] | None = None
-    """What groups the digits of large numbers."""
+    """The separator between groups of digits."""
     date_order: Literal["dmy", "mdy", "ymd"] | None = None
-    """Day, month and year of dates such as 01/02/2024; needed where the cells leave it open."""
+    """Order of day, month and year in dates such as 01/02/2024; required if ambiguous."""
     delimiter: Literal["comma", "semicolon", "tab", "pipe", "space"] | None = None
-    """What stands between the cells of a text file; found by itself where all lines agree."""
+    """The separator between cells of a text file; detected if all lines agree."""
     encoding: str = "utf-8"
-    """Of a text file, such as latin-1; UTF-16 is found by itself."""
+    """The encoding of a text file, such as latin-1; UTF-16 is detected."""
     skip: Whole = 0
-    """Lines or rows above the header; empty ones and comments (#) are passed over anyway."""
+    """Lines or rows to skip above the header; empty ones and comments (#) are always skipped."""
     sheet: str | None = None
-    """The sheet of an .xlsx file that has several."""
+    """The sheet of an .xlsx file with several sheets."""
 
 
 @dataclass(frozen=True)
-class Series(Written, Columns):
-    """Sequences of vectors with a class each."""
+class Series(TableFormat, Columns):
+    """Sequences of vectors, each with a class."""
 
     path: str | None = None
-    """A table of all sequences (.csv or other text, .xlsx, .parquet), a folder with a table for
-    each in the sub-folder of its class, or a .ts or .npz file. Without one: JapaneseVowels, which
-    the package sktime holds."""
+    """A table of all sequences (.csv or other text, .xlsx, .parquet), a folder with a table per
+    sequence in the sub-folder of its class, or a .ts or .npz file. Without one: JapaneseVowels,
+    from the package sktime."""
     time: str | None = None
-    """A column of times in tables: they must rise, and are not read as a feature."""
+    """A column of times in tables: they must increase, and are not a feature."""
     columns: tuple[str, ...] = ()
-    """The columns of tables to read as features; without any, all the others."""
+    """The columns of tables to use as features; by default, all other columns."""
     test_path: str | None = None
-    """A file or folder with the test split; without one it is drawn from the first."""
+    """A file or folder with the test split; without one it is drawn from `path`."""
     id: str = "id"
-    """The column of a table that says which sequence a row belongs to."""
+    """The column of a table that identifies the sequence of a row."""
     label: str = "label"
-    """The column of a table that has the class of the sequence."""
+    """The column of a table with the class of the sequence."""
     rows: Rows = 32
-    """Sequences side by side: the batch."""
+    """Batch size, in sequences."""
     bucket: Bucket = 8
-    """Batches that are drawn at once and sorted by length, so that little is padded; 1 is none."""
+    """Batches to draw at once and sort by length, to reduce padding; 1 for no sorting."""
     validation: Fraction = 0.15
-    """Share of the training sequences that validation uses, drawn by the seed."""
+    """Share of the training sequences for validation, drawn by the seed."""
     test: Fraction = 0.2
-    """Share of the sequences that the final figure is measured on, where there is no test file."""
+    """Share of the sequences for the test split, if there is no `test_path`."""
 
 
 @dataclass(frozen=True)
-class Table(Written, Columns):
+class Table(TableFormat, Columns):
     """Columns of numbers over time."""
 
     path: str | None = None
     """A table with a header (.csv or other text, .xlsx, .parquet), or an .npz file with `values`.
-    Without one: weekly carbon dioxide at Mauna Loa, which the package statsmodels holds."""
+    Without one: weekly carbon dioxide at Mauna Loa, from the package statsmodels."""
     time: str | None = None
-    """The column of times; found by itself where its cells are dates."""
+    """The column of times; detected if its cells are dates."""
     columns: tuple[str, ...] = ()
-    """The columns to read and to forecast; without any, all that hold numbers."""
+    """The columns to read and to forecast; by default, all columns of numbers."""
     context: Count = 96
-    """Steps that the model sees."""
+    """Steps that the model takes as input."""
     horizon: Count = 12
-    """Steps that it forecasts."""
+    """Steps to forecast."""
     rows: Rows = 64
-    """Windows side by side: the batch."""
+    """Batch size, in windows."""
     validation: Fraction = 0.15
-    """Share of the steps, before the test split, that validation forecasts."""
+    """Share of the steps for validation, just before the test split."""
     test: Fraction = 0.15
-    """Share of the steps, at the end, that the final figure is measured on."""
+    """Share of the steps for the test split, at the end."""
 
 
 @dataclass(frozen=True)
 class Rolls:
-    """Pieces of music as piano rolls: which of 88 keys sound at each step."""
+    """Pieces of music as piano rolls: the keys, of 88, that sound at each step."""
 
     __pydantic_config__ = STRICT
 
     path: str | None = None
     """A .mat file with `traindata`, `validdata` and `testdata`, or an .npz file of rolls."""
     rows: Rows = 16
-    """Pieces side by side: the batch."""
+    """Batch size, in rows."""
     bucket: Bucket = 8
-    """Batches that are drawn at once and sorted by length, so that little is padded; 1 is none."""
+    """Batches to draw at once and sort by length, to reduce padding; 1 for no sorting."""
     packed: Size | None = None
-    """Steps of a row that holds several pieces, its memory emptied where each begins: all batches
-    are of one shape, and almost nothing is padded. Without it a row is a piece."""
+    """Steps per row of several pieces, with the memory reset at the start of each: all batches have
+    one shape, with almost no padding. Without it, each row is one piece."""
 
 
 @dataclass(frozen=True)

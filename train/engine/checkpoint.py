@@ -1,13 +1,13 @@
-"""Checkpoints: arrays by orbax, made whole or not at all, and checked byte by byte when found.
+"""Checkpoints: arrays by orbax, written atomically, and verified byte by byte before loading.
 
-This is orbax's v1 interface, the one its documentation teaches and new work goes into; it still
-lives behind an `experimental` name, which is why nothing else in the project imports it. Of its
-two layers this uses the lower one, `save` and `load` of a folder: the upper one finds and removes
-checkpoints by itself, and hands back arrays with a flipped bit as if nothing had happened.
+This is orbax's v1 interface, the one that its documentation recommends; it still has an
+`experimental` name, so nothing else in the project imports it. Of its two layers this uses the
+lower one, `save` and `load` of a folder: the upper one finds and removes checkpoints by itself, and
+loads arrays with a flipped bit without an error.
 
-A checkpoint is a folder named by its step. It is written under another name and renamed when it is
-complete, and holds `state/`, orbax's, and `notes.json`: what else belongs to the state, and the
-SHA-256 of every file.
+A checkpoint is a folder named after its step. It is written under another name and renamed when it
+is complete. It holds `state/`, written by orbax, and `notes.json`: further values of the state, and
+the SHA-256 of every file.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ from typing import Any, NamedTuple
 
 from orbax.checkpoint import v1 as ocp
 
-from train.engine.processes import first_does, is_first
+from train.engine.processes import is_first, on_first_process
 
-KEPT = 3  # the newest, and two to fall back on
+KEPT = 3  # the newest, and two in case it is damaged
 UNFINISHED = "unfinished-"
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint whose bytes are those that were written."""
+    """A verified checkpoint."""
 
     path: Path
     step: int
@@ -38,21 +38,21 @@ class Checkpoint(NamedTuple):
 
 
 def save(folder: Path, step: int, state: Any, notes: dict[str, Any]) -> None:
-    """Write the checkpoint of a step and remove old ones; a failure leaves nothing of it.
+    """Write the checkpoint of a step, and remove old ones; a failure leaves no part of it.
 
-    Every process of a run writes its parts of the arrays, and the first one seals them.
+    Every process of a run writes its parts of the arrays, and the first one seals the checkpoint.
 
     Args:
-      folder: where the checkpoints of the run are.
-      step: the step it belongs to.
+      folder: the folder of the run's checkpoints.
+      step: the step of the state.
       state: a pytree of arrays, none of them empty, on any devices.
-      notes: what else belongs to it; must fit into JSON.
+      notes: further values of the state; must fit into JSON.
     """
     part = folder / f"{UNFINISHED}{step}"
     with _quiet():
         try:
             ocp.save(str((part / "state").absolute()), state)
-            first_does(lambda: _seal(part, folder / str(step), notes))
+            on_first_process(lambda: _seal(part, folder / str(step), notes))
         except BaseException:
             if is_first():
                 _remove(part)
@@ -60,7 +60,7 @@ def save(folder: Path, step: int, state: Any, notes: dict[str, Any]) -> None:
 
 
 def _seal(part: Path, path: Path, notes: dict[str, Any]) -> None:
-    """Write the notes and the digests, give the checkpoint its name, and remove old ones."""
+    """Write the notes and the digests, rename the checkpoint, and remove old ones."""
     content = {"notes": notes, "sha256": _digests(part, notes)}
     with open(part / "notes.json", "w", encoding="utf-8") as file:
         json.dump(content, file)
@@ -72,10 +72,10 @@ def _seal(part: Path, path: Path, notes: dict[str, Any]) -> None:
 
 
 def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest good checkpoint, or None, and a complaint about each damaged newer one.
+    """The newest intact checkpoint, or None, and a complaint about each damaged newer one.
 
-    A damaged one is moved aside, to `STEP.damaged`, so that its step can be written again. What a
-    kill left of one that was being written is removed.
+    A damaged checkpoint is moved to `STEP.damaged`, so that its step can be written again.
+    Unfinished checkpoints of a killed run are removed.
     """
     for path in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -84,14 +84,14 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
         path = folder / str(step)
         try:
             content = json.loads((path / "notes.json").read_text(encoding="utf-8"))
-            wanted, notes = dict(content["sha256"]), content["notes"]
+            expected, notes = dict(content["sha256"]), content["notes"]
         except (OSError, ValueError, KeyError, TypeError):
             fault = "notes.json cannot be read"
         else:
-            found = _digests(path, notes)
-            if found == wanted:
+            digests = _digests(path, notes)
+            if digests == expected:
                 return Checkpoint(path, step, notes), complaints
-            names = [name for name in found | wanted if found.get(name) != wanted.get(name)]
+            names = [n for n in digests | expected if digests.get(n) != expected.get(n)]
             fault = ", ".join(names)
         complaints.append(f"checkpoint {step} is damaged ({fault})")
         aside = folder / f"{step}.damaged"
@@ -103,26 +103,27 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 def load(checkpoint: Checkpoint, like: Any) -> Any:
     """The state of a checkpoint, in the structure, shapes, dtypes and shardings of `like`.
 
-    These are the shardings of now: any number of devices and processes reads what others wrote.
+    The shardings may differ from those of the run that wrote it: any number of devices and
+    processes can load it.
     """
     with _quiet():
         return ocp.load(str((checkpoint.path / "state").absolute()), like)
 
 
 def steps(folder: Path) -> list[int]:
-    """Steps that have a checkpoint, newest first."""
+    """The steps with a checkpoint, newest first."""
     return sorted((int(p.name) for p in folder.glob("*") if p.name.isdigit()), reverse=True)
 
 
 def reason(error: BaseException) -> str:
-    """The innermost cause of an error of `save`, in one line."""
+    """The innermost cause of an error, in one line."""
     while error.__cause__ is not None:
         error = error.__cause__
     return " ".join(str(error).split())
 
 
 def _remove(part: Path) -> None:
-    """Remove what was written of a failed save, also what orbax's other threads still write."""
+    """Remove the files of a failed save, including those that orbax's threads still write."""
     for _ in range(10):
         shutil.rmtree(part, ignore_errors=True)
         time.sleep(0.1)
@@ -144,7 +145,7 @@ def _digests(path: Path, notes: dict[str, Any]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without orbax's log lines: what a person needs to know is said by the caller."""
+    """Suppress orbax's log lines: the caller reports what matters."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

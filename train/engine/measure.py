@@ -1,4 +1,4 @@
-"""Trained weights over a split: their outputs, and the task's figures."""
+"""A trained model on a split: its outputs, and the task's figures."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from train.config.settings import Config
-from train.engine.devices import gather, make_mesh, own_rows, place_rows
+from train.engine.devices import gather, local_rows, make_mesh, place_rows
 from train.engine.state import weight_specs
-from train.engine.step import ROWS, read_batch
+from train.engine.step import ROWS, run_batch
 from train.model import Params, init_memory
 from train.tasks import Batch, Task
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 def evaluate(config: Config, task: Task, params: Params, split: Any) -> dict[str, float]:
-    """The figures of a split, each of its items counted once; all devices of a run share it."""
+    """The figures of a split, with each item counted once; all devices of a run share the work."""
     rows = config.data.rows
     mesh, specs = make_mesh(rows), weight_specs(config, params)
     params = jax.device_put(params, jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs))
-    batches = (place_rows(b, rows) for b in task.in_order(config, split, rows, own_rows(rows)))
+    batches = (place_rows(b, rows) for b in task.in_order(config, split, rows, local_rows(rows)))
     measure = jax.jit(task.measure)
     sums: dict[str, np.ndarray] = {}
-    for batch, outputs in _in_turn(config, task, False, params, batches):
+    for batch, outputs in _run_in_order(config, task, False, params, batches):
         for name, pair in measure(outputs, batch).items():
             sums[name] = sums.get(name, np.zeros(2)) + np.array(pair, np.float64)
     return {
@@ -42,40 +42,40 @@ def evaluate(config: Config, task: Task, params: Params, split: Any) -> dict[str
 def run(
     config: Config, task: Task, params: Params, batches: Iterable[Batch]
 ) -> Iterator[tuple[Batch, Array]]:
-    """The outputs of batches in their order, nothing dropped, of weights that are whole.
+    """Batches with their outputs, in order, without dropout.
 
-    On the devices of this process alone.
+    On the devices of this process only, with unsharded weights.
     """
-    return _in_turn(replace(config, shard_weights=False), task, True, params, batches)
+    return _run_in_order(replace(config, shard_weights=False), task, True, params, batches)
 
 
-def _in_turn(
-    config: Config, task: Task, here: bool, params: Params, batches: Iterable[Batch]
+def _run_in_order(
+    config: Config, task: Task, local: bool, params: Params, batches: Iterable[Batch]
 ) -> Iterator[tuple[Batch, Array]]:
-    """Memory goes from one batch to the next."""
+    """Run batches in order, carrying the memory from each to the next."""
     memory: PyTree = None
     for batch in batches:
         if memory is None:
             rows = len(batch.lengths)
             like = jax.eval_shape(lambda p, n=rows: init_memory(config.model, p, n), params)
             memory = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), like) if task.memory else ()
-        memory, outputs = _outputs(config, task, here, params, memory, batch)
+        memory, outputs = _outputs(config, task, local, params, memory, batch)
         yield batch, outputs
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _outputs(
-    config: Config, task: Task, here: bool, params: Params, memory: PyTree, batch: Batch
+    config: Config, task: Task, local: bool, params: Params, memory: PyTree, batch: Batch
 ) -> tuple[PyTree, Array]:
     specs = weight_specs(config, params)
 
-    def own_rows(params: Params, memory: PyTree, batch: Batch) -> tuple[PyTree, Array]:
+    def on_device(params: Params, memory: PyTree, batch: Batch) -> tuple[PyTree, Array]:
         params = jax.tree.map(gather, params, specs)
-        return read_batch(config, task, params, memory, batch)[:2]
+        return run_batch(config, task, params, memory, batch)[:2]
 
     return jax.shard_map(
-        own_rows,
-        mesh=make_mesh(len(batch.lengths), jax.local_devices() if here else None),
+        on_device,
+        mesh=make_mesh(len(batch.lengths), local=local),
         in_specs=(specs, ROWS, ROWS),
         out_specs=(ROWS, ROWS),
     )(params, memory, batch)

@@ -1,8 +1,8 @@
-"""The processes of a run: how they find each other, what one does for all, how they are ended.
+"""Multi-process runs: start-up, broadcast from the first process, SIGTERM.
 
-On one host a run is one process, and there is nobody to find or to tell. On several, the same
-command is started on each. They see the run's folder on a disk that they share; the first one alone
-writes figures and pictures there, while all of them write their parts of a checkpoint.
+On one host a run is one process. On several hosts the same command is started on each. They share a
+disk with the run's folder: only the first process writes figures and pictures there, and all of
+them write their parts of a checkpoint.
 """
 
 import contextlib
@@ -26,29 +26,29 @@ Value = TypeVar("Value")
 
 SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
 KUBERNETES = ("KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX")  # of a Job that is indexed
-LOST = 30  # seconds without a sign of life after which a process is lost, and the others end
+LOST = 30  # seconds without a heartbeat after which a process is lost and the others exit
 
 
-def started_by_cluster() -> bool:
-    """Whether SLURM (`srun`) or an indexed Job of Kubernetes started this as one of several."""
+def detected_cluster() -> bool:
+    """Return whether SLURM (`srun`) or an indexed Job of Kubernetes started several processes."""
     slurm = all(name in os.environ for name in SLURM) and int(os.environ["SLURM_NTASKS"]) > 1
     return slurm or all(name in os.environ for name in KUBERNETES)
 
 
 def join(flags: Distributed) -> None:
-    """Find the other processes of the run, if there are any; before JAX starts.
+    """Join the other processes of the run, if there are any, before JAX starts.
 
     Raises:
-      InputError: flags that do not fit together, or processes that are not found.
+      InputError: incompatible flags, or processes that cannot be reached.
     """
-    given = {name: value for name, value in vars(flags).items() if value is not None}
-    given.pop("timeout")
-    if not given and not started_by_cluster():
+    flags_set = {name: value for name, value in vars(flags).items() if value is not None}
+    flags_set.pop("timeout")
+    if not flags_set and not detected_cluster():
         return
-    if given and len(given) < 3:
-        lacking = sorted({"coordinator", "processes", "process"} - set(given))
+    if flags_set and len(flags_set) < 3:
+        missing = sorted({"coordinator", "processes", "process"} - set(flags_set))
         raise InputError(
-            f"--distributed.{lacking[0]} is needed too, beside --distributed.{min(given)}"
+            f"--distributed.{missing[0]} is required with --distributed.{min(flags_set)}"
         )
     if flags.process is not None and flags.process >= (flags.processes or 0):
         raise InputError(
@@ -67,7 +67,7 @@ def join(flags: Distributed) -> None:
 
 
 def _reach(flags: Distributed) -> None:
-    """Wait until the first process can be reached: JAX would abort the program if it cannot."""
+    """Wait until the first process can be reached; JAX would abort the program."""
     host, _, port = str(flags.coordinator).rpartition(":")
     if not host or not port.isdigit():
         raise InputError(f"--distributed.coordinator must be HOST:PORT, got {flags.coordinator!r}")
@@ -88,23 +88,23 @@ def _reach(flags: Distributed) -> None:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes."""
+    """Return whether this process is the first one, which writes."""
     return jax.process_index() == 0
 
 
 def leave(status: int) -> None:
-    """End one of several processes after an error: JAX would wait for those that are gone."""
+    """Exit one of several processes after an error: JAX would wait for those that are gone."""
     if jax.process_count() == 1:
         return
     sys.stdout.flush()
     sys.stderr.flush()
-    if is_first():  # without it JAX aborts the others: let them say what they have to say
+    if is_first():  # JAX aborts the others without it: give them time to report their own errors
         time.sleep(1)
     os._exit(status)
 
 
-def first_does(function: Callable[[], Value]) -> Value:
-    """What a function gives in the first process, in all of them, or the error it raises there."""
+def on_first_process(function: Callable[[], Value]) -> Value:
+    """Call a function in the first process, and return its value, or raise its error, in all."""
     if jax.process_count() == 1:
         return function()
     from jax.experimental.multihost_utils import broadcast_one_to_all
@@ -126,22 +126,23 @@ def first_does(function: Callable[[], Value]) -> Value:
 
 
 @contextlib.contextmanager
-def asked_to_end() -> Iterator[Callable[[int], bool]]:
-    """Whether to end after a step, because SIGTERM has come: it does not end the process at once.
+def watch_for_sigterm() -> Iterator[Callable[[int], bool]]:
+    """Yield a function that returns whether SIGTERM has arrived, by the end of a step.
 
-    Several processes end after the same step, whichever of them was asked.
+    The signal does not end the process itself. Several processes stop after the same step,
+    whichever of them received it.
     """
     if jax.process_count() > 1:
         from jax.experimental.multihost_utils import reached_preemption_sync_point
 
         yield reached_preemption_sync_point
         return
-    asked: list[int] = []
+    received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield lambda step: False
         return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+    before = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
     try:
-        yield lambda step: bool(asked)
+        yield lambda step: bool(received)
     finally:
         signal.signal(signal.SIGTERM, before)

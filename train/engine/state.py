@@ -1,4 +1,4 @@
-"""All that training changes, and how it lies on the devices."""
+"""The training state, and its sharding over the devices."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 
 class TrainState(NamedTuple):
-    """With the config and the data it is the whole of a run."""
+    """Everything that training changes; with the config and the data it determines the run."""
 
     step: Int[Array, ""]
-    params: Any  # of the type Params, which optax's types do not know
+    params: Any  # `Params`; optax's types are narrower
     opt_state: optax.OptState
-    average: Any  # of the weights over time, or () where there is none
-    memory: PyTree  # carried from batch to batch, one a row, or () where each begins anew
+    average: Any  # moving average of the weights, or () without one
+    memory: PyTree  # carried between batches, one per row, or () if each starts from zero
 
 
 def learning_rate(config: Optimizer, steps: int) -> optax.Schedule:
-    """Warm-up and cosine decay, over training steps."""
+    """The schedule of the learning rate: warm-up and cosine decay."""
     return optax.warmup_cosine_decay_schedule(
         0.0, config.learning_rate, config.warmup, max(steps, config.warmup + 1),
         config.final_learning_rate,
@@ -40,7 +40,7 @@ def learning_rate(config: Optimizer, steps: int) -> optax.Schedule:
 
 
 def make_optimizer(config: Optimizer, steps: int) -> optax.GradientTransformation:
-    """AdamW after clipping by the global norm, once in `accumulate` steps."""
+    """AdamW after clipping by the global norm, once every `accumulate` steps."""
     schedule = learning_rate(config, steps)
     optimizer = optax.chain(
         optax.clip_by_global_norm(config.clip),
@@ -56,15 +56,15 @@ def make_optimizer(config: Optimizer, steps: int) -> optax.GradientTransformatio
 
 
 def init_train_state(config: Config, task: Task, shape: Shape) -> TrainState:
-    """The state before the first step, drawn from the seed; of several trials side by side."""
+    """The state before the first step, drawn from the seed; several trials are stacked."""
 
     def init() -> TrainState:
-        return trials.together(config, [_drawn(c, task, shape) for c in trials.configs_of(config)])
+        return trials.stack(config, [_init(c, task, shape) for c in trials.trial_configs(config)])
 
     return jax.jit(init, out_shardings=shardings(config, jax.eval_shape(init)))()
 
 
-def _drawn(config: Config, task: Task, shape: Shape) -> TrainState:
+def _init(config: Config, task: Task, shape: Shape) -> TrainState:
     params: Any = init_model(jax.random.key(config.seed), config.model, shape)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -76,7 +76,7 @@ def _drawn(config: Config, task: Task, shape: Shape) -> TrainState:
 
 
 def shapes(config: Config, task: Task, shape: Shape) -> TrainState:
-    """The shapes, dtypes and shardings of a state, without its numbers."""
+    """The shapes, dtypes and shardings of a state, without its values."""
     like = jax.eval_shape(lambda: init_train_state(config, task, shape))
     return jax.tree.map(
         lambda a, sharding: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding),
@@ -85,19 +85,19 @@ def shapes(config: Config, task: Task, shape: Shape) -> TrainState:
 
 
 def weight_specs(config: Config, weights: Any, trials: int = 1) -> Any:
-    """How the devices share the weights, or what is shaped like them: each has all, or a part."""
+    """The partition specs of weights, or of trees like them: replicated, or sharded."""
     count = make_mesh(config.data.rows).size
     lead = () if trials == 1 else (None,)
 
     def spec(array: Any) -> P:
-        own = shared_axis(array.shape[len(lead) :], count) if config.shard_weights else P()
-        return P(*lead, *own)
+        axes = shared_axis(array.shape[len(lead) :], count) if config.shard_weights else P()
+        return P(*lead, *axes)
 
     return jax.tree.map(spec, weights)
 
 
 def shardings(config: Config, state: TrainState) -> Any:
-    """Where each array of a state lies: the memory by rows, the rest as `weight_specs` say."""
+    """The shardings of a state: the memory by rows, the rest by `weight_specs`."""
     rows = P(AXIS) if config.trials == 1 else P(None, AXIS)
     specs = weight_specs(config, state._replace(memory=()), config.trials)
     specs = specs._replace(memory=jax.tree.map(lambda _: rows, state.memory))
@@ -106,10 +106,10 @@ def shardings(config: Config, state: TrainState) -> Any:
 
 
 def step_of(state: TrainState) -> int:
-    """Steps that were taken, the same of every trial."""
+    """The number of steps taken, the same in every trial."""
     return int(np.max(state.step))
 
 
 def trained(state: TrainState) -> Params:
-    """The weights that are measured and saved: the average, where there is one."""
+    """The weights to evaluate and save: the average, if there is one."""
     return state.average if isinstance(state.average, Params) else state.params

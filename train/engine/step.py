@@ -1,4 +1,4 @@
-"""The training step: a pure function, and the one place where it is compiled."""
+"""The training step: a pure function, compiled here only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROWS = P(AXIS)
 
 
 class Metrics(NamedTuple):
-    """Figures of one step."""
+    """Metrics of one step."""
 
     loss: Float[Array, ""]  # nats
     gradient_norm: Float[Array, ""]
@@ -41,11 +41,11 @@ def batch_loss(
     key: PRNGKeyArray | None,
     axis: str | None = None,
 ) -> tuple[Array, PyTree]:
-    """Nats of a batch, and the memory at its end; over devices that share the rows, of all of them.
+    """The loss of a batch in nats, summed over `axis` if given, and the memory at its end.
 
-    The values of the memory come from the batch before; the gradient ends at this one's start.
+    The memory's values come from the previous batch; gradients stop at the start of this one.
     """
-    memory, outputs, penalty = read_batch(config, task, params, memory, batch, key)
+    memory, outputs, penalty = run_batch(config, task, params, memory, batch, key)
     total, count = task.loss(outputs, batch)
     if axis is None:
         return total / count + penalty, memory
@@ -53,16 +53,16 @@ def batch_loss(
     return jax.lax.psum(total / jax.lax.psum(count, axis) + penalty / share, axis), memory
 
 
-def read_batch(
+def run_batch(
     config: Config, task: Task, params: Params, memory: PyTree, batch: Batch, key: Any = None
 ) -> tuple[PyTree, Array, Array]:
-    """The model over a batch; where a row begins anew, its memory is empty."""
+    """Run the model on a batch; rows that start a new sequence have zero memory."""
     if not task.memory:
         start = None
     else:
-        new = batch.first[:, None]
-        start = jax.tree.map(lambda s: jnp.where(new, 0, s).astype(s.dtype), memory)
-    # Outputs at every step do not depend on what comes after: padding needs no care there.
+        first = batch.first[:, None]
+        start = jax.tree.map(lambda s: jnp.where(first, 0, s).astype(s.dtype), memory)
+    # Outputs at every step do not depend on later steps: padding needs no masks there.
     lengths = None if task.per_step else batch.lengths
     end, outputs, penalty = apply(
         config, params, start, batch.inputs, lengths, batch.resets, key, per_step=task.per_step
@@ -73,10 +73,9 @@ def read_batch(
 def loss_and_gradient(
     config: Config, task: Task, state: TrainState, batch: Batch, seed: Any
 ) -> tuple[tuple[Array, PyTree], Any]:
-    """`batch_loss` and its gradient, every device with its own rows; they meet once, at the end.
+    """`batch_loss` and its gradient: each device runs its own rows, and they are summed at the end.
 
-    Weights that are sharded are gathered before, and each device is left with its part of the
-    gradient.
+    Sharded weights are gathered first, and each device keeps its part of the gradient.
     """
     key = None
     if any(dataclasses.astuple(config.regularize)):
@@ -87,12 +86,12 @@ def loss_and_gradient(
         params = jax.tree.map(gather, params, specs)
         return batch_loss(config, task, params, memory, batch, key, AXIS)
 
-    def own_rows(params: Params, memory: PyTree, batch: Batch) -> tuple:
-        own = None if key is None else jax.random.fold_in(key, jax.lax.axis_index(AXIS))
-        return jax.value_and_grad(loss, has_aux=True)(params, memory, batch, own)
+    def on_device(params: Params, memory: PyTree, batch: Batch) -> tuple:
+        device_key = None if key is None else jax.random.fold_in(key, jax.lax.axis_index(AXIS))
+        return jax.value_and_grad(loss, has_aux=True)(params, memory, batch, device_key)
 
     return jax.shard_map(
-        own_rows,
+        on_device,
         mesh=make_mesh(config.data.rows),
         in_specs=(specs, ROWS, ROWS),
         out_specs=((P(), ROWS), specs),
@@ -103,7 +102,7 @@ def loss_and_gradient(
 def train_step(
     config: Config, task: Task, state: TrainState, batch: Batch
 ) -> tuple[TrainState, Metrics]:
-    """Read a batch, adjust the weights. The old state is donated: its memory holds the new one."""
+    """Update the state on a batch. The old state is donated to the new one."""
     optimizer = make_optimizer(config.optimizer, config.steps)
 
     def step(state: TrainState, batch: Batch, seed: Any) -> tuple[TrainState, Metrics]:
@@ -112,26 +111,26 @@ def train_step(
         params: Any = optax.apply_updates(state.params, updates)
         average = state.average
         if config.optimizer.average:
-            count = state.step + 1  # at first of few steps, and not of the weights that were drawn
+            count = state.step + 1  # at first an average of few steps, without the initial weights
             decay = jnp.minimum(config.optimizer.average, count / (10 + count))
             average = optax.incremental_update(params, average, 1 - decay)
         new = TrainState(state.step + 1, params, opt_state, average, memory)
         return new, Metrics(loss, optax.tree.norm(gradient))
 
-    new, metrics = trials.each(config, step)(state, batch, _seeds(config))
+    new, metrics = trials.over_trials(config, step)(state, batch, _seeds(config))
     return jax.lax.with_sharding_constraint(new, shardings(config, new)), metrics
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def next_loss(config: Config, task: Task, state: TrainState, batch: Batch) -> Array:
-    """The loss that the next step will find: a state is worth keeping if it is finite."""
+    """The loss of the next step: a state is saved only if this is finite."""
 
     def loss(state: TrainState, batch: Batch, seed: Any) -> Array:
         return loss_and_gradient(config, task, state, batch, seed)[0][0]
 
-    return trials.each(config, loss)(state, batch, _seeds(config))
+    return trials.over_trials(config, loss)(state, batch, _seeds(config))
 
 
 def _seeds(config: Config) -> np.ndarray:
-    seeds = np.array([one.seed for one in trials.configs_of(config)], np.uint32)
+    seeds = np.array([trial.seed for trial in trials.trial_configs(config)], np.uint32)
     return seeds if config.trials > 1 else seeds[0]

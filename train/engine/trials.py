@@ -1,4 +1,4 @@
-"""Several seeds at once: a leading axis of state and batches, which `jax.vmap` takes off."""
+"""Trials: several seeds trained at once, on a leading axis of state and batches, by `jax.vmap`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from train.config.settings import Config
-from train.engine.devices import own_rows
+from train.engine.devices import local_rows
 from train.tasks import Batch, Data, Task
 from train.tasks.batches import every_step
 
@@ -20,62 +20,62 @@ if TYPE_CHECKING:
     from jaxtyping import PyTree
 
 
-def configs_of(config: Any) -> list[Any]:
-    """The config of each trial alone: they differ in the seed."""
+def trial_configs(config: Any) -> list[Any]:
+    """The config of each trial on its own: they differ in the seed."""
     seeds = [(config.seed + k) % 2**32 for k in range(config.trials)]
     return [replace(config, seed=seed, trials=1) for seed in seeds]
 
 
-def together(config: Config, trees: Sequence[PyTree]) -> PyTree:
-    """One tree of the trials' trees; of a single trial its own."""
+def stack(config: Config, trees: Sequence[PyTree]) -> PyTree:
+    """Stack the trees of the trials; a single trial has no leading axis."""
     return trees[0] if config.trials == 1 else jax.tree.map(lambda *a: jnp.stack(a), *trees)
 
 
-def apart(config: Config, tree: PyTree) -> list[PyTree]:
-    """The tree of each trial."""
+def unstack(config: Config, tree: PyTree) -> list[PyTree]:
+    """The tree of each trial, as a list."""
     if config.trials == 1:
         return [tree]
     return [jax.tree.map(lambda a, k=k: a[k], tree) for k in range(config.trials)]
 
 
-def each(config: Config, function: Callable) -> Callable:
-    """A function of one trial's trees as one of all."""
+def over_trials(config: Config, function: Callable) -> Callable:
+    """Map a function of one trial over all trials."""
     return function if config.trials == 1 else jax.vmap(function)
 
 
 def batches(config: Config, task: Task, data: Data) -> grain.MapDataset:
-    """The rows that this process makes of the batch of every step: each trial draws its own."""
-    own = own_rows(config.data.rows)
-    drawn = [task.batches(one, data, own) for one in configs_of(config)]
+    """The local rows of each step's batch; every trial draws its own."""
+    rows = local_rows(config.data.rows)
+    datasets = [task.batches(trial, data, rows) for trial in trial_configs(config)]
     return (
-        drawn[0]
-        if len(drawn) == 1
-        else every_step(lambda step: _side_by_side([d[step] for d in drawn]))
+        datasets[0]
+        if len(datasets) == 1
+        else every_step(lambda step: _stack_batches([one[step] for one in datasets]))
     )
 
 
-def _side_by_side(found: Sequence[Any]) -> Batch:
-    """Batches of one number of steps of time: the longest one's."""
+def _stack_batches(batches: Sequence[Any]) -> Batch:
+    """Stack batches, padded to the longest."""
 
-    def stack(*arrays: np.ndarray) -> np.ndarray:
+    def pad_and_stack(*arrays: np.ndarray) -> np.ndarray:
         shape = np.max([a.shape for a in arrays], axis=0)
         return np.stack(
             [np.pad(a, [(0, n - m) for n, m in zip(shape, a.shape, strict=True)]) for a in arrays]
         )
 
-    return jax.tree.map(stack, *found)
+    return jax.tree.map(pad_and_stack, *batches)
 
 
-def mean_and_spread(
+def mean_and_std(
     figures: Sequence[dict[str, float]],
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Of each figure over the trials: the mean, and the standard deviation between them."""
+    """The mean and the standard deviation of each figure over the trials."""
     mean = {name: float(np.mean([f[name] for f in figures])) for name in figures[0]}
     if len(figures) == 1:
         return mean, {}
     return mean, {name: float(np.std([f[name] for f in figures], ddof=1)) for name in figures[0]}
 
 
-def file_name(kind: str, k: int) -> str:
-    """Of the weights of a trial: `params.safetensors`, `params.1.safetensors`, ..."""
-    return f"{kind}.safetensors" if k == 0 else f"{kind}.{k}.safetensors"
+def file_name(name: str, k: int) -> str:
+    """The file of a trial's weights: `params.safetensors`, `params.1.safetensors`, ..."""
+    return f"{name}.safetensors" if k == 0 else f"{name}.{k}.safetensors"

@@ -1,4 +1,4 @@
-"""The steps between two lines of metrics; the figures of each are read while the next one runs."""
+"""The metrics of the steps between two log lines, fetched while later steps run."""
 
 import time
 from collections.abc import Callable
@@ -16,23 +16,23 @@ from train.tasks import Batch, Data, Task
 
 
 class Run(NamedTuple):
-    """All that stays the same during a run."""
+    """Everything that stays the same during a run."""
 
-    config: Any  # of the task
+    config: Any  # a `Config`
     task: Task
     data: Data
     out: Path
     console: Console
-    record: Callable[..., None]  # metrics of a step
-    flops: float  # of a training step, an input
-    flops_limit: float  # a second, of the devices together, measured
+    record: Callable[..., None]  # records metrics of a step
+    flops: float  # per input of a training step
+    flops_limit: float  # per second, of all devices, measured
 
 
 class Window:
-    """The steps between two lines of metrics; each one's are fetched while the next runs."""
+    """The steps between two log lines; the metrics of each are fetched while the next runs."""
 
     def __init__(self, run: Run, step: int, start: float):
-        """Begin after a step."""
+        """Start after a step."""
         self.run, self.first, self.start = run, step, start
         self.pending: Metrics | None = None
         self.losses: list[float] = []
@@ -41,7 +41,7 @@ class Window:
         self.seconds = 0.0
 
     def add(self, taken: Metrics, batch: Batch) -> None:
-        """Take note of a step that has begun, and wait for the one before it."""
+        """Add a step that has started, and wait for the one before it."""
         self._fetch()
         self.pending = taken
         leading = 2 + (self.run.config.trials > 1)
@@ -49,13 +49,14 @@ class Window:
 
     def _fetch(self) -> None:
         if self.pending is not None:
-            self.losses.append(float(np.mean(self.pending.loss)))  # over trials; one bad, all bad
+            # Mean over trials: one non-finite trial makes it non-finite.
+            self.losses.append(float(np.mean(self.pending.loss)))
             self.norms.append(float(np.mean(self.pending.gradient_norm)))
             self.pending = None
             check_finite(np.array(self.losses), self.first, self.run.out)
 
     def close(self) -> dict[str, float]:
-        """Wait for the last step; the figures of all."""
+        """Wait for the last step, and return the metrics of the window."""
         self._fetch()
         self.seconds = time.monotonic() - self.start
         config, unit = self.run.config, self.run.task.unit
@@ -73,11 +74,11 @@ class Window:
 
 
 def check_finite(losses: np.ndarray, step: int, out: Path) -> None:
-    """Stop at the first loss after `step` that is not finite; none of these steps is saved."""
+    """Stop at the first loss after `step` that is not finite; its step is not saved."""
     bad = np.flatnonzero(~np.isfinite(losses))
     if bad.size:
         saved = checkpoint.steps(out / "checkpoints")
-        kept = f"checkpoint {saved[0]} is untouched" if saved else "there is no checkpoint yet"
+        kept = f"checkpoint {saved[0]} is not affected" if saved else "there is no checkpoint yet"
         raise RunError(
             f"the loss is {losses[bad[0]]} at step {step + bad[0] + 1}; {kept}; "
             "a smaller optimizer.learning_rate may help"

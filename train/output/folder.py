@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, one process at a time, and whether it is finished."""
+"""The folder of a run: its owner, one process at a time, and whether the run is finished."""
 
 import contextlib
 import fcntl
@@ -10,7 +10,7 @@ from typing import Any
 
 from train.config.load import differences, read_config, to_toml
 from train.config.settings import Config
-from train.engine.processes import first_does
+from train.engine.processes import on_first_process
 from train.errors import InputError
 from train.output.files import write_text
 from train.tasks import Data, Task
@@ -18,20 +18,20 @@ from train.tasks import Data, Task
 
 @contextlib.contextmanager
 def open_folder(out: Path, config: Config) -> Iterator[None]:
-    """Hold the folder of a run: a new one, or one that holds this run already.
+    """Lock the folder of a run: a new folder, or one that already holds this run.
 
-    The first process of a run holds it for all.
+    The first process of a run locks it for all.
 
     Raises:
-      InputError: it cannot be written, is in use, or holds another run or something else.
+      InputError: the folder cannot be written, is in use, or holds another run or other files.
     """
-    with contextlib.ExitStack() as held:
-        first_does(lambda: held.enter_context(_hold(out, config)))
+    with contextlib.ExitStack() as stack:
+        on_first_process(lambda: stack.enter_context(_lock(out, config)))
         yield
 
 
 @contextlib.contextmanager
-def _hold(out: Path, config: Config) -> Iterator[None]:
+def _lock(out: Path, config: Config) -> Iterator[None]:
     try:
         if out.exists() and not out.is_dir():
             raise InputError(f"--out {out} is a file; choose another")
@@ -40,7 +40,7 @@ def _hold(out: Path, config: Config) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"cannot write to --out {out}: {error.strerror}") from None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # gone with the process
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released when the process ends
         _check_folder(out, config)
         yield
     except BlockingIOError:
@@ -50,27 +50,25 @@ def _hold(out: Path, config: Config) -> Iterator[None]:
 
 
 def finished_step(out: Path, steps: int) -> int | None:
-    """The step at which a run of so many steps ended, in these or early; None before its end."""
+    """The step at which a run of `steps` steps ended, perhaps early; None if it has not ended."""
     result = _result(out)
     return result.get("steps") if result.get("of_steps") == steps else None
 
 
 def measured_data(out: Path) -> str | None:
-    """The SHA-256 of the data that a finished run was measured on."""
+    """The SHA-256 of the data of a finished run."""
     return _result(out).get("data_sha256")
 
 
-def test_data(out: Path, task: Task, otherwise: str) -> Data:
-    """The data of a finished run, if they are still those that it was measured on.
+def test_data(out: Path, task: Task, cure: str) -> Data:
+    """The data of a finished run, if they are unchanged.
 
     Raises:
-      InputError: they are not; `otherwise` is what to do.
+      InputError: the data have changed; `cure` tells the user what to do.
     """
     data = task.load(read_config(out / "config.toml"))
     if data.sha256 != measured_data(out):
-        raise InputError(
-            f"{data.source} does not hold the data of the run in {out} any more; {otherwise}"
-        )
+        raise InputError(f"{data.source} no longer holds the data of the run in {out}; {cure}")
     return data
 
 
@@ -82,18 +80,18 @@ def _result(out: Path) -> dict[str, Any]:
 
 
 def _check_folder(out: Path, config: Config) -> None:
-    kept = out / "config.toml"
-    if kept.exists():
-        changed = differences(read_config(kept), config)
+    path = out / "config.toml"
+    if path.exists():
+        changed = differences(read_config(path), config)
         if changed:
             raise InputError(
                 f"--out {out} holds a run with another config: {', '.join(changed)}; "
                 "choose another --out or the same config"
             )
-    elif any(path.name[0] != "." for path in out.iterdir()):
+    elif any(file.name[0] != "." for file in out.iterdir()):
         raise InputError(f"--out {out} exists and holds no run; choose another")
     else:
         try:
-            write_text(kept, to_toml(config))
+            write_text(path, to_toml(config))
         except OSError as error:
             raise InputError(f"cannot write to --out {out}: {error.strerror}") from None

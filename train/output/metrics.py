@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: a JSON object a line, each with its `step`; and the same for TensorBoard."""
+"""`metrics.jsonl`: one JSON object per line, each with its `step`; and the same for TensorBoard."""
 
 import contextlib
 import json
@@ -13,16 +13,16 @@ NAME = "metrics.jsonl"
 
 
 def append(out: Path, step: int, **values: Any) -> None:
-    """Add a line."""
+    """Append a line."""
     with open(out / NAME, "a", encoding="utf-8") as file:
         file.write(json.dumps({"step": step, **values}) + "\n")
 
 
 @contextlib.contextmanager
 def recorder(out: Path, step: int, tensorboard: bool) -> Iterator[Callable[..., None]]:
-    """`append` to this folder, and to files of TensorBoard that go on after `step`, if wanted.
+    """Yield a function like `append` for a folder, which also writes for TensorBoard on request.
 
-    Of several processes the first one writes.
+    Only the first of several processes writes. TensorBoard drops values after `step`.
     """
     if not is_first():
         yield lambda step, **values: None
@@ -46,7 +46,7 @@ def recorder(out: Path, step: int, tensorboard: bool) -> Iterator[Callable[..., 
 
 
 def read(out: Path, last_step: int) -> list[dict[str, Any]]:
-    """The whole lines of steps up to `last_step`; what a kill cut short is left out."""
+    """The complete lines of steps up to `last_step`, without a line that a kill cut short."""
     path = out / NAME
     lines = []
     for text in path.read_bytes().splitlines() if path.exists() else []:
@@ -60,6 +60,6 @@ def read(out: Path, last_step: int) -> list[dict[str, Any]]:
 
 
 def rewind(out: Path, last_step: int) -> None:
-    """Drop what a run wrote after the checkpoint that it now goes on from."""
+    """Drop the lines after the checkpoint from which a run resumes."""
     lines = read(out, last_step)
     write_text(out / NAME, "".join(json.dumps(line) + "\n" for line in lines))

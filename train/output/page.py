@@ -1,4 +1,4 @@
-"""`report.html`: the results of a run as one page that needs no other file."""
+"""`report.html`: the results of a run as one self-contained page."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def make_page(
       config: the run's config.
       task: its task.
       data: its data.
-      result: what `result.json` holds.
+      result: the content of `result.json`.
       pictures: PNG files by heading.
-      samples: `(step, text)` of what the model wrote on the way.
+      samples: `(step, text)` of the samples during training.
     """
     title = f"{task.title}: {Path(data.source).name}"
     parts = [f"<h1>{_text(title)}</h1>", _summary(task, data, result), "<h2>Results</h2>"]
@@ -45,7 +45,7 @@ def make_page(
     for name, (images, alt) in pictures.items():
         parts += [f"<h2>{_text(name)}</h2>", _picture(images, alt)]
     if samples:
-        parts.append("<h2>Samples</h2><p>Text that the model wrote while it was trained.</p>")
+        parts.append("<h2>Samples</h2><p>Text that the model generated during training.</p>")
         parts += [
             f"<h3>After {step:,} steps</h3><pre tabindex='0'>{_text(text)}</pre>"
             for step, text in samples
@@ -68,16 +68,16 @@ def make_page(
 
 def _summary(task: Task, data: Data, result: dict[str, Any]) -> str:
     name, explained = words.FIGURES.get(task.headline, (words.spelled(task.headline), ""))
-    found, baseline = result["test"][task.headline], result[task.baseline]
-    better = found != baseline and task.best(found, baseline) == found
-    spread = data.about.get("spread", ())
+    value, baseline = result["test"][task.headline], result[task.baseline]
+    better = value != baseline and task.best(value, baseline) == value
+    deviation = data.about.get("spread", ())
     unit = ""
-    if task.headline == "mae" and len(spread) == 1:
+    if task.headline == "mae" and len(deviation) == 1:
         column = _text(data.about["columns"][0])
-        unit = f" Here it is {found * spread[0]:.4g} in the units of {column}."
+        unit = f" Here it is {value * deviation[0]:.4g} in the units of {column}."
     verdict = "better than" if better else "no better than"
     return (
-        f"<p><strong>{_text(name)} {found:.4g}</strong> on the test split, which was not used in "
+        f"<p><strong>{_text(name)} {value:.4g}</strong> on the test split, which was not used in "
         f"training: {verdict} the baseline, {baseline:.4g}, which is "
         f"{_text(words.baseline_words(task.baseline))}.</p><p>{_text(explained)}{unit}</p>"
     )
@@ -86,12 +86,12 @@ def _summary(task: Task, data: Data, result: dict[str, Any]) -> str:
 def _results(config: Config, task: Task, result: dict[str, Any]) -> str:
     """A row for each figure, a column for each set of weights and for the baseline."""
     best = result["best"]
-    spread = result.get("spread")
-    heads = ["Figure", "Last weights", "Best weights", *(["Deviation"] if spread else []),
+    std = result.get("spread")
+    heads = ["Figure", "Last weights", "Best weights", *(["Std"] if std else []),
              "Baseline"]  # fmt: skip
     rows = []
     for name, last in result["test"].items():
-        figures = [last, best["test"][name], *([spread[name]] if spread else [])]
+        figures = [last, best["test"][name], *([std[name]] if std else [])]
         baseline = f"{result[task.baseline]:.4g}" if name == task.headline else ""
         long, explained = words.FIGURES.get(name, (words.spelled(name), ""))
         rows.append(
@@ -106,10 +106,10 @@ def _results(config: Config, task: Task, result: dict[str, Any]) -> str:
         f"{_text(words.figure_name(task.headline).lower())} on the validation split{value}. "
         f"The baseline is {_text(words.baseline_words(task.baseline))}."
     )
-    if spread:
+    if std:
         note += (
-            f" Figures are means over {config.trials} trials, which differ in their seed; the "
-            "deviation is their standard deviation, of the last weights."
+            f" Figures are means over {config.trials} trials, which differ in their seed; Std is "
+            "their standard deviation, of the last weights."
         )
     return _table("Results on the test split", heads, rows, "numbers") + f"<p>{note}</p>"
 
@@ -125,13 +125,13 @@ def _about_data(data: Data, result: dict[str, Any]) -> Iterable[tuple[str, Any]]
 
 
 def _columns(data: Data) -> Iterable[str]:
-    """What a standard deviation is, where figures are in standard deviations of columns."""
+    """The mean and standard deviation of each column, if figures are in these units."""
     about = data.about
     if not ("mean" in about and len(about.get("columns", ())) == len(about["mean"])):
-        return  # sequences of .ts and .npz files have no names of columns
+        return  # .ts and .npz files have no column names
     rows = [
-        f'<tr><th scope="row">{_text(name)}</th><td>{mean:.4g}</td><td>{spread:.4g}</td></tr>'
-        for name, mean, spread in zip(
+        f'<tr><th scope="row">{_text(name)}</th><td>{mean:.4g}</td><td>{deviation:.4g}</td></tr>'
+        for name, mean, deviation in zip(
             *(about[key] for key in ("columns", "mean", "spread")), strict=True
         )
     ]
@@ -148,7 +148,7 @@ def _about_training(result: dict[str, Any]) -> Iterable[tuple[str, Any]]:
     yield "Device", f"{result['device']}, {devices} of them" if devices > 1 else result["device"]
     if processes > 1:
         yield "Processes", processes
-    yield "Versions", ", ".join(f"{name} {one}" for name, one in result["versions"].items())
+    yield "Versions", ", ".join(f"{name} {version}" for name, version in result["versions"].items())
 
 
 def _pairs(pairs: Iterable[tuple[str, Any]]) -> str:
@@ -170,9 +170,9 @@ def _table(caption: str, heads: Sequence[str], rows: Sequence[str], kind: str) -
 
 
 def _picture(images: dict[str, bytes], alt: str) -> str:
-    """For light and dark; on a narrow screen it scrolls, and on paper it is light."""
+    """A picture in a light and a dark version; it scrolls on narrow screens, and prints light."""
     with Image.open(io.BytesIO(images["light"])) as image:
-        width, height = (size * 2 // 3 for size in image.size)  # 100 pixels an inch
+        width, height = (size * 2 // 3 for size in image.size)  # 100 pixels per inch
     sources = {
         name: f"data:image/png;base64,{base64.b64encode(data).decode()}"
         for name, data in images.items()

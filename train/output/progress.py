@@ -1,4 +1,4 @@
-"""What a person sees of a run: a bar on a terminal, plain lines elsewhere."""
+"""Progress display: a bar on a terminal, plain lines elsewhere."""
 
 import contextlib
 import time
@@ -12,9 +12,9 @@ from rich.text import Text
 from train.output.words import BASELINES, value_text
 
 LINE_EVERY = 10.0  # seconds between two plain lines
-NAMED = 5  # columns, of those in a list
-# Facts of the data that the report has, and a line at the start of a run has not.
-LATER = {*BASELINES, "left_out", "missing_spellings", "steps_of_time", "train_windows",
+NAMED = 5  # columns to name in a list
+# Facts of the data for the report only, not for the line at the start of a run.
+REPORT_ONLY = {*BASELINES, "left_out", "missing_spellings", "steps_of_time", "train_windows",
          "test_windows"}  # fmt: skip
 
 Report = Callable[[int, dict[str, float]], None]
@@ -22,7 +22,7 @@ Report = Callable[[int, dict[str, float]], None]
 
 @contextlib.contextmanager
 def show_progress(console: Console, step: int, steps: int, unit: str) -> Iterator[Report]:
-    """Gives a function `(step, figures)` that shows the loss in that unit, and the speed."""
+    """Yield a function `(step, figures)` that shows the loss in that unit, and the speed."""
     if not console.is_terminal:
         yield _plain_lines(console, steps, unit)
         return
@@ -43,15 +43,15 @@ def show_progress(console: Console, step: int, steps: int, unit: str) -> Iterato
 
 
 def say(console: Console, message: str) -> None:
-    """A line of its own, as it is: brackets in it are no markup."""
+    """Print a line as it is: brackets are not markup."""
     console.print(Text(message), soft_wrap=True)
 
 
-def in_short(facts: dict[str, Any]) -> str:
-    """What a reader of the first line wants to know of the data; the report has all of it."""
+def summary(facts: dict[str, Any]) -> str:
+    """A summary of the data for the first line; the report has all facts."""
     parts = []
     for name, value in facts.items():
-        if name in LATER or not value:
+        if name in REPORT_ONLY or not value:
             continue
         if isinstance(value, list) and len(value) > NAMED:
             value = f"{', '.join(value[:NAMED])} and {len(value) - NAMED} more"
@@ -60,20 +60,20 @@ def in_short(facts: dict[str, Any]) -> str:
 
 
 def left_out(reasons: dict[str, str]) -> str:
-    """Columns and why they are left out, those with one reason together."""
-    together: dict[str, list[str]] = {}
-    for name, why in reasons.items():
-        together.setdefault(why, []).append(repr(name))
+    """The columns left out, grouped by reason."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        by_reason.setdefault(reason, []).append(repr(name))
     parts = []
-    for why, names in together.items():
+    for reason, names in by_reason.items():
         more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
-        parts.append(f"{', '.join([*names[:NAMED], *more])}: {why}")
+        parts.append(f"{', '.join([*names[:NAMED], *more])}: {reason}")
     return "; ".join(parts)
 
 
 def _plain_lines(console: Console, steps: int, unit: str) -> Report:
     shown = time.monotonic()
-    say(console, "compiling the first step, which takes some seconds")
+    say(console, "compiling the first step, which takes a few seconds")
 
     def report(step: int, figures: dict[str, float]) -> None:
         nonlocal shown

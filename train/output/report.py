@@ -1,4 +1,4 @@
-"""What a finished run leaves: weights, pictures, figures, and a page with all of it."""
+"""The output of a finished run: weights, pictures, figures, and a page with all of them."""
 
 import json
 import platform
@@ -11,9 +11,9 @@ import optax
 
 from train.config.settings import Config
 from train.engine import trials
-from train.engine.devices import make_mesh, whole
+from train.engine.devices import make_mesh, to_host
 from train.engine.measure import evaluate, run
-from train.engine.processes import first_does
+from train.engine.processes import on_first_process
 from train.model import Params
 from train.output import metrics
 from train.output.files import write_bytes, write_text
@@ -32,9 +32,9 @@ def write_report(
     step: int,
     progress: dict[str, Any],
 ) -> dict[str, Any]:
-    """Measure the test split and write the results, `result.json` last.
+    """Evaluate on the test split and write the results, `result.json` last.
 
-    All processes of a run measure, and the first one writes.
+    All processes of a run evaluate, and the first one writes.
 
     Args:
       out: the run's folder.
@@ -42,19 +42,21 @@ def write_report(
       task: its task.
       data: its data.
       params: its final weights, of each trial.
-      step: the step they are of, below `config.steps` where the run stopped early.
+      step: the step of these weights, below `config.steps` if the run stopped early.
       progress: seconds and the best validation, over all starts of the run.
 
     Returns:
       The figures of `result.json`.
     """
-    each, best, last = [], [], []
-    for k, one in enumerate(params):
-        each.append(evaluate(config, task, one, data.test))
-        kept = load_weights(out / trials.file_name("best", k)).params
-        best.append(evaluate(config, task, kept, data.test))
-        last.append(whole(one))
-    return first_does(lambda: _write(out, config, task, data, last, step, progress, each, best))
+    tests, best_tests, host = [], [], []
+    for k, weights in enumerate(params):
+        tests.append(evaluate(config, task, weights, data.test))
+        best = load_weights(out / trials.file_name("best", k)).params
+        best_tests.append(evaluate(config, task, best, data.test))
+        host.append(to_host(weights))
+    return on_first_process(
+        lambda: _write(out, config, task, data, host, step, progress, tests, best_tests)
+    )
 
 
 def _write(
@@ -65,13 +67,13 @@ def _write(
     params: list[Params],
     step: int,
     progress: dict[str, Any],
-    each: list[dict[str, float]],
-    best: list[dict[str, float]],
+    tests: list[dict[str, float]],
+    best_tests: list[dict[str, float]],
 ) -> dict[str, Any]:
     lines = metrics.read(out, config.steps)
-    for k, (one, alone) in enumerate(zip(params, trials.configs_of(config), strict=True)):
-        save_weights(out / trials.file_name("params", k), alone, data.shape, data.about, one)
-    test, between = trials.mean_and_spread(each)
+    for k, (weights, trial) in enumerate(zip(params, trials.trial_configs(config), strict=True)):
+        save_weights(out / trials.file_name("params", k), trial, data.shape, data.about, weights)
+    test, std = trials.mean_and_std(tests)
     pictures: Pictures = {
         "Training curves": (
             in_both(lambda figure: draw_curves(figure, lines, task, data), 9, 4),
@@ -99,9 +101,9 @@ def _write(
         "best": {
             "step": progress["best_step"],
             "validation": progress["best"],
-            "test": trials.mean_and_spread(best)[0],
+            "test": trials.mean_and_std(best_tests)[0],
         },
-        **({"spread": between, "trials": each} if between else {}),
+        **({"spread": std, "trials": tests} if std else {}),
         **data.facts,
         "steps": step,
         "of_steps": config.steps,

@@ -1,4 +1,4 @@
-"""Trained weights on disk: one safetensors file with all that is needed to use them."""
+"""Trained weights on disk: one self-contained safetensors file."""
 
 import json
 from pathlib import Path
@@ -24,19 +24,19 @@ class Trained(NamedTuple):
 
     config: Config
     task: Task
-    about: dict[str, Any]  # what its task needs beside the weights
+    about: dict[str, Any]  # `Data.about` of its task
     params: Params
 
 
 def save_weights(
     path: Path, config: Config, shape: Shape, about: dict[str, Any], params: Params
 ) -> None:
-    """Write the weights, the config and what the task needs; equal weights give equal files."""
+    """Write the weights, the config and `about`; equal weights give equal files."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
     # safetensors has no strides: it writes the bytes of an array in their order in memory.
     tensors = {_name(key): np.asarray(leaf, order="C") for key, leaf in leaves}
     values = to_values(config)
-    for key in ("path", "test_path"):  # where the data lay says nothing about the weights
+    for key in ("path", "test_path"):  # the weights do not depend on the data's location
         values["data"].pop(key, None)
     content = {"kind": KIND, "config": values, "shape": shape, "about": about}
     # One key: safetensors does not keep the order of several.
@@ -44,10 +44,10 @@ def save_weights(
 
 
 def load_weights(path: Path) -> Trained:
-    """The model of a file of `save_weights`.
+    """Load a file of `save_weights`.
 
     Raises:
-      InputError: no such file, or not one of these.
+      InputError: the file does not exist, or is not of this kind.
     """
     try:
         metadata, tensors = _read_tensors(path)
@@ -65,16 +65,16 @@ def load_weights(path: Path) -> Trained:
     def fill(key: Any, leaf: jax.ShapeDtypeStruct) -> jax.Array:
         tensor = tensors.get(_name(key))
         if tensor is None or tensor.shape != leaf.shape:
-            found = "nothing" if tensor is None else tensor.shape
-            raise InputError(f"{path}: {_name(key)} should be {leaf.shape}, found {found}")
+            actual = "nothing" if tensor is None else tensor.shape
+            raise InputError(f"{path}: {_name(key)} should be {leaf.shape}, found {actual}")
         return jax.numpy.asarray(tensor)
 
     params = jax.tree_util.tree_map_with_path(fill, like)
     return Trained(config, find_task(config.task), about, params)
 
 
-def of_run(folder: Path, best: bool = False) -> Trained:
-    """The weights of a finished run: its last ones, or the best by validation."""
+def load_run(folder: Path, best: bool = False) -> Trained:
+    """Load the weights of a finished run: the last ones, or the best by validation."""
     path = folder / ("best.safetensors" if best else "params.safetensors")
     if not path.exists():
         raise InputError(f"{folder} holds no finished run: there is no {path.name}")

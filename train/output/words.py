@@ -1,8 +1,8 @@
-"""What the names in `result.json` mean, in words for a reader who does not know this program."""
+"""The names in `result.json`, explained for readers who do not know this program."""
 
 from typing import Any
 
-# A name, then what the number is and which way is better.
+# A name, and an explanation that ends with the better direction.
 FIGURES = {
     "bits_per_char": (
         "Bits per character",
@@ -68,12 +68,12 @@ FACTS = {
 
 
 def figure_name(name: str) -> str:
-    """The name of a figure in words; one that is not known as it is, without underscores."""
+    """The name of a figure in words; an unknown name without underscores."""
     return FIGURES.get(name, (spelled(name), ""))[0]
 
 
 def baseline_words(name: str) -> str:
-    """What a baseline does."""
+    """A description of a baseline."""
     return BASELINES.get(name, spelled(name))
 
 
@@ -83,12 +83,12 @@ def fact_name(name: str) -> str:
 
 
 def spelled(name: str) -> str:
-    """An internal name as words."""
+    """Spell out an internal name."""
     return name.replace("_", " ").capitalize()
 
 
 def value_text(value: Any) -> str:
-    """A value as it stands in a table: numbers in groups of three, lists with commas."""
+    """Format a value for a table: digits in groups of three, lists with commas."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     if isinstance(value, int):
@@ -96,7 +96,7 @@ def value_text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {value_text(one)}" for name, one in value.items()) or "none"
+        return ", ".join(f"{name}: {value_text(item)}" for name, item in value.items()) or "none"
     if isinstance(value, list | tuple):
         return ", ".join(map(value_text, value)) or "none"
     return str(value)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from train.config.tasks import Written
+from train.config.tasks import TableFormat
 from train.readers.times.dates import is_date
 
 MISSING = {
@@ -42,7 +42,7 @@ class Numbers(NamedTuple):
     missing: Counter[str]  # how often each spelling of a missing value was found
 
 
-def read_numbers(cells: list[str], how: Written) -> Numbers:
+def read_numbers(cells: list[str], how: TableFormat) -> Numbers:
     """The numbers of cells by the settings `missing`, and for text `decimal` and `thousands`.
 
     A column of `true` and `false` alone is 1 and 0.
@@ -89,7 +89,7 @@ def _plain(cells: list[str]) -> list[float]:
     return [] if any(map(math.isinf, numbers)) else numbers
 
 
-def _number(cell: str, how: Written, group: re.Pattern[str] | None) -> float | None:
+def _number(cell: str, how: TableFormat, group: re.Pattern[str] | None) -> float | None:
     if isinstance(cell, NumberCell):
         return float(cell)
     text = cell.replace("\u2212", "-")
@@ -123,7 +123,7 @@ def holds_a_value(cell: str) -> bool:
     return looks_like_a_number(cell) or is_date(cell) or cell.lower() in MISSING
 
 
-def complaint(cell: str, how: Written, named: bool = False) -> str:
+def complaint(cell: str, how: TableFormat, named: bool = False) -> str:
     """Why the cell is no number, and the flag that may change this.
 
     Args:

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from train.config.tasks import Written
+from train.config.tasks import TableFormat
 from train.errors import InputError
 from train.readers.numbers import MISSING, holds_a_value
 
@@ -54,7 +54,7 @@ class Rows(NamedTuple):
         return f"{self.word} {self.lines[row]}"
 
 
-def read_rows(path: str, data: bytes, how: Written) -> Rows:
+def read_rows(path: str, data: bytes, how: TableFormat) -> Rows:
     """The header and the rows of a file, all of one length.
 
     Args:
@@ -89,7 +89,7 @@ def read_rows(path: str, data: bytes, how: Written) -> Rows:
     return Rows(list(rows[0]), list(rows[1:]), list(lines[1:]), word)
 
 
-def _lines(path: str, data: bytes, how: Written) -> Iterator[tuple[int, list[str]]]:
+def _lines(path: str, data: bytes, how: TableFormat) -> Iterator[tuple[int, list[str]]]:
     """Cells of each line of text."""
     text = _text(path, _unpacked(path, data), how.encoding)
     lines = re.split("\r\n|\r|\n", text)
@@ -135,7 +135,7 @@ def _split(
             yield above + number, row
 
 
-def _delimiter(lines: list[str], how: Written) -> str:
+def _delimiter(lines: list[str], how: TableFormat) -> str:
     """The first of those that split most of the first lines into equally many cells."""
     first = list(itertools.islice((line for line in lines if line.strip()), 100))
     shares = {}

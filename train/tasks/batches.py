@@ -1,8 +1,8 @@
 """Batches of sequences of different lengths: a pure function of seed and step, by grain.
 
-grain shuffles, and reads ahead in threads. It has no batches by length, so those are here: as many
-examples as make a few batches are drawn at once, sorted by length and cut, and these batches come
-in any order. Every epoch holds every example once.
+grain shuffles, and prefetches in threads. It has no batching by length, so that is here: examples
+for several batches are drawn at once, sorted by length and divided, and these batches are shuffled.
+Every epoch has every example once.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ SHORTEST = 8  # steps of the shortest padded batch
 
 
 def every_step(batch_at: Callable[[int], Any]) -> grain.MapDataset:
-    """The batch of each step, as a data set of grain without an end."""
+    """The batch of each step, as an infinite data set of grain."""
     return grain.MapDataset.range(sys.maxsize).map(batch_at)
 
 
 def drawn_by_length(
     lengths: Sequence[int], rows: int, bucket: int, seed: int
 ) -> Callable[[int], np.ndarray]:
-    """The examples of the batch of a step, as a function of the step.
+    """A function from a step to the examples of its batch.
 
     Args:
-      lengths: of every example.
-      rows: examples of a batch.
-      bucket: batches that are drawn at once and sorted by length.
-      seed: of the order.
+      lengths: the length of every example.
+      rows: the batch size.
+      bucket: the number of batches to draw at once and sort by length.
+      seed: the seed of the order.
     """
     order = grain.MapDataset.range(len(lengths)).seed(seed).shuffle().repeat()
     sizes = np.asarray(lengths)
@@ -47,19 +47,19 @@ def drawn_by_length(
 
 
 def in_order(count: int, rows: int) -> Iterator[np.ndarray]:
-    """The numbers below `count`, `rows` at a time; -1 fills the last ones up."""
+    """The numbers below `count`, `rows` at a time; the last ones are padded with -1."""
     for start in range(0, count, rows):
-        found = np.arange(start, min(start + rows, count))
-        yield np.pad(found, (0, rows - len(found)), constant_values=-1)
+        numbers = np.arange(start, min(start + rows, count))
+        yield np.pad(numbers, (0, rows - len(numbers)), constant_values=-1)
 
 
 def padded(
     sequences: Sequence[np.ndarray], longest: int, own: slice = slice(None)
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sequences `(time, ...)` side by side, `(batch, time, ...)`, padded with zeros; their lengths.
+    """Stack sequences `(time, ...)` to `(batch, time, ...)`, padded with zeros; and their lengths.
 
-    Time is one of few sizes, so that few programs are compiled, and at most `longest`. It is that
-    of all the sequences, also where only those of `own` are wanted.
+    Time is one of few sizes, so that few programs are compiled, and at most `longest`. It does not
+    depend on `own`, the slice of sequences to return.
     """
     time = min(rounded_up(max(map(len, sequences))), longest)
     sequences = sequences[own]

@@ -1,4 +1,4 @@
-"""The next character of a text; each row of a batch goes on where it was at the step before."""
+"""The next character of a text; each row of a batch continues that of the previous step."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-SHOWN = 200  # characters of a vocabulary in an error
+SHOWN = 200  # characters of a vocabulary to list in an error
 
 
 def load(config: CharLM) -> Data:
-    """Read and cut the text.
+    """Read and split the text.
 
     Raises:
       InputError: a file that is missing, empty, not UTF-8, or too short for one training step.
@@ -39,7 +39,7 @@ def load(config: CharLM) -> Data:
     source, text = read_text(data.path)
     vocabulary = "".join(sorted(set(text)))
     if len(vocabulary) < 2:
-        raise InputError(f"{source} holds no character but {vocabulary!r}: nothing can be learned")
+        raise InputError(f"{source} holds no character but {vocabulary!r}: nothing to learn")
     tokens = encode(text, vocabulary)
     valid_size, test_size = int(len(text) * data.validation), int(len(text) * data.test)
     train, validation, test = np.split(
@@ -67,7 +67,7 @@ def load(config: CharLM) -> Data:
 
 
 def read(config: CharLM, about: dict[str, Any], path: str) -> np.ndarray:
-    """Another text, all of it.
+    """Read another text as one split.
 
     Raises:
       InputError: as `load`, or characters that the model does not know.
@@ -79,7 +79,7 @@ def read(config: CharLM, about: dict[str, Any], path: str) -> np.ndarray:
 
 
 def known(whose: str, text: str, vocabulary: str) -> np.ndarray:
-    """The tokens of a text, all of whose characters have to be in the vocabulary."""
+    """The tokens of a text; `whose` starts the error about characters outside the vocabulary."""
     unknown = sorted(set(text) - set(vocabulary))
     if unknown:
         raise InputError(
@@ -92,7 +92,7 @@ def known(whose: str, text: str, vocabulary: str) -> np.ndarray:
 def read_text(path: str | None) -> tuple[str, str]:
     """`(name, text)` of the file, or of the Python language reference without one.
 
-    Lines end in a line feed, however the file ends them.
+    Line ends become line feeds.
     """
     if path is None:
         from pydoc_data.topics import topics
@@ -105,7 +105,7 @@ def read_text(path: str | None) -> tuple[str, str]:
 
 
 def encode(text: str, vocabulary: str) -> np.ndarray:
-    """The place of each character in the sorted vocabulary; all of them have to be in it."""
+    """The index of each character in the sorted vocabulary, which must contain all of them."""
     codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
     known = np.frombuffer(vocabulary.encode("utf-32-le"), np.uint32)
     return np.searchsorted(known, codes).astype(np.min_scalar_type(len(vocabulary) - 1))
@@ -117,26 +117,26 @@ def decode(tokens: np.ndarray, vocabulary: str) -> str:
 
 
 def line_start(vocabulary: str) -> str:
-    """The character that lines begin after, or any other where there are no lines."""
+    """The character before the start of a line; the first one if the text has no lines."""
     return "\n" if "\n" in vocabulary else vocabulary[0]
 
 
 def unigram_bits(train: np.ndarray, test: np.ndarray, size: int) -> float:
-    """Bits per character of the test split by the frequencies of the training split alone."""
-    counts = np.bincount(train, minlength=size) + 1  # Laplace's rule: no character has chance 0
+    """Bits per character of the test split by the character frequencies of the training split."""
+    counts = np.bincount(train, minlength=size) + 1  # Laplace's rule: no probability is 0
     return float(np.log2(counts.sum() / counts)[test].mean())
 
 
 def steps_per_epoch(characters: int, data: Text) -> int:
-    """Training steps in which every row is read once; each character has one after it."""
+    """Training steps per epoch; the last character is only a target."""
     return (characters - 1) // (data.rows * data.chunk)
 
 
 def batch_at(tokens: np.ndarray, data: Text, seed: int, step: int, own: slice = ALL_ROWS) -> Batch:
-    """The batch of a step, or its rows `own`, a pure function of seed and step.
+    """The batch of a step, or its rows `own`: a pure function of seed and step.
 
-    Row after row lies one after the other in the text, and each row goes on where it was at the
-    step before. What does not fill a last chunk is left out at a place drawn anew every epoch.
+    The rows divide the text into consecutive pieces, and each row continues where it was at the
+    previous step. Characters that do not fill a chunk are left out, at a new place every epoch.
     """
     steps = steps_per_epoch(tokens.size, data)
     slack = tokens.size - 1 - data.rows * steps * data.chunk
@@ -160,21 +160,21 @@ def batches(config: CharLM, data: Data, own: slice = ALL_ROWS) -> grain.MapDatas
 def in_order(
     config: CharLM, tokens: np.ndarray, rows: int, own: slice = ALL_ROWS
 ) -> Iterator[Batch]:
-    """Every character after the first once, in `rows` pieces that are read side by side.
+    """Every character after the first once, in `rows` pieces that are read in parallel.
 
-    Each piece begins with an empty memory, which costs little, and never helps.
+    Each piece starts from zero memory, which can only raise the figures a little.
     """
     chunk = config.data.chunk
     pieces = min(rows, max(1, (len(tokens) - 1) // chunk))
     chunks = -(-(len(tokens) - 1) // (pieces * chunk))
-    starts = np.full(rows, len(tokens))  # rows that fill the batch up are past the end
+    starts = np.full(rows, len(tokens))  # rows that only fill the batch are past the end
     starts[:pieces] = np.arange(pieces) * chunks * chunk
     for k in range(chunks):
         yield _batch(tokens, starts[own, None] + k * chunk + np.arange(chunk + 1), first=k == 0)
 
 
 def loss(outputs: Array, batch: Batch) -> tuple[Array, Array]:
-    """Nats of all characters, and how many they are."""
+    """The nats of all characters, and their number."""
     losses = optax.softmax_cross_entropy_with_integer_labels(outputs, batch.targets)
     counted = jnp.arange(losses.shape[1]) < batch.lengths[:, None]
     return jnp.where(counted, losses, 0).sum(), counted.sum()
@@ -187,7 +187,7 @@ def measure(outputs: Array, batch: Batch) -> Sums:
 
 
 def table(config: CharLM, about: dict[str, Any], tokens: np.ndarray, run: Run) -> Iterator[list]:
-    """Each character after the first with its bits, and the likeliest one there."""
+    """Each character after the first with its bits, and the likeliest character."""
     vocabulary = about["vocabulary"]
     yield ["place", "character", "bits", "likeliest", "probability"]
     place = 1
@@ -215,18 +215,18 @@ def draw(figure: Figure, config: CharLM, data: Data, run: Run) -> None:
     axes = figure.subplots()
     image = axes.imshow(bits.reshape(-1, width), vmin=0, vmax=8, aspect="auto")
     for k, (_, character, *_) in enumerate(rows):
-        there = character.isprintable() and ord(character) in glyphs
+        drawable = character.isprintable() and ord(character) in glyphs
         axes.text(
-            k % width, k // width, character if there else "·", ha="center", va="center",
+            k % width, k // width, character if drawable else "·", ha="center", va="center",
             fontfamily=font, fontsize=8, color=text_on(image.cmap(image.norm(bits[k]))),
             parse_math=False,
         )  # fmt: skip
-    axes.set(xticks=[], yticks=[], title="Bits of each character, at the test split's beginning")
+    axes.set(xticks=[], yticks=[], title="Bits of each character, at the start of the test split")
     figure.colorbar(image, ax=axes, label="bits")
 
 
 def sample(config: CharLM, data: Data, params: Params, step: int) -> str:
-    """Text by the model as it is now, from a line's beginning."""
+    """Generate text with the current weights, from the start of a line."""
     vocabulary = data.about["vocabulary"]
     key = jax.random.fold_in(jax.random.key(config.seed), step)
     prompt = encode(line_start(vocabulary), vocabulary)
@@ -244,7 +244,7 @@ def generate(
     length: int,
     temperature: Float[Array, ""],
 ) -> Int[Array, "length"]:
-    """Tokens after the prompt, each drawn from the prediction; temperature 0 takes the best one."""
+    """Sample tokens after the prompt; temperature 0 takes the likeliest."""
     memory, outputs, _ = apply(config, params, None, prompt[None])
 
     def step(carry: tuple, key: PRNGKeyArray) -> tuple[tuple, Array]:

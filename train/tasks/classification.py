@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 
 class Labelled(NamedTuple):
-    """Sequences, normalised, and the place of each one's class among the classes."""
+    """Normalised sequences, and the index of the class of each."""
 
     sequences: list[np.ndarray]  # (time, features), or twice as many: see `normalised`
     labels: np.ndarray
-    names: Sequence[str] = ()  # ids or files; empty where they are numbered
+    names: Sequence[str] = ()  # ids or files; empty if they are numbered
 
 
 def load(config: Classification) -> Data:
-    """Read the sequences; normalise them by the mean and spread of the training split.
+    """Read the sequences; normalise them by the mean and deviation of the training split.
 
     Raises:
-      InputError: files that cannot be read or do not fit each other, too few sequences.
+      InputError: files that cannot be read or do not match, too few sequences.
     """
     found = read_labelled(config.data.path, config.data.test_path, config.data)
     both = [found, found.test] if found.test else [found]
@@ -77,7 +77,7 @@ def load(config: Classification) -> Data:
 
 
 def _cut(found: Sequences, config: Classification, count: int) -> list[np.ndarray]:
-    """The numbers of the sequences to train on, for validation and for the test.
+    """The indices of the sequences for training, validation and test.
 
     Of `count` sequences, those of the test file come last.
     """
@@ -97,16 +97,16 @@ def _cut(found: Sequences, config: Classification, count: int) -> list[np.ndarra
 def labelled(
     places: list[str], sequences: list[np.ndarray], classes: list[str], about: dict[str, Any]
 ) -> Labelled:
-    """Sequences as the model takes them; -1 is a class that is not known.
+    """Convert sequences to inputs of the model; an unknown class is -1.
 
     Args:
-      places: each sequence as an error calls it.
-      sequences: as they were read.
-      classes: of each; none where they are not known, or "".
-      about: of the run.
+      places: the name of each sequence in errors.
+      sequences: the sequences, as read.
+      classes: the class of each, "" if unknown; empty if all are.
+      about: `Data.about` of the run.
 
     Raises:
-      InputError: a class, or a missing value, that there was none of in training.
+      InputError: a class, or a missing value, that the training data do not have.
     """
     numbers = {name: k for k, name in enumerate(about["classes"])} | {"": -1}
     classes = classes or [""] * len(sequences)
@@ -129,7 +129,7 @@ def labelled(
 
 
 def read(config: Classification, about: dict[str, Any], path: str) -> Labelled:
-    """The sequences of another file or folder, with classes or without."""
+    """Read the sequences of another file or folder, with or without classes."""
     found = read_sequences(path, config.data, tuple(about.get("columns", ())))
     features = found.sequences[0].shape[1]
     if features != about["features"]:
@@ -139,10 +139,10 @@ def read(config: Classification, about: dict[str, Any], path: str) -> Labelled:
 
 
 def normalised(sequence: np.ndarray, about: dict[str, Any]) -> np.ndarray:
-    """By the mean and spread of the training split.
+    """Normalise by the mean and deviation of the training split.
 
-    Where the run's data have missing values, these are 0, the mean, and as many features more are 1
-    where one is missing.
+    If the run's data have missing values, these become 0, the mean, and as many further features
+    are 1 where a value is missing.
     """
     with np.errstate(over="ignore"):
         values = ((sequence - about["mean"]) / about["spread"]).astype(np.float32)
@@ -153,7 +153,7 @@ def normalised(sequence: np.ndarray, about: dict[str, Any]) -> np.ndarray:
 
 
 def _batch(split: Labelled, places: np.ndarray, own: slice = ALL_ROWS) -> Batch:
-    """The sequences of these numbers; -1 is a row that fills up. The rows `own` of them."""
+    """The rows `own` of the sequences of these indices; -1 only fills the batch."""
     longest = max(len(s) for s in split.sequences)
     empty = np.zeros((0, split.sequences[0].shape[1]), np.float32)
     chosen = [split.sequences[k] if k >= 0 else empty for k in places]
@@ -177,21 +177,21 @@ def in_order(
 
 
 def loss(outputs: Array, batch: Batch) -> tuple[Array, Array]:
-    """Nats of all classes, and of how many sequences."""
+    """The nats of all classes, and the number of sequences."""
     losses = optax.softmax_cross_entropy_with_integer_labels(outputs, batch.targets)
-    there = (batch.lengths > 0) & (batch.targets >= 0)
-    return jnp.where(there, losses, 0).sum(), there.sum()
+    known = (batch.lengths > 0) & (batch.targets >= 0)
+    return jnp.where(known, losses, 0).sum(), known.sum()
 
 
 def measure(outputs: Array, batch: Batch) -> Sums:
-    """Accuracy, and nats a sequence."""
+    """Accuracy, and nats per sequence."""
     nats, count = loss(outputs, batch)
     right = (outputs.argmax(-1) == batch.targets) & (batch.lengths > 0)
     return {"accuracy": (right.sum(), count), "cross_entropy": (nats, count)}
 
 
 def probabilities(config: Classification, split: Labelled, run: Run) -> np.ndarray:
-    """Of each class, for every sequence."""
+    """The probability of each class, for every sequence."""
     found = [
         np.asarray(jax.nn.softmax(outputs))[batch.lengths > 0]
         for batch, outputs in run(in_order(config, split, config.data.rows))
@@ -200,7 +200,7 @@ def probabilities(config: Classification, split: Labelled, run: Run) -> np.ndarr
 
 
 def table(config: Classification, about: dict, split: Labelled, run: Run) -> Iterator[list]:
-    """Each sequence with its class, the predicted one, and the probability of each."""
+    """Each sequence with its class, the predicted class, and the probability of each class."""
     classes = about["classes"]
     yield ["sequence", "class", "predicted", *(f"p({name})" for name in classes)]
     for k, (label, chances) in enumerate(
@@ -234,7 +234,7 @@ def draw(figure: Figure, config: Classification, data: Data, run: Run) -> None:
     axes.set_yticks(places, names, parse_math=False)
     axes.set(
         xlabel="predicted class", ylabel="class",
-        title=f"{(predicted == data.test.labels).mean():.1%} of the test split are right",
+        title=f"{(predicted == data.test.labels).mean():.1%} of the test split are correct",
     )  # fmt: skip
     figure.colorbar(image, ax=axes, label="share of the class")
 

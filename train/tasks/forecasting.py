@@ -24,28 +24,28 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-DRAWN = 500  # steps of the picture, where forecasts are short
+DRAWN = 500  # steps of the picture, if forecasts are short
 
 
 class Windows(NamedTuple):
-    """Windows of one table: each sees `context` steps and forecasts the `horizon` steps after."""
+    """Windows of one table: each has `context` steps of input and `horizon` steps to forecast."""
 
-    values: np.ndarray  # (time, columns), normalised, NaN where one is missing
-    starts: np.ndarray  # the first step that each window sees
+    values: np.ndarray  # (time, columns), normalised, NaN if missing
+    starts: np.ndarray  # the first step of each window
     context: int
     horizon: int
-    times: list[str] | None = None  # one a step, as the table writes them
+    times: list[str] | None = None  # one per step, in the format of the table
 
 
 class Targets(NamedTuple):
-    """What comes after each window."""
+    """The values after each window."""
 
-    values: np.ndarray  # (batch, horizon, columns), less the last value that was seen
-    known: np.ndarray  # where it is not missing
+    values: np.ndarray  # (batch, horizon, columns), minus the last value of the window
+    known: np.ndarray  # true where the value is not missing
 
 
 def load(config: Forecasting) -> Data:
-    """Read the table and cut it by time; normalise by the mean and spread of the training part.
+    """Read the table and split it by time; normalise by statistics of the training part.
 
     Raises:
       InputError: a file that cannot be read, or is too short.
@@ -79,8 +79,8 @@ def load(config: Forecasting) -> Data:
         Windows(values, np.arange(first, end - needed + 1), *sizes)
         for first, end in zip(firsts, ends, strict=True)
     ]  # fmt: skip
-    train, valid, tested = there = [_with_something(split) for split in splits]
-    for name, split in zip(("training", "validation", "test"), there, strict=True):
+    train, valid, tested = nonempty = [_drop_empty(split) for split in splits]
+    for name, split in zip(("training", "validation", "test"), nonempty, strict=True):
         if not len(split.starts):
             raise InputError(f"{table.source}: all values of the {name} part are missing")
     facts = {
@@ -97,7 +97,7 @@ def load(config: Forecasting) -> Data:
 
 
 def _sizes_that_fit(settings: Table, train: int, least: int) -> str:
-    """The flags of sizes that leave several windows to train on, where there can be any."""
+    """The flags of sizes that leave several windows to train on, if there are any."""
     horizon = min(settings.horizon, least, train // 2)
     if horizon < 1:
         return "a forecast needs more rows"
@@ -106,7 +106,7 @@ def _sizes_that_fit(settings: Table, train: int, least: int) -> str:
 
 
 def read(config: Forecasting, about: dict[str, Any], path: str) -> Windows:
-    """All windows of another file; its last steps are what `table` goes on from.
+    """Read all windows of another file; `table` forecasts from its end.
 
     Raises:
       InputError: as `load`, or columns that are missing.
@@ -122,16 +122,16 @@ def read(config: Forecasting, about: dict[str, Any], path: str) -> Windows:
         )
     starts = np.arange(len(table.values) - settings.context - settings.horizon + 1)
     values = normalised(table.values, about)
-    return _with_something(Windows(values, starts, settings.context, settings.horizon, table.times))
+    return _drop_empty(Windows(values, starts, settings.context, settings.horizon, table.times))
 
 
 def normalised(values: np.ndarray, about: dict[str, Any]) -> np.ndarray:
-    """By the mean and spread of each column in the training part."""
+    """Normalise by the mean and deviation of each column in the training part."""
     return ((values - about["mean"]) / about["spread"]).astype(np.float32)
 
 
-def _with_something(split: Windows) -> Windows:
-    """Without the windows that have nothing to forecast, or nothing to see."""
+def _drop_empty(split: Windows) -> Windows:
+    """Drop the windows without a value to forecast or as input."""
     known = ~np.isnan(split.values).all(1)
     seen = np.concatenate([[0], np.cumsum(known)])
     middle = split.starts + split.context
@@ -140,9 +140,9 @@ def _with_something(split: Windows) -> Windows:
 
 
 def _seen(split: Windows, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What the windows see, `(batch, context, columns)`, and the last known value of each column.
+    """The windows' inputs, `(batch, context, columns)`, and the last known value of each column.
 
-    The mean of the training part, 0, stands for a column without any.
+    For a column without a known value it is 0, the mean of the training part.
     """
     context = split.values[starts[:, None] + np.arange(split.context)]
     known = ~np.isnan(context)
@@ -152,7 +152,7 @@ def _seen(split: Windows, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _batch(split: Windows, places: np.ndarray, own: slice = ALL_ROWS) -> Batch:
-    """The windows of these numbers; -1 is a row that fills up. The rows `own` of them."""
+    """The rows `own` of the windows of these indices; -1 only fills the batch."""
     places = places[own]
     starts = split.starts[places]
     context, last = _seen(split, starts)
@@ -160,7 +160,7 @@ def _batch(split: Windows, places: np.ndarray, own: slice = ALL_ROWS) -> Batch:
     known = ~np.isnan(after) & (places >= 0)[:, None, None]
     targets = np.where(known, np.nan_to_num(after) - last[:, None], 0).astype(np.float32)
     missing = np.isnan(context)
-    changes = np.where(missing, 0, context - last[:, None])  # so that a trend leads nowhere new
+    changes = np.where(missing, 0, context - last[:, None])  # a trend stays in the trained range
     inputs = np.concatenate([changes, missing], axis=-1).astype(np.float32)
     lengths = np.where(places >= 0, split.context, 0).astype(np.int32)
     return Batch(inputs, Targets(targets, known), lengths, np.full(len(places), True))
@@ -181,24 +181,24 @@ def in_order(
 
 
 def _errors(outputs: Array, batch: Batch) -> Array:
-    """Of each forecast, in spreads of its column; 0 where the value is not known."""
+    """The error of each forecast, in standard deviations of its column; 0 for missing values."""
     targets = batch.targets
     return jnp.where(targets.known, outputs.reshape(targets.values.shape) - targets.values, 0)
 
 
 def loss(outputs: Array, batch: Batch) -> tuple[Array, Array]:
-    """Squared errors of all forecasts, and how many they are."""
+    """The sum of squared errors of all forecasts, and their number."""
     return (_errors(outputs, batch) ** 2).sum(), batch.targets.known.sum()
 
 
 def measure(outputs: Array, batch: Batch) -> Sums:
-    """Mean absolute and mean squared error, in spreads of each column in the training part."""
+    """Mean absolute and mean squared error, in standard deviations of each column."""
     errors, count = _errors(outputs, batch), batch.targets.known.sum()
     return {"mae": (jnp.abs(errors).sum(), count), "mse": ((errors**2).sum(), count)}
 
 
 def persistence(split: Windows) -> float:
-    """The mean absolute error of forecasting the last value that was seen."""
+    """The mean absolute error of the persistence forecast, which repeats the last value."""
     total = count = 0
     for places in by_length.in_order(len(split.starts), 1024):
         targets = _batch(split, places).targets
@@ -238,17 +238,20 @@ def table(config: Forecasting, about: dict, split: Windows, run: Run) -> Iterato
 
 
 def draw(figure: Figure, config: Forecasting, data: Data, run: Run) -> None:
-    """Forecasts in the test split, one behind the other, in the units of the table."""
+    """Consecutive forecasts in the test split, in the units of the table."""
     from train.output.pictures import draw_forecasts
 
     split = data.test
-    behind = split._replace(starts=split.starts[:: split.horizon])
-    found = forecasts(config, data.about, behind, run)
+    consecutive = split._replace(starts=split.starts[:: split.horizon])
+    found = forecasts(config, data.about, consecutive, run)
     values = split.values * data.about["spread"] + data.about["mean"]
-    first = max(int(behind.starts[0]), len(values) - max(DRAWN, 4 * split.horizon))
-    starts = behind.starts + split.context
-    drawn = [(start, one) for start, one in zip(starts, found, strict=True) if start >= first]
-    part = f"The last {len(values) - first} steps" if first > behind.starts[0] else "The test split"
+    first = max(int(consecutive.starts[0]), len(values) - max(DRAWN, 4 * split.horizon))
+    starts = consecutive.starts + split.context
+    drawn = [
+        (start, forecast) for start, forecast in zip(starts, found, strict=True) if start >= first
+    ]
+    whole = first == consecutive.starts[0]
+    part = "The test split" if whole else f"The last {len(values) - first} steps"
     title = f"{part}, {split.horizon} steps ahead each time"
     time = (data.about["time"] or "time") if split.times else "time step of the table"
     draw_forecasts(figure, title, data.about["columns"], values, drawn, first, split.times, time)

@@ -1,4 +1,4 @@
-"""The mean and the standard deviation by which columns of numbers are normalised."""
+"""Normalisation of columns by their mean and standard deviation."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,12 +11,12 @@ from train.errors import InputError
 def mean_and_deviation(
     source: str, values: np.ndarray, names: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The mean and standard deviation of each column; 1 is the deviation of a constant one.
+    """The mean and standard deviation of each column; the deviation of a constant column is 1.
 
     Args:
-      source: of the values, for errors.
+      source: the source of the values, for errors.
       values: (rows, columns) of the training part; NaN is a missing value.
-      names: of the columns, for errors.
+      names: the names of the columns, for errors.
 
     Raises:
       InputError: a column without a value, or with numbers whose squares overflow.
@@ -30,7 +30,7 @@ def mean_and_deviation(
     for name, finite in zip(names, np.isfinite(deviation), strict=True):
         if not finite:
             raise InputError(f"{source}: the numbers of {name} are too large")
-    constant = deviation <= 1e-14 * np.abs(mean)  # what rounding leaves of it
+    constant = deviation <= 1e-14 * np.abs(mean)  # up to rounding
     return mean, np.where(constant, 1.0, deviation)
 
 

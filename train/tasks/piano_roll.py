@@ -1,4 +1,4 @@
-"""The keys that sound at the next step of a piece of music, each by itself."""
+"""The keys that sound at the next step of a piece of music, predicted independently."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ def read(config: PianoRoll, about: dict[str, Any], path: str) -> Rolls:
 
 
 def frequencies_nll(train: Rolls, test: Rolls) -> float:
-    """Nats a step by how often each key sounds in the training pieces."""
+    """Nats per step by the frequency of each key in the training pieces."""
     joined = np.concatenate(train)
-    chance = (joined.sum(0) + 1) / (len(joined) + 2)
+    frequency = (joined.sum(0) + 1) / (len(joined) + 2)
     after = np.concatenate([roll[1:] for roll in test])
-    return float(-np.log(np.where(after > 0, chance, 1 - chance)).sum() / len(after))
+    return float(-np.log(np.where(after > 0, frequency, 1 - frequency)).sum() / len(after))
 
 
 def _batch(rolls: Rolls, places: np.ndarray, own: slice = ALL_ROWS) -> Batch:
-    """The pieces of these numbers; -1 is a row that fills up. The rows `own` of them."""
+    """The rows `own` of the pieces of these indices; -1 only fills the batch."""
     longest = max(len(roll) for roll in rolls) - 1
     empty = np.zeros((1, KEYS), np.float32)
     chosen = [rolls[k] if k >= 0 else empty for k in places]
@@ -79,7 +79,7 @@ def batches(config: PianoRoll, data: Data, own: slice = ALL_ROWS) -> grain.MapDa
 
 
 def _packed(config: PianoRoll, rolls: Rolls, time: int, own: slice) -> grain.MapDataset:
-    """Batches of rows that hold several pieces each; which ones they are, the run's seed says."""
+    """Batches of rows that hold several pieces each, drawn by the run's seed."""
     lengths = [len(roll) - 1 for roll in rolls]
     if max(lengths) > time:
         raise InputError(f"data.packed = {time} steps are too few for a piece of {max(lengths)}")
@@ -108,26 +108,26 @@ def in_order(config: PianoRoll, rolls: Rolls, rows: int, own: slice = ALL_ROWS) 
 
 
 def loss(outputs: Array, batch: Batch) -> tuple[Array, Array]:
-    """Nats of all steps, summed over the keys, and how many steps they are."""
+    """The nats of all steps, summed over the keys, and the number of steps."""
     nats = optax.sigmoid_binary_cross_entropy(outputs, batch.targets).sum(-1)
     counted = jnp.arange(nats.shape[1]) < batch.lengths[:, None]
     return jnp.where(counted, nats, 0).sum(), counted.sum()
 
 
 def measure(outputs: Array, batch: Batch) -> Sums:
-    """Nats a step, and the frame-level accuracy of Bay et al. (2009)."""
+    """Nats per step, and the frame-level accuracy of Bay et al. (2009)."""
     nats, count = loss(outputs, batch)
     counted = (jnp.arange(outputs.shape[1]) < batch.lengths[:, None])[..., None]
-    predicted, there = (outputs > 0) & counted, (batch.targets > 0) & counted
-    right = (predicted & there).sum()
+    predicted, played = (outputs > 0) & counted, (batch.targets > 0) & counted
+    correct = (predicted & played).sum()
     return {
         "nll_per_step": (nats, count),
-        "frame_accuracy": (right, (predicted | there).sum()),
+        "frame_accuracy": (correct, (predicted | played).sum()),
     }
 
 
-def chances(config: PianoRoll, rolls: Rolls, run: Run) -> Iterator[np.ndarray]:
-    """The chance of each key after each step of each piece, `(time - 1, 88)`."""
+def probabilities(config: PianoRoll, rolls: Rolls, run: Run) -> Iterator[np.ndarray]:
+    """The probability of each key after each step of each piece, `(time - 1, 88)`."""
     for batch, outputs in run(in_order(config, rolls, config.data.rows)):
         for row, length in zip(np.asarray(jax.nn.sigmoid(outputs)), batch.lengths, strict=True):
             if length:
@@ -135,23 +135,23 @@ def chances(config: PianoRoll, rolls: Rolls, run: Run) -> Iterator[np.ndarray]:
 
 
 def table(config: PianoRoll, about: dict[str, Any], rolls: Rolls, run: Run) -> Iterator[list]:
-    """The chance of each key at each step after the first of each piece."""
+    """The probability of each key at each step after the first of each piece."""
     yield ["piece", "step", *(f"p(key {LOWEST + k})" for k in range(KEYS))]
-    for piece, found in enumerate(chances(config, rolls, run)):
+    for piece, found in enumerate(probabilities(config, rolls, run)):
         for step, row in enumerate(found, 1):
             yield [piece, step, *(f"{p:.4f}" for p in row)]
 
 
 def draw(figure: Figure, config: PianoRoll, data: Data, run: Run) -> None:
-    """The first test piece, and what was expected at each of its steps."""
+    """The first test piece, and the predicted probabilities at each of its steps."""
     roll = data.test[0][1:]
-    (found,) = chances(config, [data.test[0]], run)
+    (found,) = probabilities(config, [data.test[0]], run)
     sounding = np.flatnonzero(np.concatenate(data.test).any(0))
     keys = slice(sounding.min(), sounding.max() + 1)
     above, below = figure.subplots(2, 1, sharex=True)
     extent = (0.5, len(roll) + 0.5, LOWEST + keys.start - 0.5, LOWEST + keys.stop - 0.5)
     for axes, picture, title in (
-        (above, roll, "the first test piece"), (below, found, "what the model expected"),
+        (above, roll, "the first test piece"), (below, found, "predicted probabilities"),
     ):  # fmt: skip
         image = axes.imshow(
             picture[:, keys].T, origin="lower", aspect="auto", vmin=0, vmax=1,
@@ -159,7 +159,7 @@ def draw(figure: Figure, config: PianoRoll, data: Data, run: Run) -> None:
         )  # fmt: skip
         axes.set(title=title, ylabel="key (MIDI)")
     below.set_xlabel("step")
-    figure.colorbar(image, ax=(above, below), label="chance")
+    figure.colorbar(image, ax=(above, below), label="probability")
 
 
 TASK = Task(
