@@ -22,9 +22,8 @@ from jlstm.recurrence.unsupported import unsupported
 from jlstm.types import LSTMParams, LSTMState, compute_dtype
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int
-
     from jlstm.recurrence.call import Inputs
+    from jlstm.shapes import Array, Float, Int
 
 NAME = "cudnn"
 ELSEWHERE = "is available on CUDA only; this program is being lowered for another platform"

@@ -24,7 +24,7 @@ from jax.interpreters import ad, batching, mlir
 from jax.sharding import NamedSharding, PartitionSpec
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, PyTree
+    from jlstm.shapes import Array, PyTree
 
 
 class BatchAxis(enum.Enum):

@@ -35,9 +35,8 @@ from jlstm.types import LSTMGates, LSTMParams, LSTMState, compute_dtype
 if TYPE_CHECKING:
     from typing import Never
 
-    from jaxtyping import Array, Float, PyTree
-
     from jlstm.recurrence.call import Inputs
+    from jlstm.shapes import Array, Float, PyTree
     from jlstm.types import ProjectedParams
 
 NAME = "pallas"
