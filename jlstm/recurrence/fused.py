@@ -20,7 +20,8 @@ from jlstm.masks import Masks, select
 from jlstm.recurrence.call import Inputs
 from jlstm.recurrence.carry import zeros_of
 from jlstm.recurrence.gradient import Residuals, cotangents, tangents
-from jlstm.recurrence.primitive import BatchAxis, Lowerings, over_time, same_everywhere
+from jlstm.recurrence.lowerings import BatchAxis, Lowerings, same_everywhere
+from jlstm.recurrence.primitive import over_time
 from jlstm.types import LSTMGates, LSTMState, compute_dtype
 
 if TYPE_CHECKING:

@@ -27,9 +27,9 @@ from jlstm.recurrence.gradient import (
     backward_loop,
     cotangents,
 )
+from jlstm.recurrence.lowerings import Lowerings
 from jlstm.recurrence.pallas.layout import batched, codes_of, in_rows, next_entered, of_batch
 from jlstm.recurrence.pallas.tiling import COLUMNS, Tiling, tile
-from jlstm.recurrence.primitive import Lowerings
 from jlstm.types import LSTMGates, LSTMParams, LSTMState, compute_dtype
 
 if TYPE_CHECKING:
