@@ -30,13 +30,13 @@ def project(
     """The part of the pre-activations that needs no state: `x W_x + b`."""
     dtype = compute_dtype(x, *params)
     x = jnp.asarray(x)
-    return product(x, params.weight_ih, dtype) + along(params.bias, x, cell_dtype(dtype))
+    return product(x, params.weight_ih, dtype) + expand_to_batch(params.bias, x, cell_dtype(dtype))
 
 
-def along(
+def expand_to_batch(
     vector: Float[Array, "features"], batched: Float[Array, "*batch any"], dtype: DTypeLike
 ) -> Float[Array, "*ones features"]:
-    """A vector of weights with an axis of size 1 for each batch axis, in that dtype."""
+    """A vector of weights with an axis of size 1 for each batch axis, cast to `dtype`."""
     return jnp.expand_dims(vector.astype(dtype), range(batched.ndim - 1))
 
 
@@ -69,7 +69,7 @@ def gate_equations(zs: LSTMGates, c: Array) -> tuple[LSTMGates, Array, Array]:
 def output(
     params: RecurrentParams, m: Float[Array, "*batch hidden"], dtype: DTypeLike
 ) -> Float[Array, "*batch output"]:
-    """What a layer shows of `m = o * tanh(c)`: all of it, or its projection (Sak et al. 2014)."""
+    """The layer's output: `m = o * tanh(c)`, or its projection (Sak et al. 2014)."""
     if isinstance(params, ProjectedParams):
         m = product(m, params.weight_hr, dtype)
     return m.astype(dtype)
@@ -78,7 +78,7 @@ def output(
 def lstm_tangents(
     gates: LSTMGates, c: Array, d_z: Float[Array, "*batch gates"], d_c: Array
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
-    """How `(c', h')` move with the pre-activations and the old cell `c`: `(dc', dh')`."""
+    """The tangents of `(c', h')`, from those of the pre-activations and of the old cell `c`."""
     i, f, g, o = gates
     d_i, d_f, d_g, d_o = jnp.split(d_z, 4, axis=-1)
     m = jnp.tanh(f * c + i * g)

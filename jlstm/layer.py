@@ -161,13 +161,15 @@ def _layer_hint(layers: Any) -> str:
 
 
 def per_layer(name: str, values: Any, layers: tuple) -> tuple:
-    """One entry a layer; None for all where nothing was given."""
+    """One entry per layer; None for all where nothing was given."""
     if values is None:
         return (None,) * len(layers)
     if hasattr(values, "_fields") or not isinstance(values, Sequence):
-        raise TypeError(f"{name} must be a tuple of one entry a layer, got {described(values)}")
+        raise TypeError(f"{name} must be a tuple of one entry per layer, got {described(values)}")
     if len(values) != len(layers):
-        raise ValueError(f"{name} must hold {len(layers)} entries, one a layer; got {len(values)}")
+        raise ValueError(
+            f"{name} must hold {len(layers)} entries, one per layer; got {len(values)}"
+        )
     return tuple(values)
 
 

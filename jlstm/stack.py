@@ -1,4 +1,4 @@
-"""Several layers: of any size and kind, in one direction or both, with dropout between them."""
+"""Stacks: layers of any size and type, in one direction or both, with dropout between them."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def init_stack(
     init: Callable[..., PyTree] = init_params,
     **options: Any,
 ) -> tuple[PyTree, ...]:
-    """Draw the weights of several layers, each of which reads what the one before it shows.
+    """Draw the weights of several layers, each of which takes the outputs of the one before.
 
     Args:
       key: a JAX random key.
       input_size: features of one `x`.
       hidden_sizes: the units of each layer, from the first to the last.
-      bidirectional: whether each layer reads in both directions, with `hidden_sizes` units each,
-        and shows both side by side.
+      bidirectional: whether each layer runs in both directions, with `hidden_sizes` units each, and
+        outputs both side by side.
       init: draws one layer, called as `init(key, input_size, hidden_size, **options)`:
-        `jlstm.init_params` or an `init_*` of `jlstm.variants`. Layers of different kinds are drawn
+        `jlstm.init_params` or an `init_*` of `jlstm.variants`. Layers of different types are drawn
         one by one and put into a tuple.
       **options: what else `init` takes, `forget_bias` or `dtype` for instance.
 
@@ -59,7 +59,7 @@ def init_stack(
     """
     if np.ndim(hidden_sizes) != 1:
         raise TypeError(
-            f"hidden_sizes must be a sequence of sizes, one a layer, as (64, 64); got "
+            f"hidden_sizes must be a sequence of sizes, one per layer, as (64, 64); got "
             f"{hidden_sizes!r:.80}"
         )
     if not len(hidden_sizes):
@@ -91,10 +91,10 @@ def init_stack_state(
       batch_shape: the batch axes, `()` for one sequence alone.
 
     Returns:
-      One entry a layer: `LSTMState`, `BiLSTMState(forward, backward)`, or the variant's own state.
+      One entry per layer: `LSTMState`, `BiLSTMState(forward, backward)`, or the state of a variant.
 
     Raises:
-      TypeError: a layer of no kind that is known.
+      TypeError: a layer of unknown type.
 
     Example:
       >>> import jax, jlstm
@@ -131,36 +131,35 @@ def stack_scan(
     steps: Sequence[Step | None] | None = None,
     extras: Sequence[PyTree] | None = None,
 ) -> tuple[tuple[PyTree, ...], Float[Array, "time *batch output"]]:
-    """Several layers over a sequence: each reads what the one before it shows, at every step.
+    """Several layers over a sequence, each of which takes the outputs of the one before.
 
     Args:
-      layers: the weights, one entry a layer: those of the LSTM or of any of `jlstm.variants`, or a
+      layers: the weights, one entry per layer: of the LSTM or of any of `jlstm.variants`, or a
         `BiLSTMParams` of two, whose output is `[forward, backward]` on the last axis.
-      states: the states before the first step, one entry a layer, as `init_stack_state` gives
+      states: the states before the first step, one entry per layer, as `init_stack_state` gives
         them; None is zeros. A backward direction's enters at the last valid step.
       xs: the inputs, `(time, *batch, input)`.
       lengths: valid steps of each sequence, as in `lstm_scan`; both directions keep to them.
       resets: where a new segment starts, as in `lstm_scan`, in every layer.
       reset_states: the states at a reset, in the structure of `states`; None is zeros.
-      dropout_rate: the share of numbers that are dropped, at every step anew, after all layers but
-        the last; what is left is divided by the share that is kept. A number that is known while
-        tracing.
+      dropout_rate: the dropout rate between layers, on the outputs of all layers but the last; a
+        new mask is drawn at every time step. Kept elements are divided by 1 - rate. A Python
+        number, known while tracing.
       key: a JAX random key, needed when `dropout_rate` is above 0. Each layer draws its own mask.
         Under `vmap`, split it for each example.
-      residual: whether what a layer reads is added to what it shows, for every layer after the
-        first that reads and shows equally many numbers (before dropout of what it reads).
-      save: what is kept for the backward pass, as in `lstm_scan`, in every layer.
-      implementation: of the LSTM layers, as in `lstm_scan`; variants know "scan" alone.
-      steps: for cells of your own, one entry a layer: a step `(params, state, x) -> (state, y)`,
-        or None for that of the layer's kind. Weights of no kind that is known need an entry in
-        `states`.
-      extras: what such a step takes beside what the layer reads, one entry a layer: None, or a
-        pytree of arrays (or random keys) `(time, ...)`, and the step is given `(x, extra)`; of a
-        bidirectional layer, a pair of them.
+      residual: whether the input of a layer, before its dropout, is added to its output, for every
+        layer after the first whose input and output have the same size.
+      save: the residuals that are kept for the backward pass, as in `lstm_scan`, in every layer.
+      implementation: that of the LSTM layers, as in `lstm_scan`; variants support "scan" only.
+      steps: for custom cells, one entry per layer: a step `(params, state, x) -> (state, y)`, or
+        None for the step of the layer's type. Weights of unknown type need an entry in `states`.
+      extras: further inputs of custom steps, one entry per layer: None, or a pytree of arrays (or
+        random keys) `(time, ...)`, and the step is given `(x, extra)`; for a bidirectional layer, a
+        pair of them.
 
     Returns:
-      `(states, hs)`: the states after the last step, one entry a layer, and what the last layer
-      shows at every step. The states continue the sequence, unless a layer is bidirectional.
+      `(states, hs)`: the states after the last step, one entry per layer, and the outputs of the
+      last layer at every step. The states continue the sequence, unless a layer is bidirectional.
 
     Raises:
       ValueError: sizes or batch axes that differ, a rate outside [0, 1) or above 0 without a key,
@@ -212,11 +211,11 @@ def stack_step(
     steps: Sequence[Step | None] | None = None,
     extras: Sequence[PyTree] | None = None,
 ) -> tuple[tuple[PyTree, ...], Float[Array, "*batch output"]]:
-    """One step of time of several layers; `functools.partial(stack_step, layers)` can be scanned.
+    """One time step of several layers; `functools.partial(stack_step, layers)` can be scanned.
 
     Args:
-      layers: the weights, one entry a layer; bidirectional layers have no single step.
-      states: the states before the step, one entry a layer.
+      layers: the weights, one entry per layer; bidirectional layers have no single step.
+      states: the states before the step, one entry per layer.
       x: the input, `(*batch, input)`.
       reset: booleans `(*batch,)`, true where an episode starts, as in `lstm_step`, in every layer.
       reset_states: the states at a reset, in the structure of `states`; None is zeros.
@@ -225,7 +224,7 @@ def stack_step(
       extras: as in `stack_scan`, of this step alone.
 
     Returns:
-      `(states, h)`: the states after the step, and what the last layer shows.
+      `(states, h)`: the states after the step, and the output of the last layer.
 
     Raises:
       ValueError: a bidirectional layer, sizes or batch axes that differ. TypeError: a wrong type.
@@ -265,7 +264,7 @@ def stack_step(
 
 
 def _width(layer: PyTree) -> int:
-    """Numbers that a layer shows."""
+    """The output size of a layer, of both its directions together."""
     if isinstance(layer, BiLSTMParams):
         return sum(output_size(params) for params in layer if params is not None)
     return output_size(layer)

@@ -91,7 +91,7 @@ def stack_trace(
       `BiLSTMTrace(forward, backward)`.
 
     Raises:
-      TypeError: a layer of another kind. ValueError, TypeError: as `stack_scan`.
+      TypeError: a layer of another type. ValueError, TypeError: as `stack_scan`.
 
     Example:
       >>> import jax, jlstm

@@ -1,13 +1,13 @@
 """The types of the library, and the legend of its axes.
 
-One name an axis, the same in every signature and docstring:
+One name per axis, the same in every signature and docstring:
 
     time      steps of the sequence, always the first axis
-    *batch    any number of batch axes, also none
+    *batch    zero or more batch axes
     input     features of one x
     hidden    units of h and c
     gates     4*hidden: the gates i, f, g, o side by side
-    output    units of h where a projection makes them other than those of c
+    output    units of h, which are those of c unless h is projected
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Step = Callable[[Any, Any, Any], tuple[Any, Any]]
 
 @runtime_checkable
 class RecurrentParams(Protocol):
-    """What the weights of every kind of layer have: `x W_x + h W_h + b`."""
+    """The weights that every layer type has: `x W_x + h W_h + b`."""
 
     @property
     def weight_ih(self) -> Float[Array, "input gates"]:
@@ -46,7 +46,7 @@ class RecurrentParams(Protocol):
 
     @property
     def bias(self) -> Float[Array, "gates"]:
-        """Of the gates."""
+        """The bias of the gates."""
         ...
 
     def __iter__(self) -> Iterator[Array]: ...
@@ -70,7 +70,7 @@ class ProjectedParams(NamedTuple):
 
 
 class LSTMState(NamedTuple):
-    """What a layer remembers: `h`, the hidden state it shows, and `c`, the cell state it keeps."""
+    """The state of a layer: `h`, the hidden state and output, and `c`, the cell state."""
 
     h: Float[Array, "*batch hidden"]
     c: Float[Array, "*batch hidden"]
@@ -96,7 +96,7 @@ class LSTMTrace(NamedTuple):
 
 
 class BiLSTMParams(NamedTuple):
-    """A layer that reads in both directions: each has weights of its own, of any kind of layer.
+    """A layer in both directions: each has its own weights, of any layer type.
 
     None is a direction that is not there: `BiLSTMParams(None, backward)` reads backward alone.
     """
@@ -159,5 +159,5 @@ def compute_dtype(*arrays: ArrayLike | DTypeLike) -> DTypeLike:
 
 
 def cell_dtype(dtype: DTypeLike) -> DTypeLike:
-    """Float32, or float64 when the compute dtype is: what `c` is kept in and sums are made in."""
+    """The dtype of `c` and of sums: float32, or float64 when the compute dtype is."""
     return compute_dtype(dtype, jnp.float32)

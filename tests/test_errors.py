@@ -187,7 +187,7 @@ RNN = jlstm.variants.RNNParams(np.zeros((4, 5)), np.zeros((5, 5)), np.zeros(5))
     (lambda: jlstm.init_stack_state(BOTH), "got BiLSTMParams; (layers,) is a stack of one"),
     (lambda: jlstm.stack_scan(PARAMS, None, XS), "got LSTMParams; (layers,) is a stack of one"),
     (lambda: jlstm.stack_step(PARAMS, STATE, X), "got LSTMParams; (layers,) is a stack of one"),
-    (lambda: jlstm.stack_scan(STACK, STATE, XS), "states must be a tuple of one entry a layer"),
+    (lambda: jlstm.stack_scan(STACK, STATE, XS), "states must be a tuple of one entry per layer"),
     # arrays that are none
     (lambda: scan(xs=Tensor()), "xs must be an array, got a tensor of PyTorch; xs.numpy() is one"),
     (lambda: scan(xs=Tensor("cuda", True)), "PyTorch; xs.detach().cpu().numpy() is one"),
@@ -242,7 +242,7 @@ RNN = jlstm.variants.RNNParams(np.zeros((4, 5)), np.zeros((5, 5)), np.zeros(5))
     (lambda: jlstm.init_params(jax.random.split(jax.random.key(0)), 4, 8),
      "key must be one random key, got (2,); jax.vmap takes many"),
     (lambda: jlstm.init_stack(0, 4, (8,)), "a random key, as jax.random.key(0); got int"),
-    (lambda: jlstm.init_stack(KEY, 4, 8), "must be a sequence of sizes, one a layer, "),
+    (lambda: jlstm.init_stack(KEY, 4, 8), "must be a sequence of sizes, one per layer, "),
     (lambda: jlstm.stack_scan(STACK, None, XS, dropout_rate=30, key=KEY),
      "dropout_rate must lie in [0, 1), got 30; 30 percent are 0.3"),
     (lambda: jlstm.stack_scan(STACK, None, XS, dropout_rate=0.3),

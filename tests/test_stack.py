@@ -401,8 +401,8 @@ BAD = [
     ({"layers": (LAYERS[0], tuple(LAYERS[1]))}, TypeError,
      r"layers\[1\]: params must be one of LSTMParams, ProjectedParams, .*; got tuple"),
     ({"layers": LAYERS[::-1]}, ValueError, r"layers\[0\]: xs has 3 features, the weights take 6"),
-    ({"states": STATES[0]}, TypeError, "states must be a tuple of one entry a layer, got LSTMSta"),
-    ({"states": STATES[:1]}, ValueError, "states must hold 2 entries, one a layer; got 1"),
+    ({"states": STATES[0]}, TypeError, "states must be a tuple of one entry per layer, got LSTMSta"),
+    ({"states": STATES[:1]}, ValueError, "states must hold 2 entries, one per layer; got 1"),
     ({"states": jax.tree.map(jnp.asarray, tuple(map(tuple, STATES)))}, TypeError,
      r"layers\[0\]: state must be LSTMState\(h, c\), got tuple"),
     ({"key": 0}, TypeError, r"key must be a random key, as jax.random.key\(0\); got int"),
@@ -423,7 +423,7 @@ BAD = [
     ({"states": STATES[::-1]}, ValueError,
      r"layers\[0\]: state.h has 4 units, the weights have 6"),
     ({"reset_states": RESET_STATES[:1], "resets": RESETS}, ValueError,
-     "reset_states must hold 2 entries, one a layer; got 1"),
+     "reset_states must hold 2 entries, one per layer; got 1"),
     ({"dropout_rate": 0.5}, ValueError, "dropout_rate=0.5 needs a key"),
     ({"dropout_rate": 1.0}, ValueError, r"dropout_rate must lie in \[0, 1\), got 1.0"),
     ({"dropout_rate": -0.1}, ValueError, r"dropout_rate must lie in \[0, 1\), got -0.1"),
@@ -431,7 +431,7 @@ BAD = [
     ({"dropout_rate": jnp.ones(())}, TypeError, "dropout_rate must be a number, known"),
     ({"implementation": "fast"}, ValueError, "implementation must be None or one of"),
     ({"save": 0}, ValueError, "save must be 1 step between checkpoints or more, got 0"),
-    ({"steps": (None,)}, ValueError, "steps must hold 2 entries, one a layer; got 1"),
+    ({"steps": (None,)}, ValueError, "steps must hold 2 entries, one per layer; got 1"),
     ({"extras": (None, jnp.ones(8))}, ValueError,
      r"layers\[1\]: an entry of extras needs a custom step, and steps has None here"),
     ({"layers": (LAYERS[0], jnp.ones(4)), "steps": (None, jlstm.lstm_step), "states": None},
@@ -474,7 +474,7 @@ def test_other_bad_arguments():
     with pytest.raises(TypeError, match="batch_shape must be a tuple of sizes, got 4"):
         jlstm.broadcast_state(STATES[0], 4)
     assert len(jlstm.init_stack(jax.random.key(0), 3, np.array([6, 4]))) == 2
-    with pytest.raises(TypeError, match="hidden_sizes must be a sequence of sizes, one a layer"):
+    with pytest.raises(TypeError, match="hidden_sizes must be a sequence of sizes, one per layer"):
         jlstm.init_stack(jax.random.key(0), 3, 6)
     with pytest.raises(ValueError, match="hidden_sizes must name 1 layer or more, got none"):
         jlstm.init_stack(jax.random.key(0), 3, ())

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jlstm.checks.calls import check_hidden, check_step
-from jlstm.equations import along, product, project
+from jlstm.equations import expand_to_batch, product, project
 from jlstm.initializers import Initializer, glorot_uniform, init_layer, orthogonal, zeros
 from jlstm.masks import reset_before
 from jlstm.types import LayerType, Shapes, cell_dtype, compute_dtype
@@ -151,7 +151,7 @@ def gru_step(
     h_r, h_z, h_n = jnp.split(product(h, params.weight_hh, dtype), 3, axis=-1)
     r = jax.nn.sigmoid(x_r + h_r)
     z = jax.nn.sigmoid(x_z + h_z)
-    n = jnp.tanh(x_n + r * (h_n + along(params.bias_hn, h_n, h_n.dtype)))
+    n = jnp.tanh(x_n + r * (h_n + expand_to_batch(params.bias_hn, h_n, h_n.dtype)))
     h = ((1 - z) * n + z * h.astype(z.dtype)).astype(dtype)
     return h, h
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jlstm.checks.calls import check_step
-from jlstm.equations import along, product
+from jlstm.equations import expand_to_batch, product
 from jlstm.initializers import Initializer, glorot_uniform, init_layer, lstm_bias, orthogonal
 from jlstm.masks import reset_before
 from jlstm.types import LayerType, LSTMState, Shapes, compute_dtype
@@ -124,14 +124,14 @@ def layer_norm_step(
     x, h = jnp.asarray(x), jnp.asarray(state.h)
     z = _norm(product(x, params.weight_ih, dtype), params.scale_ih)
     z = z + _norm(product(h, params.weight_hh, dtype), params.scale_hh)
-    z = z + along(params.bias, z, z.dtype)
+    z = z + expand_to_batch(params.bias, z, z.dtype)
     z_i, z_f, z_g, z_o = jnp.split(z, 4, axis=-1)
     i = jax.nn.sigmoid(z_i)
     f = jax.nn.sigmoid(z_f)
     g = jnp.tanh(z_g)
     o = jax.nn.sigmoid(z_o)
     c = f * state.c.astype(z.dtype) + i * g
-    shown = _norm(c, params.scale_c) + along(params.bias_c, c, c.dtype)
+    shown = _norm(c, params.scale_c) + expand_to_batch(params.bias_c, c, c.dtype)
     h = (o * jnp.tanh(shown)).astype(dtype)
     return LSTMState(h, c), h
 
@@ -139,7 +139,7 @@ def layer_norm_step(
 def _norm(a: Array, scale: Array) -> Array:
     centred = a - a.mean(-1, keepdims=True)
     variance = (centred * centred).mean(-1, keepdims=True)
-    return along(scale, a, a.dtype) * centred * jax.lax.rsqrt(variance + EPSILON)
+    return expand_to_batch(scale, a, a.dtype) * centred * jax.lax.rsqrt(variance + EPSILON)
 
 
 LAYER_TYPE = LayerType(LayerNormParams, layer_norm_step, SHAPES, "ifgo")

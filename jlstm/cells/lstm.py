@@ -1,4 +1,4 @@
-"""The LSTM cell: its weights, and one step of time."""
+"""The LSTM cell: its weights, and one time step."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ def lstm_step(
     reset: Bool[Array, "*batch"] | None = None,
     reset_state: LSTMState | None = None,
 ) -> tuple[LSTMState, Float[Array, "*batch hidden"]]:
-    """One step of time.
+    """One time step.
 
         i  = sigmoid(x W_xi + h W_hi + b_i)    how much of the candidate is stored
         f  = sigmoid(x W_xf + h W_hf + b_f)    how much of the old cell is kept
         g  = tanh   (x W_xg + h W_hg + b_g)    the candidate
-        o  = sigmoid(x W_xo + h W_ho + b_o)    how much of the cell is shown
+        o  = sigmoid(x W_xo + h W_ho + b_o)    how much of the cell is output
         c' = f * c + i * g                     the cell state, the memory
         h' = o * tanh(c')                      the hidden state, also the output
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jlstm.checks.calls import check_step
-from jlstm.equations import along, pre_activations
+from jlstm.equations import expand_to_batch, pre_activations
 from jlstm.initializers import Initializer, glorot_uniform, init_layer, lstm_bias, orthogonal
 from jlstm.masks import reset_before
 from jlstm.types import LayerType, LSTMState, Shapes, compute_dtype
@@ -112,7 +112,7 @@ def peephole_step(
     state = reset_before(state, reset, reset_state)
     z = pre_activations(params, state.h, x)
     z_i, z_f, z_g, z_o = jnp.split(z, 4, axis=-1)
-    p_i, p_f, p_o = jnp.split(along(params.peephole, z, z.dtype), 3, axis=-1)
+    p_i, p_f, p_o = jnp.split(expand_to_batch(params.peephole, z, z.dtype), 3, axis=-1)
     c = state.c.astype(z.dtype)
     i = jax.nn.sigmoid(z_i + p_i * c)
     f = jax.nn.sigmoid(z_f + p_f * c)

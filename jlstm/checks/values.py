@@ -1,4 +1,4 @@
-"""What a value is, and what to write instead of one that is none of ours: the words of errors."""
+"""Descriptions of values in errors, and hints at what to write instead."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def described(value: Any) -> str:
-    """What a value is, for an error: its shape if it is an array, else its type."""
+    """A description of a value for an error: its shape if it is an array, else its type."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"an array of shape {tuple(value.shape)}"
     return "None" if value is None else type(value).__name__
 
 
 def is_key(value: Any) -> bool:
-    """Whether `value` holds random keys: they lead with no batch axes and hold no padding."""
+    """Return whether `value` holds random keys, which lead with no batch axes and no padding."""
     return jnp.issubdtype(jnp.result_type(value), jax.dtypes.prng_key)
 
 
@@ -43,7 +43,7 @@ def dtype_of(name: str, value: Any) -> Any:
 
 
 def _of_torch(name: str, tensor: Any) -> str:
-    """What makes a NumPy array of a tensor."""
+    """The call that makes a NumPy array of a tensor."""
     device = getattr(getattr(tensor, "device", None), "type", "cpu")
     if device == "meta":
         return " on the meta device, which holds no numbers"
@@ -56,19 +56,19 @@ def _of_torch(name: str, tensor: Any) -> str:
 
 
 def check_float(name: str, dtype: Any) -> None:
-    """The dtype is a real float of 16 bits or more."""
+    """Check that the dtype is a real float of 16 bits or more."""
     if not jnp.issubdtype(dtype, jnp.floating) or jnp.finfo(dtype).bits < 16:
         raise TypeError(f"{name} must be floating point of 16 bits or more, got {dtype}")
 
 
 def meant(word: Any, known: Iterable[str]) -> str:
-    """The known word that a misspelt one is near to."""
+    """A hint at the known word that a misspelt one is close to."""
     near = get_close_matches(word.lower(), known, n=1) if isinstance(word, str) else []
     return f"; was {near[0]!r} meant?" if near else ""
 
 
 def whole(size: Any) -> str:
-    """What to write for a whole number that is a float."""
+    """A hint at the integer that a float is equal to."""
     if isinstance(size, float | np.floating) and float(size).is_integer():
         return f"; {int(size)} is one"
     return ""

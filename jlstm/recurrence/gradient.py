@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jlstm.equations import (
-    along,
+    expand_to_batch,
     lstm_cotangents,
     lstm_equations,
     lstm_tangents,
@@ -237,7 +237,7 @@ def _weight_cotangents(
 
     def through(weights: LSTMParams | ProjectedParams) -> tuple[Array, Array | None]:
         z = jnp.matmul(xs, weights.weight_ih) + jnp.matmul(hs, weights.weight_hh)
-        z = z + along(weights.bias, z, z.dtype)
+        z = z + expand_to_batch(weights.bias, z, z.dtype)
         projected = isinstance(weights, ProjectedParams)
         return z, jnp.matmul(ms, weights.weight_hr) if projected else None
 

@@ -70,7 +70,7 @@ def layers_of(graph: Graph, stack: Stack) -> tuple[PyTree, ...]:
 
 
 def onnx_states(model: Any, nodes: Sequence[str] | None = None) -> tuple[PyTree, ...]:
-    """The initial states that are constants of the model, one entry a layer.
+    """The initial states that are constants of the model, one entry per layer.
 
     Args:
       model: as for `from_onnx`.

@@ -55,7 +55,7 @@ CHUNK = 128  # columns of d_z that are copied, waited for and multiplied at once
 
 
 class Operands(NamedTuple):
-    """What the kernel reads. A group's sequences stand in 64 rows where there is a `row` axis."""
+    """Operands of the kernel. A `row` axis holds the sequences of a group, padded to 64."""
 
     weight_hh: Float[Array, "hidden gates"]  # bfloat16
     gates: LSTMGates  # (time, batch, hidden)
@@ -66,7 +66,7 @@ class Operands(NamedTuple):
 
 
 class Results(NamedTuple):
-    """What it writes: types, references, arrays."""
+    """Results of the kernel: types, references or arrays."""
 
     d_zs: Any  # (time, batch, gates), bfloat16
     d_state: Any  # h and c, (batch, hidden), of the state before the first step
@@ -74,7 +74,7 @@ class Results(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """What a block holds: shared memory, and barriers for the copies into it."""
+    """Scratch of a block: shared memory, and barriers for the copies into it."""
 
     weight: Any  # (unit, gates)
     ring: Any  # (slot, row, column), chunks of d_z
@@ -89,7 +89,7 @@ class Scratch(NamedTuple):
 
 
 class Carry(NamedTuple):
-    """What a block has in registers."""
+    """The values that a block holds in registers."""
 
     d_state: LSTMState
     d_reset_state: LSTMState | None
@@ -118,7 +118,7 @@ def run(
 
 
 def scratch(tiling: Tiling, synchronization: tuple[Any, ...] = ()) -> Scratch:
-    """What a block of that kernel holds: its weights, and as long a ring as there is room for."""
+    """The scratch of a block of the kernel: its weights, and as long a ring as fits."""
     chunks = 4 * tiling.hidden // CHUNK
     shortest = _scratch(tiling, 2, synchronization)
     room = SHARED_MEMORY - shared_memory(shortest)
@@ -192,7 +192,7 @@ def _body(
 
 
 def _copy_step(operands: Any, t: Any, slot: Any, block: Block, scratch: Scratch) -> None:
-    """What is known of step t."""
+    """The residuals of step t."""
     arrays = (*operands.gates, operands.before_c, operands.d_hs)
     tiles = [*(scratch.known.at[slot, k] for k in range(5)), scratch.d_h.at[slot]]
     for array, tile in zip(arrays, tiles, strict=True):
@@ -230,7 +230,7 @@ def _through_weight(d_z: Any, block: Block, scratch: Scratch) -> Array:
 
 
 def _masked(code: Array, new: LSTMState, carry: Carry) -> Carry:
-    """Steps that do not count leave all as it was; what enters a segment goes to its start."""
+    """Cotangents after a masked step: unchanged at padding, moved to `reset_state` at a reset."""
     valid, entered = (code & VALID) != 0, (code & ENTERED) != 0
     d_state = jax.tree.map(partial(jnp.where, valid), new, carry.d_state)
     d_reset_state = jax.tree.map(

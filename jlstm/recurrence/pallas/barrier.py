@@ -1,4 +1,4 @@
-"""How the blocks of a persistent kernel wait for each other once a step.
+"""Barriers: the blocks of a persistent kernel wait for each other once per step.
 
 On a GPU a semaphore in global memory, which every block raises by one a step. The interpreter of
 Pallas has none, and runs the blocks of a cluster at once: there it is a cluster as large as the
@@ -21,14 +21,14 @@ AXES = ("group", "block")
 
 
 class Barrier(NamedTuple):
-    """What a block of a group does, as often as every other block of that group."""
+    """The two calls of a block, made as often by every block of its group."""
 
     arrive: Callable[[], None]  # what this block wrote can be read
     wait: Callable[[int | Array], None]  # until all blocks have arrived, so many times in all
 
 
 class Synchronization(NamedTuple):
-    """One way of waiting, on a grid of `(groups, blocks)`; groups do not wait for each other."""
+    """A kind of barrier on a grid of `(groups, blocks)`; groups do not wait for each other."""
 
     mesh: Callable[[tuple[int, int]], dict[str, Any]]  # arguments of `plgpu.kernel`
     scratch: tuple[Any, ...]  # that each block needs for it

@@ -1,4 +1,4 @@
-"""A block of a persistent kernel: which part of the layer is its own, and how it moves it."""
+"""A block of a persistent kernel: its part of the layer, and the copies of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOAD: Any = plgpu.load  # typed as of every jax that it is checked with
 
 
 class Block(NamedTuple):
-    """Its place: the sequences of a group, and its units."""
+    """The part of the layer that a block computes: the sequences of a group, and its units."""
 
     tiling: Tiling
     group: Array
@@ -31,27 +31,27 @@ class Block(NamedTuple):
 
     @property
     def rows(self) -> Any:
-        """Its sequences in the batch."""
+        """The block's sequences, in the batch."""
         return pl.ds(self.group * self.tiling.rows, self.tiling.rows)
 
     @property
     def held(self) -> Any:
-        """The same in the 64 rows of a tile."""
+        """The block's sequences, in the 64 rows of a tile."""
         return pl.ds(0, self.tiling.rows)
 
     @property
     def units(self) -> Any:
-        """Its units in the layer."""
+        """The block's units, in the layer."""
         return self.of_gate(0)
 
     def of_gate(self, gate: int) -> Any:
-        """Its units in that of the four gates."""
+        """The block's units, in one of the four gates."""
         start = gate * self.tiling.hidden + self.block * self.tiling.units
         return pl.ds(start, self.tiling.units)
 
 
 def this_block(tiling: Tiling) -> Block:
-    """The block that runs."""
+    """The block that is running."""
     return Block(tiling, *map(lax.axis_index, AXES))
 
 
@@ -67,12 +67,12 @@ def tile_of(tiling: Tiling, dtype: Any, *leading: int) -> Any:
 
 
 def load(tile: Any) -> Float[Array, "row unit"]:
-    """Into registers."""
+    """Load a tile into registers."""
     return LOAD(tile, layout=LAYOUT, optimized=False)
 
 
 def load_codes(block: Block, codes: Any) -> Array:
-    """Of `(group, row)`: one number a row, for each of its units."""
+    """Load codes `(group, row)`, one per row, broadcast over the block's units."""
     code = LOAD(codes.at[block.group], layout=LAYOUT.reduce(1), optimized=False)
     return lax.broadcast_in_dim(code, (ROWS, block.tiling.units), (0,))
 
@@ -80,7 +80,7 @@ def load_codes(block: Block, codes: Any) -> Array:
 def write(
     block: Block, values: Sequence[Array], tiles: Sequence[Any], places: Sequence[Any]
 ) -> None:
-    """Through tiles of shared memory to `(row, unit)` in global memory, at its own pace."""
+    """Copy asynchronously from registers through shared memory to global memory."""
     for value, tile in zip(values, tiles, strict=True):
         tile[...] = value.astype(tile.dtype)
     plgpu.commit_smem()

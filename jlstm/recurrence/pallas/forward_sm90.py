@@ -53,7 +53,7 @@ VALID, ENTERING = 1, 2  # bits of a code: the step counts; after it the state is
 
 
 class Operands(NamedTuple):
-    """What the kernel reads. A group's sequences stand in 64 rows where there is a `row` axis."""
+    """Operands of the kernel. A `row` axis holds the sequences of a group, padded to 64."""
 
     weight_hh: Float[Array, "hidden gates"]  # bfloat16
     zs: Float[Array, "time batch gates"]  # the projected inputs
@@ -63,7 +63,7 @@ class Operands(NamedTuple):
 
 
 class Results(NamedTuple):
-    """What it writes: types, references, arrays."""
+    """Results of the kernel: types, references or arrays."""
 
     before_h: Any  # (time + 1, batch, hidden), bfloat16; one more than there are, the last state
     c: Any  # (batch, hidden), after the last step
@@ -73,7 +73,7 @@ class Results(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """What a block holds: shared memory, and barriers for the copies into it."""
+    """Scratch of a block: shared memory, and barriers for the copies into it."""
 
     weight: Any  # (gates of its units, hidden)
     h: Any  # (chunk, row, column)
@@ -119,7 +119,7 @@ def run(
 def scratch(
     tiling: Tiling, masked: bool, keep: str | None, synchronization: tuple[Any, ...] = ()
 ) -> Scratch:
-    """What a block of that kernel holds."""
+    """The scratch of a block of the kernel."""
     columns = _columns(tiling.hidden)
     chunks = tiling.hidden // columns
     return Scratch(
@@ -136,7 +136,7 @@ def scratch(
 
 
 def _columns(hidden: int) -> int:
-    """Of `h`, that are copied, waited for and multiplied at once."""
+    """Columns of `h` that are copied, waited for and multiplied at once."""
     return next(columns for columns in (256, 192, 128, 64) if hidden % columns == 0)
 
 
@@ -154,8 +154,8 @@ def _body(
     def before_h(s: Any) -> Any:
         return results.before_h.at[at(s) + 1 if reverse else s, block.rows]
 
-    def hand_on(s: Any, h: Array) -> None:
-        """What all blocks wait for: `h` before step s."""
+    def publish_h(s: Any, h: Array) -> None:
+        """Write the block's part of `h` before step s, which all blocks wait for."""
         write(block, [h], scratch.narrow[:1], [before_h(s).at[:, block.units]])
         plgpu.wait_smem_to_gmem(0)
         barrier.arrive()
@@ -175,7 +175,7 @@ def _body(
         next_h = shown
         if code is not None:
             shown, next_h, next_c = _masked(code, (h, c), (next_h, next_c), reset_state)
-        hand_on(s + 1, next_h)
+        publish_h(s + 1, next_h)
         write(block, *_saved(at(s), block, shown, c, gates, scratch, results))
         return next_h, next_c
 
@@ -185,7 +185,7 @@ def _body(
     reset_state = operands.reset_state and tuple(
         load(a.at[block.group, :, block.units]) for a in operands.reset_state
     )
-    hand_on(0, h)
+    publish_h(0, h)
     plgpu.barrier_wait(scratch.weight_is_there)
     h, c = lax.fori_loop(0, time, step, (h, c))
     barrier.wait(time + 1)  # as often as all have arrived
@@ -241,7 +241,7 @@ def _pre_activations(slot: Any, tiling: Tiling, scratch: Scratch) -> LSTMGates:
 
 
 def _masked(code: Array, old: tuple, new: tuple, reset_state: Any) -> tuple[Array, Array, Array]:
-    """What the step shows, and the state before the next one."""
+    """The output of the step, and the state before the next step."""
     valid, entering = (code & VALID) != 0, (code & ENTERING) != 0
     shown = jnp.where(valid, new[0], 0)
     kept = (jnp.where(valid, a, b) for a, b in zip(new, old, strict=True))
@@ -252,7 +252,7 @@ def _masked(code: Array, old: tuple, new: tuple, reset_state: Any) -> tuple[Arra
 def _saved(
     t: Any, block: Block, h: Array, c: Array, gates: LSTMGates, scratch: Scratch, results: Results
 ) -> tuple[list, list, list]:
-    """Values, the tiles that they pass through, and where they go."""
+    """Values to save, the tiles that they pass through, and their places."""
     values, tiles, places = [], [], []
     if results.hs is not None:
         values, tiles, places = [h], scratch.narrow[1:], [results.hs]

@@ -1,4 +1,4 @@
-"""Arrays as the persistent kernels take them: one batch axis, filled up to whole tiles."""
+"""Layout of the kernels' arrays: one batch axis, padded to whole tiles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def next_entered(
     entered: Bool[Array, "time *batch"], reverse: bool
 ) -> tuple[Bool[Array, "*batch"], Bool[Array, "time *batch"]]:
-    """Before the first step; and at each step, whether the state is replaced after it."""
+    """Masks of resets: before the first step, and after each step."""
     first = entered[-1 if reverse else 0]
     never = jnp.zeros_like(entered[:1])
     if reverse:
@@ -61,13 +61,13 @@ def in_rows(state: LSTMState, tiling: Tiling) -> LSTMState:
 def batched(
     a: Float[Array, "time *batch features"], tiling: Tiling
 ) -> Float[Array, "time sequences features"]:
-    """One batch axis, filled up to that of the tiling."""
+    """Flatten the batch axes to one, padded to that of the tiling."""
     a = a.reshape(a.shape[0], -1, a.shape[-1])
     return jnp.pad(a, ((0, 0), (0, tiling.batch - a.shape[1]), (0, 0)))
 
 
 def of_batch(tree: Any, batch: Sequence[int], axis: int) -> Any:
-    """The reverse, where that is the batch axis."""
+    """Undo `batched`, for arrays whose batch axis is `axis`."""
     count = math.prod(batch)
 
     def one(a: Array) -> Array:
@@ -78,5 +78,5 @@ def of_batch(tree: Any, batch: Sequence[int], axis: int) -> Any:
 
 
 def _to_rows(a: Array) -> Array:
-    """The last axis filled up to the rows of a tile."""
+    """Pad the last axis to the rows of a tile."""
     return jnp.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, ROWS - a.shape[-1])])

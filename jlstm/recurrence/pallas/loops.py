@@ -94,14 +94,14 @@ def _elsewhere(*_: Any, **__: Any) -> Never:
 
 
 class Machine(NamedTuple):
-    """What the kernels run on: how their blocks wait for each other, and what interprets them."""
+    """The target of the kernels: their barrier, and the interpreter, None on a GPU."""
 
     synchronization: Any
     interpret: Any = None
 
 
 def machine() -> Machine:
-    """A GPU."""
+    """The target when run on a GPU."""
     from jlstm.recurrence.pallas.barrier import ACROSS_GRID
 
     return Machine(ACROSS_GRID)
@@ -186,7 +186,7 @@ def _tile(batch: Sequence[int], hidden: int, scratch: Callable[[Tiling], Any]) -
 
 
 def _multiprocessors() -> int:
-    """Of the GPU that the program is for."""
+    """The multiprocessors of the GPU that the program is for."""
     device = getattr(jax.sharding.get_abstract_mesh(), "abstract_device", None)
     if device is not None and device.num_cores is not None:
         return device.num_cores

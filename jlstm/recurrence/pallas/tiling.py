@@ -1,4 +1,4 @@
-"""How a layer is divided among the multiprocessors of a Hopper GPU, and what it takes of each."""
+"""Division of a layer among the multiprocessors of a Hopper GPU, and the memory it takes."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class Tiling(NamedTuple):
 
     @property
     def blocks(self) -> int:
-        """Of each group."""
+        """The number of blocks per group."""
         return self.hidden // self.units
 
     @property
     def batch(self) -> int:
-        """Sequences of all groups, with those that fill them up."""
+        """Sequences of all groups, padding included."""
         return self.groups * self.rows
 
 
 def tile(batch: int, hidden: int, multiprocessors: int, scratch: Callable[[Tiling], Any]) -> Tiling:
-    """The division with the fewest units a block, which has the shortest step.
+    """The division with the fewest units per block, which has the shortest step.
 
     `scratch` says what a block of a division holds.
 
