@@ -401,7 +401,7 @@ BAD = [
     ({"layers": (LAYERS[0], tuple(LAYERS[1]))}, TypeError,
      r"layers\[1\]: params must be one of LSTMParams, ProjectedParams, .*; got tuple"),
     ({"layers": LAYERS[::-1]}, ValueError, r"layers\[0\]: xs has 3 features, the weights take 6"),
-    ({"states": STATES[0]}, TypeError, "states must be a tuple of one entry per layer, got LSTMSta"),
+    ({"states": STATES[0]}, TypeError, "states must be a tuple of one entry per layer, got LSTM"),
     ({"states": STATES[:1]}, ValueError, "states must hold 2 entries, one per layer; got 1"),
     ({"states": jax.tree.map(jnp.asarray, tuple(map(tuple, STATES)))}, TypeError,
      r"layers\[0\]: state must be LSTMState\(h, c\), got tuple"),
