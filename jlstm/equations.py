@@ -11,8 +11,8 @@ from jlstm.types import LSTMGates, ProjectedParams, cell_dtype, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
-    from jaxtyping import Array, Float
 
+    from jlstm.shapes import Array, Float
     from jlstm.types import RecurrentParams
 
 

@@ -18,8 +18,8 @@ from jlstm.checks.params import check_params, check_sizes
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
-    from jaxtyping import Array, PRNGKeyArray
 
+    from jlstm.shapes import Array, PRNGKeyArray
     from jlstm.types import LayerType
 
 __all__ = [

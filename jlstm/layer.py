@@ -16,8 +16,7 @@ from jlstm.sequence import lstm_scan, scan_any_cell
 from jlstm.types import BiLSTMParams, BiLSTMState, LSTMParams, ProjectedParams
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, PyTree
-
+    from jlstm.shapes import Array, PyTree
     from jlstm.types import Step
 
 

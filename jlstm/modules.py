@@ -9,7 +9,8 @@ import jax.numpy as jnp
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
-    from jaxtyping import Array, PyTree
+
+    from jlstm.shapes import Array, PyTree
 
 
 def time_first(

@@ -18,8 +18,7 @@ from jlstm.recurrence.call import prepare
 from jlstm.recurrence.carry import strengthen
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Float, Int, PyTree
-
+    from jlstm.shapes import Array, Bool, Float, Int, PyTree
     from jlstm.types import LSTMParams, LSTMState, ProjectedParams, Step
 
 

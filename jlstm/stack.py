@@ -19,8 +19,7 @@ from jlstm.regularize import check_rate, dropout
 from jlstm.types import BiLSTMParams, BiLSTMState
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
-
+    from jlstm.shapes import Array, Bool, Float, Int, PRNGKeyArray, PyTree
     from jlstm.types import Step
 
 

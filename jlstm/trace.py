@@ -23,8 +23,7 @@ from jlstm.types import BiLSTMTrace, LSTMTrace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Array, Bool, Float, Int, PyTree
-
+    from jlstm.shapes import Array, Bool, Float, Int, PyTree
     from jlstm.types import LSTMParams, LSTMState, ProjectedParams
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jax.typing import ArrayLike, DTypeLike
-    from jaxtyping import Array, Float, PyTree
+
+    from jlstm.shapes import Array, Float, PyTree
 
 
 Step = Callable[[Any, Any, Any], tuple[Any, Any]]

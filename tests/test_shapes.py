@@ -6,17 +6,24 @@ imports neither.
 
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
+import jlstm
+
 CALLS = """
+import sys
 import typing
 
 import jax
 import jax.numpy as jnp
 import beartype
+import flax.linen, flax.nnx  # whose own annotations are not under test
 import jaxtyping
 
+sys.modules["jlstm.shapes"] = jaxtyping
 typing.TYPE_CHECKING = True  # evaluates the imports that annotations need
 with jaxtyping.install_import_hook("jlstm", "beartype.beartype"):
     import jlstm
@@ -51,3 +58,36 @@ def test_annotations_are_true():
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout == "checked\n"
+
+
+HOVER = """
+import jax
+import jlstm
+
+params = jlstm.init_params(jax.random.key(0), 3, 5)
+reveal_type(jlstm.lstm_scan)
+reveal_type(jlstm.lstm_scan(params, None, jax.numpy.ones((7, 3))))
+reveal_type(jlstm.stack_scan)
+reveal_type(jlstm.gradient_norms)
+"""
+
+
+@pytest.mark.slow
+def test_an_editor_without_jaxtyping_shows_types(tmp_path):
+    """In an environment that has jax, numpy and the library alone."""
+    (tmp_path / "packages").mkdir()
+    for name in ("jax", "jaxlib", "numpy"):
+        (tmp_path / "packages" / name).symlink_to(Path(find_spec(name).origin).parent)
+    (tmp_path / "packages" / "jlstm").symlink_to(Path(jlstm.__file__).parent)
+    (tmp_path / "hover.py").write_text(HOVER)
+    (tmp_path / "pyrefly.toml").write_text(
+        'skip-interpreter-query = true\nsite-package-path = ["packages"]\n'
+    )
+    command = [Path(sys.executable).parent / "pyrefly", "check", "hover.py"]
+    result = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert "tuple[LSTMState, Array]" in result.stdout
+    shown = [line for line in result.stdout.splitlines() if "revealed type" in line]
+    assert len(shown) == 4
+    assert not [line for line in shown if "Unknown" in line]

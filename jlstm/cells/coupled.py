@@ -15,7 +15,8 @@ from jlstm.types import LayerType, LSTMState, Shapes, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
-    from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+    from jlstm.shapes import Array, Bool, Float, PRNGKeyArray
 
 
 class CoupledParams(NamedTuple):

@@ -15,7 +15,8 @@ from jlstm.types import LayerType, Shapes, cell_dtype, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
-    from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+    from jlstm.shapes import Array, Bool, Float, PRNGKeyArray
 
 
 class GRUParams(NamedTuple):

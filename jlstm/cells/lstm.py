@@ -21,7 +21,8 @@ from jlstm.types import LayerType, LSTMParams, LSTMState, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
-    from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+    from jlstm.shapes import Array, Bool, Float, PRNGKeyArray
 
 
 def init_params(

@@ -17,7 +17,8 @@ from jlstm.types import LayerType, LSTMState, ProjectedParams, compute_dtype
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
-    from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+    from jlstm.shapes import Array, Bool, Float, PRNGKeyArray
 
 
 def init_projected(

@@ -30,7 +30,7 @@ from jlstm.types import BiLSTMParams
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from jaxtyping import PyTree
+    from jlstm.shapes import PyTree
 
 TITLES = {
     "torch": "safetensors of PyTorch", "jlstm": "safetensors of jlstm", "onnx": "ONNX",

@@ -34,7 +34,8 @@ from jlstm.types import (
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
-    from jaxtyping import PyTree
+
+    from jlstm.shapes import PyTree
 
 __all__ = ["load", "save", "scan", "step"]
 

@@ -18,7 +18,8 @@ from jlstm.stack import init_stack
 if TYPE_CHECKING:
     from flax import nnx
     from jax.typing import DTypeLike
-    from jaxtyping import PyTree
+
+    from jlstm.shapes import PyTree
 
 __all__ = ["LSTM", "Stack"]
 

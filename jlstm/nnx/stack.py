@@ -19,7 +19,8 @@ with needs("jlstm.nnx", "flax"):
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
-    from jaxtyping import Array, Bool, Float, Int, PyTree
+
+    from jlstm.shapes import Array, Bool, Float, Int, PyTree
 
 
 class Stack(nnx.Module):

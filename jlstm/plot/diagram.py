@@ -17,11 +17,11 @@ from jlstm.plot.wiring import AT, BODY, BUS, INPUT, PAGE, draw_wiring, write
 from jlstm.types import LSTMParams
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
+    from jlstm.shapes import Array, Float
     from jlstm.types import LSTMState
 
 LONGEST = 18  # characters of a label

@@ -13,11 +13,11 @@ from jlstm.plot.style import WIDE, Theme, dress, find_theme, key, line_colors, n
 from jlstm.plot.ticks import whole_numbers
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Float, Int, PyTree
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from jlstm.flow import GradientNorms
+    from jlstm.shapes import Array, Bool, Float, Int, PyTree
 
 # Below the rounding of float32 beside what comes from near steps, and so lost in the sum.
 FLOOR = 1e-16

@@ -22,11 +22,11 @@ from jlstm.plot.style import (
 from jlstm.plot.ticks import label_steps, label_units
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
+    from jlstm.shapes import Array, Float
     from jlstm.types import LSTMTrace
 
 # Beside each gate what it decides on: the three products of the equations, a row each.

@@ -11,8 +11,7 @@ from jlstm.checks.options import check_index, check_trace
 from jlstm.checks.values import described
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int
-
+    from jlstm.shapes import Array, Float, Int
     from jlstm.types import LSTMTrace
 
 

@@ -13,9 +13,8 @@ from jlstm.equations import lstm_equations, pre_activations
 from jlstm.types import LSTMParams
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float
-
     from jlstm.plot.selection import Selection
+    from jlstm.shapes import Array, Float
     from jlstm.types import LSTMState
 
 

@@ -23,10 +23,10 @@ from jlstm.plot.style import (
 from jlstm.plot.ticks import label_steps
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Int
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from jlstm.shapes import Array, Bool, Int
     from jlstm.types import LSTMTrace
 
 MOST = 256  # earlier steps that are followed

@@ -13,8 +13,7 @@ from jlstm.checks.values import is_key
 from jlstm.types import compute_dtype
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, PyTree
-
+    from jlstm.shapes import Array, PyTree
     from jlstm.types import Step
 
 

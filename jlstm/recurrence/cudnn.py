@@ -17,14 +17,14 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 from jlstm.masks import Masks, reverse_within_lengths, select
-from jlstm.recurrence.primitive import BatchAxis, Lowerings, over_time, same_everywhere
+from jlstm.recurrence.lowerings import BatchAxis, Lowerings, same_everywhere
+from jlstm.recurrence.primitive import over_time
 from jlstm.recurrence.unsupported import unsupported
 from jlstm.types import LSTMParams, LSTMState, compute_dtype
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int
-
     from jlstm.recurrence.call import Inputs
+    from jlstm.shapes import Array, Float, Int
 
 NAME = "cudnn"
 ELSEWHERE = "is available on CUDA only; this program is being lowered for another platform"

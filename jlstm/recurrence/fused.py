@@ -20,13 +20,14 @@ from jlstm.masks import Masks, select
 from jlstm.recurrence.call import Inputs
 from jlstm.recurrence.carry import zeros_of
 from jlstm.recurrence.gradient import Residuals, cotangents, tangents
-from jlstm.recurrence.primitive import BatchAxis, Lowerings, over_time, same_everywhere
+from jlstm.recurrence.lowerings import BatchAxis, Lowerings, same_everywhere
+from jlstm.recurrence.primitive import over_time
 from jlstm.types import LSTMGates, LSTMState, compute_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jaxtyping import Array, Float, PyTree
+    from jlstm.shapes import Array, Float, PyTree
 
 FIRST, AFTER_TIME, NONE = BatchAxis.FIRST, BatchAxis.AFTER_TIME, BatchAxis.NONE
 INPUT_AXES = Inputs(params=NONE, state=FIRST, reset_state=FIRST, xs=AFTER_TIME)

@@ -13,9 +13,8 @@ from jlstm.masks import Masks, select
 from jlstm.recurrence.carry import sum_gradients_in_float32
 
 if TYPE_CHECKING:
-    from jaxtyping import PyTree
-
     from jlstm.recurrence.call import Inputs
+    from jlstm.shapes import PyTree
     from jlstm.types import Step
 
 

@@ -18,8 +18,7 @@ from jlstm.regularize.arrays import check_rate, dropout, keep_mask
 from jlstm.types import LSTMState, compute_dtype
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, PRNGKeyArray, PyTree
-
+    from jlstm.shapes import Array, PRNGKeyArray, PyTree
     from jlstm.types import Step
 
 

@@ -4,17 +4,41 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jlstm.checks.extras import needs
 
-if TYPE_CHECKING:
-    from jlstm.interop.onnx.flat import Node
-
 # The first versions that ONNX's evaluator knows, of operators that earlier ones agree with.
 SINCE = {"QuantizeLinear": 19, "DequantizeLinear": 19}
+
+
+RECURRENT = ("LSTM", "GRU", "RNN")
+
+
+class Node(NamedTuple):
+    """A node, with the names that its values have in the flat graph."""
+
+    name: str
+    op: str  # with its domain, where that is not ONNX's own
+    proto: Any
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    branches: tuple[tuple[str, ...], ...] = ()  # of an If: the outputs of its branches
+    captured: tuple[tuple[str, str], ...] = ()  # of a Loop: its own names of outer values, and ours
+
+    @property
+    def recurrent(self) -> bool:
+        """Return whether it is an LSTM, GRU or RNN, be it quantised."""
+        plain = self.op.rpartition(".")[2]
+        return plain in RECURRENT or ("Quant" in plain and plain.endswith(RECURRENT))
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """All values that it may depend on."""
+        inner = [name for branch in self.branches for name in branch]
+        return tuple(filter(None, (*self.inputs, *inner, *(name for _, name in self.captured))))
 
 
 def load_model(model: Any) -> Any:

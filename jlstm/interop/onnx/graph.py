@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from jlstm.interop.onnx.evaluate import evaluate
-from jlstm.interop.onnx.flat import FlatGraph, Node
+from jlstm.interop.onnx.evaluate import Node, evaluate
+from jlstm.interop.onnx.flat import FlatGraph
 
 RANDOM = {
     "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli",

@@ -11,12 +11,12 @@ from jlstm.cells.gru import ChoGRUParams, GRUParams
 from jlstm.cells.peephole import PeepholeParams
 from jlstm.cells.rnn import RNNParams
 from jlstm.interop.arrays import as_array, reorder, zero_bias
-from jlstm.interop.onnx.flat import Node
+from jlstm.interop.onnx.evaluate import Node
 from jlstm.interop.onnx.graph import Graph
 from jlstm.types import LSTMParams
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, PyTree
+    from jlstm.shapes import Array, PyTree
 
 FROM_ONNX = (0, 2, 3, 1)  # gates i o f c, here i f g o
 GRU_FROM_ONNX = (1, 0, 2)  # gates z r h, here r z n

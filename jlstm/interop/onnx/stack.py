@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jlstm.interop.onnx.flat import Node
+from jlstm.interop.onnx.evaluate import Node
 from jlstm.interop.onnx.given import (
     check_long_lengths,
     check_state,

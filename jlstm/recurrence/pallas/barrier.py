@@ -15,7 +15,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 if TYPE_CHECKING:
-    from jaxtyping import Array
+    from jlstm.shapes import Array
 
 AXES = ("group", "block")
 

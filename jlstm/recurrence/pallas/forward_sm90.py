@@ -46,9 +46,8 @@ from jlstm.recurrence.pallas.tiling import ROWS, Tiling
 from jlstm.types import LSTMGates, LSTMState
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int
-
     from jlstm.recurrence.pallas.barrier import Synchronization
+    from jlstm.shapes import Array, Float, Int
 
 VALID, ENTERING = 1, 2  # bits of a code: the step counts; after it the state is replaced
 

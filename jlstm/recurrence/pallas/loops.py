@@ -27,17 +27,16 @@ from jlstm.recurrence.gradient import (
     backward_loop,
     cotangents,
 )
+from jlstm.recurrence.lowerings import Lowerings
 from jlstm.recurrence.pallas.layout import batched, codes_of, in_rows, next_entered, of_batch
 from jlstm.recurrence.pallas.tiling import COLUMNS, Tiling, tile
-from jlstm.recurrence.primitive import Lowerings
 from jlstm.types import LSTMGates, LSTMParams, LSTMState, compute_dtype
 
 if TYPE_CHECKING:
     from typing import Never
 
-    from jaxtyping import Array, Float, PyTree
-
     from jlstm.recurrence.call import Inputs
+    from jlstm.shapes import Array, Float, PyTree
     from jlstm.types import ProjectedParams
 
 NAME = "pallas"
