@@ -16,7 +16,8 @@ def public_names(module: str) -> list[str]:
     Public modules, such as `jlstm.variants`, are not names of the module around them.
     """
     path = LIBRARY.joinpath(*module.split(".")[1:])
-    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    package = path / "__init__.py"  # the folder alone may be left of an earlier version
+    path = package if package.exists() else path.with_suffix(".py")
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
