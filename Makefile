@@ -16,12 +16,13 @@ WORKERS ?= auto
 MATRICES := $(addprefix tests/,gpu papers test_layers_under_transformations.py test_transformations.py test_variants.py \
   test_meshes.py test_export.py test_gpu_benchmark.py train/test_scaling.py train/test_trials.py)
 
-.PHONY: help train test test-portable test-slow test-peers papers papers-quick browser bench docs docs-links check \
+.PHONY: help train test test-full test-portable test-slow test-peers papers papers-quick browser bench docs docs-links check \
   format clean
 
 help:
 	@echo "make train          train the character language model, into runs/char_lm"
-	@echo "make test           run all quick tests (some minutes)"
+	@echo "make test           test every part of it, in at most four minutes"
+	@echo "make test-full      run the quick tests that make test leaves out (some minutes)"
 	@echo "make test-portable  run quick tests under another instruction set, locale, time zone and folder"
 	@echo "make test-slow      run the longer tests"
 	@echo "make test-peers     compare with PyTorch and Keras, which it installs; ARGS=\"-m slow\" for more"
@@ -40,7 +41,10 @@ train: $(TRAIN_READY)
 	$(BIN)/python -m train configs/char_lm.toml
 
 test: $(TEST_READY)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not full"
+
+test-full: $(TEST_READY)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "full and not slow"
 
 test-portable: $(TEST_READY)
 	$(BIN)/python -m tests.support.portable -n $(WORKERS) --dist worksteal -m "not slow" \

@@ -56,6 +56,18 @@ def x64():
         yield
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
+def pytest_collection_modifyitems(items):
+    """Leave one case of each test that is marked `sampled` in `make test`."""
+    sampled = set()
+    for item in items:
+        if item.get_closest_marker("sampled") and not item.get_closest_marker("slow"):
+            test = item.parent.nodeid, item.originalname
+            if test in sampled:
+                item.add_marker("full")
+            sampled.add(test)
+
+
 def pytest_runtest_setup(item):
     if item.get_closest_marker("gpu") and jax.default_backend() != "gpu":
         pytest.skip("needs a GPU")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Wheels for a machine with a GPU and without a network: benchmarks/wheels.sh FOLDER [PYTHON]
+# Wheels for a machine with a GPU and without a network: benchmarks/gpu/wheels.sh FOLDER [PYTHON]
 # There: python3 -m pip install --no-index --no-deps --target SITE FOLDER/*.whl
 # and PYTHONPATH=SITE. It has JAX, PyTorch, NumPy and Flax; Haiku and what it needs are brought.
 set -euo pipefail
