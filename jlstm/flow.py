@@ -1,4 +1,4 @@
-"""How much of an earlier step reaches a later one: of the cell going on, of the gradient back."""
+"""The share of the cell that later steps retain, and the gradient that reaches earlier steps."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class GradientNorms(NamedTuple):
-    """Frobenius norms of the derivatives of a later `h` by the states before it.
+    """Frobenius norms of the derivatives of a later `h` with respect to earlier states.
 
-    `h` by the hidden state, with the cell held; `c` by the cell, with the hidden state held, or
-    None for a layer that has no cell.
+    `h` holds those with respect to the hidden state, with the cell fixed; `c` those with respect to
+    the cell, with the hidden state fixed, or None for a layer without a cell.
     """
 
     h: Float[Array, "time *batch"]
@@ -40,29 +40,29 @@ def memory_kept(
     resets: Bool[Array, "time *batch"] | None = None,
     reverse: bool = False,
 ) -> Float[Array, "time *batch hidden"]:
-    """The share of the cell after one step that is still in the cell after each later one.
+    """The share of the cell after one step that each later step retains.
 
         kept[t] = f[step + 1] * f[step + 2] * ... * f[t]
 
-    The cell is a sum, `c' = f * c + i * g`, and this is the factor of the part that it had after
-    `step` (Gers et al. 2000): `c[t] = kept[t] * c[step] +` what was stored since. It says nothing
-    of what the gates themselves do because of that part; `gradient_norms` includes that.
+    The cell is a sum, `c' = f * c + i * g`, and `kept` is the factor of its value after `step`
+    (Gers et al. 2000): `c[t] = kept[t] * c[step] +` what was stored since. The effect of that value
+    on later gates is not included; `gradient_norms` includes it.
 
     Args:
-      trace: of `lstm_trace`, or one direction of a layer of `stack_trace`.
+      trace: a trace of `lstm_trace`, or of one direction of a layer of `stack_trace`.
       step: the earlier step, in `[0, time)`. All pairs of steps are `(time, time, *batch, hidden)`,
-        4 GB at 1,000 steps and 1,000 units: take one step at a time, or `jax.vmap` over few.
-      lengths: those that the trace was made with. Of a `step` that is padded nothing is kept.
-      resets: those that the trace was made with, which it does not show: the cell that is replaced
-        keeps nothing. Of packed sequences, the starts of the sequences.
-      reverse: whether the trace is of a layer that reads from the last step to the first.
+        4 GB at 1,000 steps and 1,000 units: take one step at a time, or `jax.vmap` over a few.
+      lengths: those of the traced call. After a padded `step` nothing is kept.
+      resets: those of the traced call, which a trace does not include: a replaced cell keeps
+        nothing. For packed sequences, the `resets` of the packing.
+      reverse: True for the trace of a layer that runs from the last step to the first.
 
     Returns:
-      Numbers in [0, 1], 1 at `step` itself, 0 before it and at padded steps.
+      Numbers in [0, 1]: 1 at `step` itself, 0 before it and at padded steps.
 
     Raises:
-      ValueError: a step that is not there, lengths or resets of other axes. TypeError: no trace of
-      an LSTM.
+      ValueError: a step out of range, lengths or resets with other axes.
+      TypeError: an argument that is not the trace of an LSTM.
 
     Example:
       >>> import jax, jlstm
@@ -79,11 +79,11 @@ def memory_kept(
     t = lax.expand_dims(jnp.arange(time), range(1, f.ndim))
     later = t < step if reverse else t > step
     kept = lax.cumprod(jnp.where(later, f, 1), reverse=bool(reverse))
-    there = later | (t == step)
+    included = later | (t == step)
     if lengths is not None:
         valid = valid_steps(time, lengths)[..., None]
-        there = there & valid & valid[step][None]
-    return jnp.where(there, kept, 0)
+        included = included & valid & valid[step][None]
+    return jnp.where(included, kept, 0)
 
 
 def kept_in_steps(
@@ -92,7 +92,7 @@ def kept_in_steps(
     resets: Bool[Array, "time *batch"] | None,
     reverse: bool,
 ) -> Float[Array, "time *batch hidden"]:
-    """What each step leaves of the cell: its forget gate, or 0 where a reset replaced the cell."""
+    """The factor of the cell at each step: the forget gate, or 0 at a reset."""
     check_trace(trace)
     check_reverse(reverse)
     f = jnp.asarray(trace.f)
@@ -115,38 +115,39 @@ def gradient_norms(
     reset_state: PyTree | None = None,
     last: int | None = None,
 ) -> GradientNorms:
-    """How strongly `h` after step `last` depends on the state after each step before it.
+    """Norms of the derivatives of `h` after step `last` with respect to the state after each step.
 
-        h[t] = || d h_last / d h_t ||    with c_t held, and all that follows moving along
-        c[t] = || d h_last / d c_t ||    with h_t held, likewise
+        h[t] = || d h_last / d h_t ||    with c_t fixed
+        c[t] = || d h_last / d c_t ||    with h_t fixed
 
-    in the Frobenius norm: divided by the square root of the units of that state, it is by how much
-    a small random change of the state is larger, in the root mean square, when it arrives in `h`.
-    In the simple network it vanishes or grows exponentially with the lag `last - t` (Hochreiter
-    1991; Bengio et al. 1994; Pascanu et al. 2013); the cell is there to keep it.
+    in the Frobenius norm. Divided by the square root of the number of units of that state, a norm
+    is the factor by which a small random change of the state grows, in the root mean square, until
+    it reaches `h_last`. In a simple RNN it vanishes or grows exponentially with the lag `last - t`
+    (Hochreiter 1991; Bengio et al. 1994; Pascanu et al. 2013); the cell prevents this.
 
-    The whole Jacobian is carried back, one row for each unit of `h`: at each step a matrix product
-    of `hidden * batch` rows, and `2 * hidden * batch * hidden` numbers in memory. 1,000 steps of
-    100 units and 8 sequences took 2.5 seconds on two cores.
+    The whole Jacobian is propagated backward, one row per unit of `h`: each step takes a matrix
+    product of `hidden * batch` rows, and `2 * hidden * batch * hidden` numbers in memory. 1,000
+    steps of 100 units and 8 sequences took 2.5 seconds on two cores.
 
     Args:
       params: a layer's weights, of the LSTM or of any of `jlstm.variants`.
-      state: the state before the first step, as `init_state` gives it; None is zeros.
-      xs: the inputs, `(time, *batch, input)`; each sequence has norms of its own.
-      lengths: valid steps of each sequence, as in `lstm_scan`: `h_last` is that of the last valid
-        step up to `last`, and norms at padded steps are 0.
+      state: the state before the first step, as `init_state` returns it; None is zeros.
+      xs: the inputs, `(time, *batch, input)`; each sequence has its own norms.
+      lengths: the number of valid steps of each sequence, as in `lstm_scan`: `h_last` is that of
+        the last valid step up to `last`, and norms at padded steps are 0.
       resets: as in `lstm_scan`: the gradient does not cross them.
       reset_state: as in `lstm_scan`.
       last: the later step; None is the last of `xs`.
 
     Returns:
       `GradientNorms(h, c)`, each `(last + 1, *batch)`, in float32 (or float64, as the arguments).
-      `h[last]` is the square root of the number of units in `h`, and `c[last]` is 0, as `h_last` is
-      made by then. What is below 1e-38 is 0 in float32; `log_gradient_norms` has no such end.
+      `h[last]` is the square root of the number of units of `h`, and `c[last]` is 0, as `h_last`
+      no longer depends on it. Norms below 1e-38 are 0 in float32;
+      `log_gradient_norms` has no such limit.
 
     Raises:
-      ValueError: no step, a `last` that is not there, sizes or batch axes that differ.
-      TypeError: weights of no kind that is known, or a wrong type.
+      ValueError: no step, a `last` out of range, sizes or batch axes that differ.
+      TypeError: weights of an unknown layer type, or an argument of a wrong type.
 
     Example:
       >>> import jax, jlstm
@@ -174,24 +175,24 @@ def log_gradient_norms(
     reset_state: PyTree | None = None,
     last: int | None = None,
 ) -> GradientNorms:
-    """The natural logarithms of `gradient_norms`, for norms that no float can hold.
+    """The natural logarithms of `gradient_norms`, for norms outside of the range of floats.
 
-    The Jacobian is brought to size 1 at every step and its logarithm kept beside it.
+    The Jacobian is rescaled at every step, and the logarithm of the scale is kept beside it.
 
-    Args: those of `gradient_norms`.
+    Args: as in `gradient_norms`.
 
     Returns:
-      As `gradient_norms`; minus infinity where nothing arrives.
+      As `gradient_norms`; minus infinity for a norm of 0.
 
     Raises:
-      ValueError, TypeError: as `gradient_norms`.
+      ValueError, TypeError: as in `gradient_norms`.
 
     Example:
       >>> import jax, jlstm
       >>> rnn = jlstm.variants.init_rnn(jax.random.key(0), 3, 8)
       >>> xs = jax.random.normal(jax.random.key(1), (1000, 3))
       >>> norms = jlstm.log_gradient_norms(rnn, None, xs)
-      >>> -10_000 < float(norms.h[0]) < -88  # below what float32 holds
+      >>> -10_000 < float(norms.h[0]) < -88  # below the range of float32
       True
     """
     sizes = check_layer(params)
@@ -240,7 +241,7 @@ def _log_gradient_norms(
         new, _ = step(state, x)
         return new if valid is None else select(valid, new, state), state
 
-    def back(carry: tuple, inputs: tuple) -> tuple[tuple, GradientNorms]:
+    def backward(carry: tuple, inputs: tuple) -> tuple[tuple, GradientNorms]:
         rows, log_scale = carry  # the Jacobian by the state after this step, over its scale
         state, x, valid, entered = inputs
         h, c = rows if isinstance(rows, LSTMState) else (rows, None)
@@ -248,14 +249,14 @@ def _log_gradient_norms(
             h=_log_norm(h) + log_scale, c=None if c is None else _log_norm(c) + log_scale
         )
         _, pullback = jax.vjp(lambda state: step(state, x)[0], state)
-        (moved,) = jax.vmap(pullback)(rows)
-        if valid is not None:  # a padded step leaves the state as it was, and has no norm
-            moved = select(jnp.broadcast_to(valid, rows_shape), moved, rows)
+        (earlier,) = jax.vmap(pullback)(rows)
+        if valid is not None:  # a padded step leaves the state unchanged, and has no norm
+            earlier = select(jnp.broadcast_to(valid, rows_shape), earlier, rows)
             norms = select(valid, norms, jax.tree.map(lambda a: jnp.full_like(a, -jnp.inf), norms))
         if entered is not None:
-            zeros = jax.tree.map(jnp.zeros_like, moved)
-            moved = select(jnp.broadcast_to(entered, rows_shape), zeros, moved)
-        rows, size = moved, _size(moved)
+            zeros = jax.tree.map(jnp.zeros_like, earlier)
+            earlier = select(jnp.broadcast_to(entered, rows_shape), zeros, earlier)
+        rows, size = earlier, _size(earlier)
         rows = jax.tree.map(lambda a: a / size[None, ..., None], rows)
         return (rows, log_scale + jnp.log(size)), norms
 
@@ -267,18 +268,18 @@ def _log_gradient_norms(
     hidden = jax.tree.map(lambda a: jnp.zeros((units, *a.shape), dtype), state)
     rows = hidden._replace(h=h) if isinstance(hidden, LSTMState) else h
     inputs = (states, xs, valid, entered)
-    return lax.scan(back, (rows, jnp.zeros(batch, dtype)), inputs, reverse=True)[1]
+    return lax.scan(backward, (rows, jnp.zeros(batch, dtype)), inputs, reverse=True)[1]
 
 
 def _log_norm(rows: Float[Array, "rows *batch units"]) -> Float[Array, "*batch"]:
-    """The logarithm of the Frobenius norm; squares of its small numbers would be 0."""
+    """The logarithm of the Frobenius norm, scaled so that squares of small numbers are not 0."""
     size = _size(rows)
     squares = jnp.square(rows / size[None, ..., None]).sum((0, -1))
     return jnp.log(size) + jnp.log(squares) / 2
 
 
 def _size(rows: Any) -> Float[Array, "*batch"]:
-    """The largest number of all, or 1 where all are 0; a scale, so no derivative is taken of it."""
+    """The largest absolute value, or 1 where all are 0; a scale, without a derivative."""
     largest = [jnp.abs(a).max((0, -1)) for a in jax.tree.leaves(rows)]
     size = lax.stop_gradient(jnp.stack(largest).max(0))
     return jnp.where(size == 0, 1, size)

@@ -114,7 +114,7 @@ def test_models_that_are_no_stack_are_refused(onnx):
         interop.from_onnx(model)
     second.input[0] = "xs"
     with pytest.raises(
-        ValueError, match=r"2 recurrent nodes of the model are no one stack: 'layer_0'"
+        ValueError, match=r"2 recurrent nodes of the model do not form one stack: 'layer_0'"
     ):
         interop.from_onnx(model)
     between.input[0] = "xs"
@@ -131,13 +131,15 @@ def test_models_that_are_no_stack_are_refused(onnx):
         kept = [c for c in model.graph.initializer if c.name != name]
         del broken.graph.initializer[:]
         broken.graph.initializer.extend(kept)
-        with pytest.raises(ValueError, match=rf"layer_0: {name[0]}: '{name}' is made by no node"):
+        with pytest.raises(ValueError, match=rf"layer_0: {name[0]}: '{name}' is neither an output"):
             interop.from_onnx(broken)
         value = onnx.helper.make_tensor_value_info(
             name, onnx.TensorProto.FLOAT, "abc"[: 3 - (name == "B_0")]
         )
         broken.graph.input.append(value)
-        with pytest.raises(ValueError, match=rf"layer_0: {name[0]} is no constant: it depends on"):
+        with pytest.raises(
+            ValueError, match=rf"layer_0: {name[0]} is not a constant: it depends on"
+        ):
             interop.from_onnx(broken)
 
 
@@ -185,7 +187,7 @@ def test_what_lies_between_two_layers(onnx, bidirectional, nodes, good):
         stack = draw(sizes=(6, 6), bidirectional=bidirectional)
         same_bits(interop.from_onnx(model), stack)
         return
-    with pytest.raises(ValueError, match=r"layer_1: the output of layer_0 comes in other axes"):
+    with pytest.raises(ValueError, match=r"layer_1: takes the output of layer_0 in another order"):
         interop.from_onnx(model)
 
 
