@@ -95,7 +95,7 @@ def change(onnx, model, **attributes):
 
 @pytest.mark.parametrize(("attributes", "message"), [
     ({"activations": ["Sigmoid", "Relu", "Tanh"]}, "layer_0: has the activations Sigmoid, Relu,"),
-    ({"clip": 3.0}, r"layer_0: has clip=3.0, which no layer here has"),
+    ({"clip": 3.0}, r"layer_0: has clip=3.0, which is not supported"),
     ({"direction": "bidirectional"}, r"layer_0: W must be \(2, 24, 4\), got \(1, 24, 4\)"),
 ])  # fmt: skip
 def test_equations_that_are_not_ours_are_refused(onnx, attributes, message):
@@ -193,7 +193,7 @@ def test_what_lies_between_two_layers(onnx, bidirectional, nodes, good):
 
 def test_a_layer_that_reads_a_last_state_is_no_stack(onnx):
     model = between_layers(onnx, [("Identity", ["Y_h_0"], ["hs_0"], {})])
-    with pytest.raises(ValueError, match="layer_1: takes the last state of layer_0, and a layer"):
+    with pytest.raises(ValueError, match="layer_1: takes the last state of layer_0, but a layer"):
         interop.from_onnx(model)
 
 

@@ -268,7 +268,7 @@ def test_quantised_nodes_are_named(onnx):
     node = ("DynamicQuantizeLSTM", "X,W,R,B", "Y", {"hidden_size": H, "domain": "com.microsoft"})
     model = build(onnx, [node], weights())
     with pytest.raises(
-        ValueError, match=r"n0: com.microsoft.DynamicQuantizeLSTM is quantised, and"
+        ValueError, match=r"n0: com.microsoft.DynamicQuantizeLSTM is quantised and not"
     ):
         interop.from_onnx(model)
 

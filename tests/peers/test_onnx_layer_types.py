@@ -204,7 +204,7 @@ def test_weights_that_are_inputs_are_refused(name):
 
 
 @pytest.mark.parametrize(("kind", "attributes", "message"), [
-    ("GRU", {"activations": ["HardSigmoid", "Tanh"]}, "has the activations HardSigmoid, Tanh, and"),
+    ("GRU", {"activations": ["HardSigmoid", "Tanh"]}, "has the activations HardSigmoid, Tanh, but"),
     ("RNN", {"activations": ["Relu"]}, "has the activations Relu, but jlstm has tanh"),
     ("RNN", {"activations": ["Affine"], "activation_alpha": [1.0]}, "has the activations Affine"),
     ("GRU", {"clip": 2.0}, "has clip=2.0"),

@@ -83,7 +83,7 @@ def bounded():
                                "initial_h is not a constant but depends on"),
         "state of a long time": ([*time, ("Cast", "time", "v", {"to": 1}),
                                   ("Sub", "v,hundred", "w", {}), ("Relu", "w", "value", {}), state,
-                                  start], [], "initial_h depends on .* 1.0 for 101 time steps"),
+                                  start], [], "for 101 time steps of 2 sequences it is 1.0"),
         "twice a state": ([("Mul", "s,f", "h0", {}), start], [("s", (1, "b", H))],
                           "initial_h is computed by a node Mul"),
     }, numbers  # fmt: skip

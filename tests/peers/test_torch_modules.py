@@ -127,7 +127,7 @@ def test_a_simple_rnn(torch, kind):
         interop.from_torch(tanh.state_dict())
     with pytest.raises(ValueError, match="must be 'tanh' or 'relu', got 'sigmoid'"):
         interop.from_torch(tanh.state_dict(), nonlinearity="sigmoid")
-    with pytest.raises(ValueError, match=r"nonlinearity='tanh' is of torch.nn.RNN, and weight_hh"):
+    with pytest.raises(ValueError, match=r"nonlinearity='tanh' is for torch.nn.RNN, but weight_hh"):
         interop.from_torch(made(torch, "LSTM"), nonlinearity="tanh")
 
 
@@ -208,7 +208,7 @@ def test_weights_in_forms_that_are_refused(torch):
     for k in range(2):
         two[f"parametrizations.weight_hh_l0.original{k}"] = plain["weight_hh_l0"][:, : 2 + k]
     with pytest.raises(
-        ValueError, match=r"shapes \(20, 2\) and \(20, 3\), which is no weight norm"
+        ValueError, match=r"shapes \(20, 2\) and \(20, 3\), which is not weight norm"
     ):
         interop.from_torch(two)
 
