@@ -12,21 +12,19 @@ from jlstm.checks.extras import needs
 
 # The first versions that ONNX's evaluator supports of operators that have not changed since.
 SINCE = {"QuantizeLinear": 19, "DequantizeLinear": 19}
-
-
 RECURRENT = ("LSTM", "GRU", "RNN")
 
 
 class Node(NamedTuple):
-    """A node, with the names that its values have in the flat graph."""
+    """A node, with the names of its values in the flat graph."""
 
     name: str
-    op: str  # with its domain, where that is not ONNX's own
+    op: str  # with its domain, unless that is ONNX's
     proto: Any
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    branches: tuple[tuple[str, ...], ...] = ()  # of an If: the outputs of its branches
-    captured: tuple[tuple[str, str], ...] = ()  # of a Loop: its own names of outer values, and ours
+    branches: tuple[tuple[str, ...], ...] = ()  # the outputs of the branches of an If
+    captured: tuple[tuple[str, str], ...] = ()  # outer values of a Loop: inner name, flat name
 
     @property
     def recurrent(self) -> bool:
