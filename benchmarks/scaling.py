@@ -35,7 +35,7 @@ LAYOUTS = {  # processes, devices of each, weights sharded
 
 
 def milliseconds(model: list[str], layout: tuple[int, int, bool], steps: int) -> float:
-    """Of a step, in the fastest window of a run."""
+    """Milliseconds of a step in the fastest window of a run."""
     processes, devices, sharded = layout
     with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
         free.bind(("localhost", 0))
@@ -69,7 +69,7 @@ def _told(port: int, processes: int, k: int) -> list[str]:
 
 
 def estimates(model: list[str]) -> dict[str, float]:
-    """What `train.scaling` says of a step on one device and on two, in milliseconds."""
+    """The estimates of `train.scaling` for a step on one device and on two, in milliseconds."""
     found = subprocess.run(
         [sys.executable, "-m", "train.scaling", "configs/char_lm.toml", *model, "--accelerator",
          "here", "--devices", "1", "2"],
@@ -81,7 +81,7 @@ def estimates(model: list[str]) -> dict[str, float]:
 
 
 def page_table(results: dict) -> str:
-    """Milliseconds of a step, over the estimate for so many devices."""
+    """Milliseconds of a step, above the estimate for that number of devices."""
     lines = [["model", *LAYOUTS, "estimate, 1 device", "estimate, 2 devices"]]
     for name, found in results["models"].items():
         alone = found["measured"]["1 device"]
@@ -98,8 +98,8 @@ def page_table(results: dict) -> str:
 def main() -> None:
     """Run everything, write the results and the page's table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each")
-    parser.add_argument("--steps", type=int, default=60, help="of a run")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each layout")
+    parser.add_argument("--steps", type=int, default=60, help="steps of a run")
     options = parser.parse_args()
     models: dict[str, dict] = {}
     for name, model in MODELS.items():

@@ -20,7 +20,7 @@ from benchmarks.shapes import Shape, make_problem
 
 
 def best_time(call, seconds: float) -> float:
-    """The shortest of the calls made in that time, at least two, in milliseconds."""
+    """The shortest of the calls in that time, at least two, in milliseconds."""
     times = []
     end = time.perf_counter() + seconds
     while len(times) < 2 or time.perf_counter() < end:
@@ -48,7 +48,7 @@ def load(name: str, shape: Shape) -> dict:
 
 @cache
 def first_call(name: str, shape: Shape, what: str) -> None:
-    """Make the first call, which compiles, apart from the timed ones."""
+    """Make the first call, which compiles and is not timed."""
     load(name, shape)[what]()
 
 
@@ -80,12 +80,14 @@ def error(name: str, shape: Shape) -> dict:
 
 
 def answer(name: str, shape: Shape, what: str, seconds: float) -> dict:
-    """What is asked for."""
+    """Answer a job."""
     module = importlib.import_module(f"benchmarks.peers.{name}")
     if what == "error":
         return error(name, shape)
     if what == "compile" or what.startswith("memory"):
-        from benchmarks import layer_calls  # it starts JAX, which the others' processes are free of
+        from benchmarks import (
+            layer_calls,
+        )  # it imports JAX, which the processes of other libraries do without
     if what == "compile":
         return {"seconds": layer_calls.compile_seconds(module, make_problem(shape))}
     if what.startswith("memory"):
@@ -100,7 +102,7 @@ def answer(name: str, shape: Shape, what: str, seconds: float) -> dict:
 def serve(answer: Callable[[dict], dict]) -> None:
     """Answer jobs until stdin ends."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print goes to stderr
+    os.dup2(2, 1)  # output of libraries goes to stderr
     for line in sys.stdin:
         try:
             found = answer(json.loads(line))
@@ -110,7 +112,7 @@ def serve(answer: Callable[[dict], dict]) -> None:
 
 
 def main() -> None:
-    """Answer jobs about one implementation on so many devices."""
+    """Answer jobs about one implementation on a number of devices."""
     name, devices = sys.argv[1], int(sys.argv[2])
     if devices > 1:
         import jax

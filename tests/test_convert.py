@@ -1,4 +1,4 @@
-"""`python -m jlstm.convert`: what it reads, writes, prints and refuses."""
+"""`python -m jlstm.convert`: reading, writing, printing and errors."""
 
 import subprocess
 import sys

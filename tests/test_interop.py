@@ -1,4 +1,4 @@
-"""What converters refuse, and cuDNN's layout as JAX packs it; the other libraries are in peers/."""
+"""Errors of converters, and cuDNN's layout as JAX packs it; other libraries are in peers/."""
 
 import itertools
 import json

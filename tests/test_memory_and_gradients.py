@@ -1,4 +1,4 @@
-"""What reaches a later step, against the oracles: perturbed runs, and the cell's own equation."""
+"""Memory and gradients against oracles: perturbed runs, and the equation of the cell."""
 
 import functools
 
@@ -89,7 +89,7 @@ def test_without_a_batch_with_two_axes_and_with_zero_states(x64):
 
 
 def test_the_linear_network_has_powers_of_its_matrix(x64):
-    """Where tanh is a line, the Jacobian over a lag is a power of W; 400 are beyond any float."""
+    """With a linear tanh the Jacobian over a lag is a power of W; over 400 steps it underflows."""
     rng = np.random.default_rng(0)
     weight = rng.normal(size=(5, 5)) * 1e-2
     params = variants.RNNParams(np.zeros((1, 5)), weight, np.zeros(5))

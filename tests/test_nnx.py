@@ -102,7 +102,7 @@ def test_it_takes_the_place_of_a_cell_in_an_rnn(cell, in_time_major):
 
 
 class Tagger(nnx.Module):
-    """What users build: an LSTM in the middle."""
+    """A model of a user: an LSTM between other modules."""
 
     def __init__(self, rngs, dropout_rate=0.0):
         self.embed = nnx.Embed(11, FEATURES, rngs=rngs)

@@ -1,4 +1,4 @@
-"""What the library gives out survives pickle and deepcopy, as workers need."""
+"""Returned values and functions survive pickle and deepcopy, as workers need."""
 
 import copy
 import pickle

@@ -238,7 +238,7 @@ def test_sixteen_bits_stay_near_float32(name, dtype):
 
 
 def test_identities_between_variants():
-    """Where a variant's own weights do nothing, it is the LSTM."""
+    """A variant whose additional weights do nothing is the LSTM."""
     plain = jlstm.init_params(jax.random.key(0), 4, 5)
     xs = jax.random.normal(jax.random.key(1), (7, 3, 4))
     state, hs = jlstm.lstm_scan(plain, None, xs)

@@ -33,7 +33,7 @@ DEVICE_CALLS = 3  # under the profiler
 def check(
     team: Team, names: list[str], found: dict, save: Callable, end: float, options: Any
 ) -> None:
-    """The calls that are timed, of everybody, and the implementations of jlstm, against float64."""
+    """Check the timed calls of every entrant and the implementations of jlstm against float64."""
     everybody = [(n, d) for n in names for d in ENTRANTS[n].dtypes[: 1 if options.toy else None]]
     ours = [key for key in everybody if key[0] in implementations(names)]
     for name in options.checks:
@@ -56,7 +56,7 @@ def check(
 def measure(
     team: Team, names: list[str], case: Case, found: dict, save: Callable, options: Any
 ) -> None:
-    """Milliseconds of every round, forward and training; and why others have none."""
+    """The times of every round in milliseconds, forward and training, or the reason for none."""
     able = [
         name
         for name in names
@@ -81,7 +81,7 @@ def measure(
                     found[call].setdefault(name, []).append(answer["ms"])
                     save()
     if case.kind != KINDS[0] or case.name not in ("FlashRNN", "toy"):
-        return  # the two clocks are compared at one shape, as the profiler takes its time
+        return  # the clocks are compared at one shape, as the profiler is slow
     for call in ("forward", "train"):
         for name in [name for name in able if name not in errors]:
             answer = team.ask(name, what="device", call=call, count=DEVICE_CALLS)
@@ -90,7 +90,7 @@ def measure(
 
 
 def where(team: Team, name: str, toy: bool) -> dict:
-    """The device, the versions, and what the chip reaches by itself."""
+    """The device, the versions, and the ceilings of the chip."""
     chip = team.ask(name, what="chip")
     if "error" in chip:
         raise SystemExit(f"there is no device: {chip['error']}")
@@ -99,7 +99,7 @@ def where(team: Team, name: str, toy: bool) -> dict:
     sizes = {"megabytes": 2, "size": 256} if toy else {"megabytes": 1024, "size": 8192}
     reached = team.ask(name, what="ceilings", **sizes)
     left_out = {}
-    if "error" in reached:  # times are worth having without a limit beside them
+    if "error" in reached:  # times are useful without a limit as well
         left_out["the limit"], reached = reached["error"], {}
     names = {d.metadata["Name"] or "" for d in metadata.distributions()}
     wanted = {"jax", "jaxlib", "torch", "flax", "dm-haiku", "numpy"}
@@ -111,7 +111,7 @@ def where(team: Team, name: str, toy: bool) -> dict:
 
 
 def write(results: dict, path: Path) -> None:
-    """Whole, or as it was."""
+    """Write the results atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     part.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
@@ -119,7 +119,7 @@ def write(results: dict, path: Path) -> None:
 
 
 def run(options: argparse.Namespace, names: list[str]) -> tuple[dict, Path]:
-    """Check and time, until all is done or the minutes are over."""
+    """Check and time until all is done or the minutes are over."""
     start = time.monotonic()
     end = start + 60 * options.minutes
     team = Team(options.patience)
@@ -173,22 +173,28 @@ def _label(found: dict) -> str:
 
 
 def main() -> None:
-    """Run what is asked for, and report."""
+    """Run the requested parts and write the report."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
-    parser.add_argument("--part", choices=PARTS, help="a part; it sets what other flags do not")
-    parser.add_argument("--minutes", type=float, help="no case is begun after them; 7")
-    parser.add_argument("--patience", type=float, help="seconds that one answer may take; 60")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each entrant")
-    parser.add_argument("--seconds", type=float, default=0.05, help="of one turn")
+    parser.add_argument(
+        "--part", choices=PARTS, help="a part, which sets the defaults of the other flags"
+    )
+    parser.add_argument("--minutes", type=float, help="no case starts after this time (default: 7)")
+    parser.add_argument(
+        "--patience", type=float, help="the most seconds for one answer (default: 60)"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each entrant")
+    parser.add_argument("--seconds", type=float, default=0.05, help="duration of a round")
     parser.add_argument("--entrants", nargs="+", choices=ENTRANTS)
     parser.add_argument("--checks", nargs="*", choices=ALL_CHECKS)
-    parser.add_argument("--only", nargs="+", help="cases with one of these in their name: 'ragged'")
     parser.add_argument(
-        "--more", action="store_const", const=True, help="time what earlier results lack"
+        "--only", nargs="+", help="cases whose name contains one of these, such as 'ragged'"
+    )
+    parser.add_argument(
+        "--more", action="store_const", const=True, help="time the cases that earlier results lack"
     )
     parser.add_argument("--toy", action="store_true", help="small sizes, on any device, into runs/")
-    parser.add_argument("--out", type=Path, help="results; else results/gpu-DEVICE.json")
-    parser.add_argument("--render", type=Path, help="results to draw again, without a run")
+    parser.add_argument("--out", type=Path, help="results (default: results/gpu-DEVICE.json)")
+    parser.add_argument("--render", type=Path, help="results to draw again without a run")
     options = parser.parse_args()
     if options.render:
         write_report(options.render)

@@ -18,7 +18,7 @@ from benchmarks.worker import serve
 
 
 def main() -> None:
-    """Answer jobs about one entrant."""
+    """Answer the jobs of one entrant."""
     entrant = ENTRANTS[sys.argv[1]]
     made: dict[str, Any] = {}
     serve(lambda job: JOBS[job.pop("what")](entrant, made, **job))
@@ -43,7 +43,7 @@ def _check(entrant: Entrant, made: dict, name: str, dtype: str) -> dict:
 
 
 def _agrees(entrant: Entrant, made: dict, shape: list, dtype: str, kind: str) -> dict:
-    """Whether what is timed is the layer: `hs` and the gradient of `xs`, from the timed calls."""
+    """Check that the timed calls compute the layer: `hs` and the gradient of `xs`."""
     import jax
 
     from benchmarks.gpu.checks import largest_error, tolerance
@@ -61,7 +61,7 @@ def _agrees(entrant: Entrant, made: dict, shape: list, dtype: str, kind: str) ->
     hs, d_xs = expected(problem)
     if problem.lengths is None:
         errors = [largest_error(found, hs), largest_error(of_xs, d_xs, least=1e-30)]
-    else:  # what others show past the lengths differs, and with it the loss
+    else:  # outputs past the lengths differ between libraries, and with them the loss
         valid = np.arange(case.shape.time)[:, None] < problem.lengths
         errors = [largest_error(found[valid], hs[valid])]
     return {"difference": max(errors), "tolerance": tolerance(dtype, "gradients")}
@@ -99,7 +99,7 @@ def to_numpy(a: Any, batch_major: bool) -> np.ndarray:
 
 
 def _prepare(entrant: Entrant, made: dict, shape: list, dtype: str, kind: str) -> dict:
-    made.clear()  # the last case, before this one takes its memory
+    made.clear()  # free the last case before this one takes memory
     made["calls"] = prepare(entrant, Case("", Shape(*shape), dtype, kind))
     return {}
 
@@ -115,13 +115,13 @@ def _device(entrant: Entrant, made: dict, call: str, count: int) -> dict:
 
 
 JOBS = {
-    "chip": _chip,  # which device there is
-    "ceilings": _ceilings,  # what it reaches by itself
+    "chip": _chip,  # the device
+    "ceilings": _ceilings,  # its ceilings
     "check": _check,  # one check of `checks`
-    "agrees": _agrees,  # the calls that are timed, against float64
+    "agrees": _agrees,  # the timed calls against float64
     "prepare": _prepare,  # make and compile the calls of a case
-    "time": _time,  # one of them, in a stream
-    "device": _device,  # one of them, by the device's clock
+    "time": _time,  # time one of them in a stream
+    "device": _device,  # time one of them by the device's clock
 }
 
 if __name__ == "__main__":

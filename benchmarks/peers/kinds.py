@@ -1,4 +1,4 @@
-"""Training steps of every kind of layer of jlstm, by name."""
+"""Training steps of every layer type of jlstm, by name."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ from jlstm import variants
 
 
 def calls(problem):
-    """Calls without arguments, one a kind, of the problem's sizes."""
+    """Calls without arguments, one per layer type, of the sizes of the problem."""
     inputs, hidden = problem.weight_ih.shape[0], problem.weight_hh.shape[0]
     xs, key = jnp.asarray(problem.xs), jax.random.key(0)
     half = partial(variants.init_projected, projection_size=hidden // 2)
@@ -41,7 +41,7 @@ def _training(layers, xs, scan=jlstm.stack_scan, **options):
 
 
 def _one_loop(layers, states, xs):
-    """Both directions in one loop: one at `t`, the other as many steps from the end."""
+    """Both directions in one loop: one at step `t`, the other at step `t` from the end."""
     (both,), states = layers, states or jlstm.init_stack_state(layers, xs.shape[1:-1])[0]
     time = len(xs)
 

@@ -58,7 +58,7 @@ def made(torch, kind, **options):
 
 
 def outputs(torch, module):
-    """What the module computes, time first."""
+    """The outputs of the module, time first."""
     xs = torch.tensor(XS).to(next(module.parameters()).dtype)
     with torch.no_grad():
         if type(module).__name__.endswith("Cell"):
