@@ -111,7 +111,7 @@ def costs(bench: Bench) -> dict:
     def ask(name: str, shape: Shape, what: str) -> dict:
         return bench.worker(name).ask(shape=shape, what=what, seconds=0)
 
-    found = {
+    costs_at_a = {
         "compile": {
             name: {t: ask(name, a._replace(time=t), "compile")["seconds"] for t in (64, 512, 4096)}
             for name in ("jlstm", "haiku")
@@ -131,8 +131,8 @@ def costs(bench: Bench) -> dict:
             for letter in "AEF"
         },
     }
-    print(json.dumps(found, indent=1), flush=True)
-    return found
+    print(json.dumps(costs_at_a, indent=1), flush=True)
+    return costs_at_a
 
 
 def main() -> None:

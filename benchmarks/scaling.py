@@ -70,25 +70,25 @@ def _told(port: int, processes: int, k: int) -> list[str]:
 
 def estimates(model: list[str]) -> dict[str, float]:
     """The estimates of `train.scaling` for a step on one device and on two, in milliseconds."""
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "train.scaling", "configs/char_lm.toml", *model, "--accelerator",
          "here", "--devices", "1", "2"],
         cwd=ROOT, env=os.environ | {"JAX_NUM_CPU_DEVICES": "2"}, check=True, capture_output=True,
         text=True,
     )  # fmt: skip
-    rows = [line.split("|") for line in found.stdout.splitlines() if line.startswith("| ")][2:]
+    rows = [line.split("|") for line in process.stdout.splitlines() if line.startswith("| ")][2:]
     return {f"{row[1].strip()} device{'s' * (k > 0)}": float(row[6]) for k, row in enumerate(rows)}
 
 
 def page_table(results: dict) -> str:
     """Milliseconds of a step, above the estimate for that number of devices."""
     lines = [["model", *LAYOUTS, "estimate, 1 device", "estimate, 2 devices"]]
-    for name, found in results["models"].items():
-        alone = found["measured"]["1 device"]
+    for name, model in results["models"].items():
+        alone = model["measured"]["1 device"]
         lines.append([
             name,
-            *(f"{found['measured'][k]:.1f} ({alone / found['measured'][k]:.2f})" for k in LAYOUTS),
-            *(f"{ms:.1f}" for ms in found["estimates"].values()),
+            *(f"{model['measured'][k]:.1f} ({alone / model['measured'][k]:.2f})" for k in LAYOUTS),
+            *(f"{ms:.1f}" for ms in model["estimates"].values()),
         ])  # fmt: skip
     where = results["machine"]
     heading = f"{where['cores']} cores of {where['cpu']}, {where['date']}"

@@ -64,19 +64,19 @@ def error(name: str, shape: Shape) -> dict:
     calls = load(name, shape)
     batch_major = getattr(importlib.import_module(f"benchmarks.peers.{name}"), "BATCH_MAJOR", False)
 
-    def difference(found, wanted) -> float:
-        found = np.asarray(found, np.float64)
-        found = found.swapaxes(0, 1) if batch_major else found
-        return float(np.abs(found - wanted).max() / np.abs(wanted).max())
+    def difference(actual, wanted) -> float:
+        actual = np.asarray(actual, np.float64)
+        actual = actual.swapaxes(0, 1) if batch_major else actual
+        return float(np.abs(actual - wanted).max() / np.abs(wanted).max())
 
     values = calls["forward"]()
-    found = {"hs": difference(values["hs"] if isinstance(values, dict) else values, hs)}
+    errors = {"hs": difference(values["hs"] if isinstance(values, dict) else values, hs)}
     if "train" in calls:
         gradients = calls["train"]()
-        found["d_xs"] = difference(
+        errors["d_xs"] = difference(
             gradients["xs"] if isinstance(gradients, dict) else gradients[1], d_xs
         )
-    return found
+    return errors
 
 
 def answer(name: str, shape: Shape, what: str, seconds: float) -> dict:
@@ -85,9 +85,7 @@ def answer(name: str, shape: Shape, what: str, seconds: float) -> dict:
     if what == "error":
         return error(name, shape)
     if what == "compile" or what.startswith("memory"):
-        from benchmarks import (
-            layer_calls,
-        )  # it imports JAX, which the processes of other libraries do without
+        from benchmarks import layer_calls  # imports JAX, which other libraries do without
     if what == "compile":
         return {"seconds": layer_calls.compile_seconds(module, make_problem(shape))}
     if what.startswith("memory"):
@@ -105,10 +103,10 @@ def serve(answer: Callable[[dict], dict]) -> None:
     os.dup2(2, 1)  # output of libraries goes to stderr
     for line in sys.stdin:
         try:
-            found = answer(json.loads(line))
+            reply = answer(json.loads(line))
         except Exception as problem:
-            found = {"error": f"{type(problem).__name__}: {problem}".splitlines()[0]}
-        print(json.dumps(found), file=answers, flush=True)
+            reply = {"error": f"{type(problem).__name__}: {problem}".splitlines()[0]}
+        print(json.dumps(reply), file=answers, flush=True)
 
 
 def main() -> None:

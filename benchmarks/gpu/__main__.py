@@ -31,7 +31,7 @@ DEVICE_CALLS = 3  # under the profiler
 
 
 def check(
-    team: Team, names: list[str], found: dict, save: Callable, end: float, options: Any
+    team: Team, names: list[str], checks: dict, save: Callable, end: float, options: Any
 ) -> None:
     """Check the timed calls of every entrant and the implementations of jlstm against float64."""
     everybody = [(n, d) for n in names for d in ENTRANTS[n].dtypes[: 1 if options.toy else None]]
@@ -48,13 +48,13 @@ def check(
             able = [key for key in everybody if kind in ENTRANTS[key[0]].kinds]
             answers = team.all({key: job | {"dtype": key[1]} for key in able})
         for key, answer in answers.items():
-            found.setdefault(", ".join(key), {})[name] = answer
+            checks.setdefault(", ".join(key), {})[name] = answer
         save()
     team.stop()
 
 
 def measure(
-    team: Team, names: list[str], case: Case, found: dict, save: Callable, options: Any
+    team: Team, names: list[str], case: Case, times: dict, save: Callable, options: Any
 ) -> None:
     """The times of every round in milliseconds, forward and training, or the reason for none."""
     able = [
@@ -65,7 +65,7 @@ def measure(
     job = {"what": "prepare", "shape": case.shape, "dtype": case.dtype, "kind": case.kind}
     answers = team.all({(name, ""): job for name in able})
     errors = {name: a["error"] for (name, _), a in answers.items() if "error" in a}
-    found |= {"forward": {}, "train": {}, "device": {}, "errors": errors}
+    times |= {"forward": {}, "train": {}, "device": {}, "errors": errors}
 
     def ask(name: str, **job: Any) -> dict:
         answer = team.ask(name, **job)
@@ -78,14 +78,14 @@ def measure(
             for name in [name for name in able if name not in errors]:
                 answer = ask(name, what="time", call=call, seconds=options.seconds)
                 if "ms" in answer:
-                    found[call].setdefault(name, []).append(answer["ms"])
+                    times[call].setdefault(name, []).append(answer["ms"])
                     save()
     if case.kind != KINDS[0] or case.name not in ("FlashRNN", "toy"):
         return  # the clocks are compared at one shape, as the profiler is slow
     for call in ("forward", "train"):
         for name in [name for name in able if name not in errors]:
             answer = team.ask(name, what="device", call=call, count=DEVICE_CALLS)
-            found["device"].setdefault(name, {})[call] = answer
+            times["device"].setdefault(name, {})[call] = answer
             save()
 
 
@@ -104,10 +104,16 @@ def where(team: Team, name: str, toy: bool) -> dict:
     names = {d.metadata["Name"] or "" for d in metadata.distributions()}
     wanted = {"jax", "jaxlib", "torch", "flax", "dm-haiku", "numpy"}
     packages = sorted(n for n in names if n in wanted or n.startswith(("nvidia-", "jax-cuda")))
-    found = machine(len(os.sched_getaffinity(0)), packages)
+    described = machine(len(os.sched_getaffinity(0)), packages)
     left_out |= {n: f"{missing(n)} is not installed" for n in ENTRANTS if missing(n)}
-    found |= chip | {"driver": driver()}
-    return {"machine": found, "ceilings": reached, "left out": left_out, "checks": {}, "times": []}
+    described |= chip | {"driver": driver()}
+    return {
+        "machine": described,
+        "ceilings": reached,
+        "left out": left_out,
+        "checks": {},
+        "times": [],
+    }
 
 
 def write(results: dict, path: Path) -> None:
@@ -139,7 +145,7 @@ def run(options: argparse.Namespace, names: list[str]) -> tuple[dict, Path]:
         results["times"] = [
             case for case in earlier["times"] if case.get("complete") and _label(case) not in again
         ]
-    done = {_label(found) for found in results["times"]}
+    done = {_label(times) for times in results["times"]}
 
     def save() -> None:
         results["seconds"] = round(time.monotonic() - start)
@@ -156,11 +162,11 @@ def run(options: argparse.Namespace, names: list[str]) -> tuple[dict, Path]:
             if time.monotonic() > end:
                 results["left out"][case.label] = "no time"
                 continue
-            found: dict[str, Any] = case._asdict()
-            results["times"].append(found)
-            measure(team, names, case, found, save, options)
-            found["complete"] = True
-            best = {name: round(min(ms), 4) for name, ms in found["train"].items()}
+            times: dict[str, Any] = case._asdict()
+            results["times"].append(times)
+            measure(team, names, case, times, save, options)
+            times["complete"] = True
+            best = {name: round(min(ms), 4) for name, ms in times["train"].items()}
             print(f"{results['seconds']} s: {case.label}", best, flush=True)
     finally:
         team.stop()
@@ -168,8 +174,8 @@ def run(options: argparse.Namespace, names: list[str]) -> tuple[dict, Path]:
     return results, out
 
 
-def _label(found: dict) -> str:
-    return Case(*(found[name] for name in Case._fields)).label
+def _label(times: dict) -> str:
+    return Case(*(times[name] for name in Case._fields)).label
 
 
 def main() -> None:

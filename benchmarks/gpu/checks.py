@@ -42,18 +42,18 @@ def check(name: str, implementation: str | None, dtype: str) -> dict:
     try:
         # Exact float32 products: TensorFloat-32 has 10 bits of 23.
         with jax.default_matmul_precision("highest"):
-            found, wanted, allowed = CHECKS[name](scan, dtype)
-        return {"difference": largest_error(found, wanted), "tolerance": allowed}
+            actual, wanted, allowed = CHECKS[name](scan, dtype)
+        return {"difference": largest_error(actual, wanted), "tolerance": allowed}
     except ValueError as problem:
         if not str(problem).startswith("implementation="):
             raise
         return {"refused": str(problem)}
 
 
-def largest_error(found: Any, wanted: Any, least: float = 1.0) -> float:
+def largest_error(actual: Any, wanted: Any, least: float = 1.0) -> float:
     """The largest error of all arrays, relative to the largest value of each, or to `least`."""
     errors = [0.0]
-    for got, right in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+    for got, right in zip(jax.tree.leaves(actual), jax.tree.leaves(wanted), strict=True):
         got, right = np.asarray(got, np.float64), np.asarray(right, np.float64)
         if got.shape != right.shape:
             raise TypeError(f"a result has shape {got.shape}, it should have {right.shape}")
@@ -75,11 +75,11 @@ def _values(call: str, scan: Callable, dtype: str) -> tuple[Any, Any, float]:
 def _gradients(call: str, scan: Callable, dtype: str) -> tuple[Any, Any, float]:
     problem = _rounded(call, dtype)
     wanted = lstm_vjp(*problem[:3], problem.cotangents, **problem.options)
-    found = vjp(scan, problem, dtype)
+    actual = vjp(scan, problem, dtype)
     names = ["params", "state", "xs"]
     names += [] if problem.options.get("reset_state") is None else ["reset_state"]
-    found, wanted = ([gradients[name] for name in names] for gradients in (found, wanted))
-    return found, wanted, tolerance(dtype, "gradients")
+    actual, wanted = ([gradients[name] for name in names] for gradients in (actual, wanted))
+    return actual, wanted, tolerance(dtype, "gradients")
 
 
 def _rounded(call: str, dtype: str, padding: float = np.nan) -> Problem:
@@ -112,13 +112,13 @@ def _transformed(name: str, scan: Callable, dtype: str) -> tuple[Any, Any, float
 
     def gradient(params: Any, xs: Any) -> tuple:
         (h, c), hs, _ = lstm(params, problem.state, xs, **problem.options)
-        back = ((0 * h, 0 * c), 2 * hs)
-        found = lstm_vjp(params, problem.state, xs, back, **problem.options)
-        return tuple(found["params"]), found["xs"]
+        cotangents = ((0 * h, 0 * c), 2 * hs)
+        actual = lstm_vjp(params, problem.state, xs, cotangents, **problem.options)
+        return tuple(actual["params"]), actual["xs"]
 
-    found = jax.jit(partial(by_jax, loss))(params, xs)
+    actual = jax.jit(partial(by_jax, loss))(params, xs)
     wanted = by_numpy(value, gradient, problem.params, problem.xs)
-    return found, wanted, tolerance(dtype, "gradients")
+    return actual, wanted, tolerance(dtype, "gradients")
 
 
 def _both(tree: Any) -> tuple:

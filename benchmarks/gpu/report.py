@@ -85,8 +85,8 @@ def failed(results: dict) -> list[str]:
     """The failed checks: wrong results of any entrant, failed processes of jlstm."""
     return [
         f"{name}: {check}"
-        for name, found in results.get("checks", {}).items()
-        for check, answer in found.items()
+        for name, answers in results.get("checks", {}).items()
+        for check, answer in answers.items()
         if verdict(name, answer) in ("wrong", "failed" if name.startswith(OURS) else "wrong")
     ]
 
@@ -147,26 +147,26 @@ def device_table(results: dict) -> str:
               "kernels"]]  # fmt: skip
     for case in results.get("times", []):
         for name, calls in case.get("device", {}).items():
-            for call, found in calls.items():
-                if "ms" in found:
+            for call, result in calls.items():
+                if "ms" in result:
                     host = best(case, call).get(name)
                     lines.append([
-                        f"{name}, {call}: {case['name']}, {_kind(case)}", f"{found['ms']:.3g}",
+                        f"{name}, {call}: {case['name']}, {_kind(case)}", f"{result['ms']:.3g}",
                         f"{host:.3g}" if host else "",
-                        f"{found['busy ms']:.3g}" if "busy ms" in found else "",
-                        f"{found['kernels']:.0f}" if "kernels" in found else "",
+                        f"{result['busy ms']:.3g}" if "busy ms" in result else "",
+                        f"{result['kernels']:.0f}" if "kernels" in result else "",
                     ])  # fmt: skip
     return markdown_table(lines) if len(lines) > 1 else ""
 
 
 def checks_table(results: dict) -> str:
     """The largest error of each check as a share of its tolerance."""
-    found = results.get("checks", {})
-    checks = list(dict.fromkeys(name for each in found.values() for name in each))
-    lines = [["error against float64, share of what rounding may make of it", *found]]
+    by_entrant = results.get("checks", {})
+    checks = list(dict.fromkeys(name for each in by_entrant.values() for name in each))
+    lines = [["error against float64, share of what rounding may make of it", *by_entrant]]
     for check in checks:
         cells = []
-        for name, each in found.items():
+        for name, each in by_entrant.items():
             answer = each.get(check, {})
             what = verdict(name, answer) if answer else ""
             if what in ("ok", "wrong"):

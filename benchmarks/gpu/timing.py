@@ -97,11 +97,11 @@ def ceilings(megabytes: int, size: int) -> dict:
         return min(times) / 1e3
 
     floats = megabytes * 2**18
-    found = {"GB/s": 8 * floats / seconds(lambda a: a + 1, jnp.zeros(floats)) / 1e9}
+    reached = {"GB/s": 8 * floats / seconds(lambda a: a + 1, jnp.zeros(floats)) / 1e9}
     for dtype in ("float32", "bfloat16", "float16"):
         a = jax.random.normal(jax.random.key(0), (size, size), dtype)
-        found[f"TFLOP/s, {dtype}"] = 2 * size**3 / seconds(jnp.matmul, a, a) / 1e12
-    return found
+        reached[f"TFLOP/s, {dtype}"] = 2 * size**3 / seconds(jnp.matmul, a, a) / 1e12
+    return reached
 
 
 def _profiled(call: Callable, wait: Callable, count: int) -> dict:

@@ -54,16 +54,18 @@ def _agrees(entrant: Entrant, made: dict, shape: list, dtype: str, kind: str) ->
     if hasattr(module, "without_tf32"):
         module.without_tf32()
     calls = prepare(entrant, case).named
-    found, gradients = calls["forward"](), calls["train"]()
-    of_xs = gradients[module.XS if hasattr(module, "XS") else 1]
-    found, of_xs = (to_numpy(a, getattr(module, "BATCH_MAJOR", False)) for a in (found, of_xs))
+    outputs, gradients = calls["forward"](), calls["train"]()
+    gradient = gradients[module.XS if hasattr(module, "XS") else 1]
+    outputs, gradient = (
+        to_numpy(a, getattr(module, "BATCH_MAJOR", False)) for a in (outputs, gradient)
+    )
     problem = make_problem(case.shape, dtype=jax.numpy.dtype(dtype), kind=kind)
     hs, d_xs = expected(problem)
     if problem.lengths is None:
-        errors = [largest_error(found, hs), largest_error(of_xs, d_xs, least=1e-30)]
+        errors = [largest_error(outputs, hs), largest_error(gradient, d_xs, least=1e-30)]
     else:  # outputs past the lengths differ between libraries, and with them the loss
         valid = np.arange(case.shape.time)[:, None] < problem.lengths
-        errors = [largest_error(found[valid], hs[valid])]
+        errors = [largest_error(outputs[valid], hs[valid])]
     return {"difference": max(errors), "tolerance": tolerance(dtype, "gradients")}
 
 
@@ -74,7 +76,9 @@ def expected(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     def run(weights: Any, xs: np.ndarray, reverse: bool = False) -> np.ndarray:
         return lstm(weights, None, xs, problem.lengths, reverse=reverse)[1]
 
-    def back(weights: Any, xs: np.ndarray, d_hs: np.ndarray, reverse: bool = False) -> np.ndarray:
+    def gradient(
+        weights: Any, xs: np.ndarray, d_hs: np.ndarray, reverse: bool = False
+    ) -> np.ndarray:
         zeros = np.zeros(d_hs.shape[1:])
         cotangents = ((zeros, zeros), d_hs)
         return lstm_vjp(weights, None, xs, cotangents, problem.lengths, reverse=reverse)["xs"]
@@ -82,13 +86,13 @@ def expected(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     first, xs, other = problem[:3], problem.xs, problem.other
     hs = run(first, xs)
     if other is None:
-        return hs, back(first, xs, 2 * hs / hs.size)
+        return hs, gradient(first, xs, 2 * hs / hs.size)
     if problem.kind == "two layers":
         above = run(other, hs)
-        return above, back(first, xs, back(other, hs, 2 * above / above.size))
+        return above, gradient(first, xs, gradient(other, hs, 2 * above / above.size))
     both = np.concatenate([hs, run(other, xs, reverse=True)], -1)
-    there, again = np.split(2 * both / both.size, 2, -1)
-    return both, back(first, xs, there) + back(other, xs, again, reverse=True)
+    d_forward, d_backward = np.split(2 * both / both.size, 2, -1)
+    return both, gradient(first, xs, d_forward) + gradient(other, xs, d_backward, reverse=True)
 
 
 def to_numpy(a: Any, batch_major: bool) -> np.ndarray:
