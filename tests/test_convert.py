@@ -201,7 +201,7 @@ def test_weights_that_are_computed_are_named(files, capsys):
     tensors = interop.to_torch(draw(3, 5))
     raw = tensors.pop("weight_hh_l0")
     mask = (raw > 0).astype(np.float32)
-    scale = np.array([3, 1], np.int8)  # of another module, in 8 bits
+    scale = np.array([3, 1], np.int8)  # in another module, with 8 bits
     tensors |= {"weight_hh_l0_orig": raw, "weight_hh_l0_mask": mask, "head.scale": scale}
     safetensors.numpy.save_file(tensors, files / "pruned.safetensors")
     assert run("--show", files / "pruned.safetensors") == 0

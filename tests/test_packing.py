@@ -1,4 +1,4 @@
-"""Packed rows: planned well, and each sequence has its own result."""
+"""Packed rows: the quality of the plan, and the result of each sequence."""
 
 import hypothesis
 import jax

@@ -1,4 +1,4 @@
-"""The pictures: what their artists hold is what the trace holds, and all text is read.
+"""The pictures: their artists hold the values of the trace, and all text is legible.
 
 Colours of text and its ground are measured in the rendered dots, not asked of the code.
 """
@@ -65,7 +65,7 @@ def read(figure):
 
 
 def assert_read(figure):
-    """No text touches another, all lie on the page, and stand out from it by WCAG's 4.5:1."""
+    """Texts do not overlap, lie on the page, and have a contrast of 4.5:1 (WCAG)."""
     found, ground = read(figure)
     height, width = ground.shape[:2]
     for text, box in found:
@@ -127,7 +127,7 @@ def test_gates_of_a_projected_layer_and_of_one_that_diverged():
     np.testing.assert_array_equal(axes[5].images[0].get_array().filled(np.nan), hs.T)
     finite = np.abs(np.asarray(trace.c[:5]))
     assert axes[1].images[0].get_clim()[1] == pytest.approx(np.quantile(finite, 0.999))
-    jlstm.plot.gates(trace, hs, window=(5, 7))  # nothing is left to scale the colours by
+    jlstm.plot.gates(trace, hs, window=(5, 7))  # no finite value to scale the colours by
     with pytest.raises(ValueError, match=r"hs has shape \(7, 2\), trace has \(7, 6\)"):
         jlstm.plot.gates(trace, hs, units=[0])
 

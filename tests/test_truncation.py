@@ -1,4 +1,4 @@
-"""Truncated backpropagation: the values of the whole, gradients that stop at every window."""
+"""Truncated backpropagation: the values of the full scan, gradients that stop at every window."""
 
 import functools
 

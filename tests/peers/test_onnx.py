@@ -1,4 +1,4 @@
-"""ONNX: what ONNX Runtime computes with our models, and ours with ONNX's own test cases."""
+"""ONNX: our models in ONNX Runtime, and ONNX's test cases in our layers."""
 
 import jax
 import jax.numpy as jnp
@@ -144,7 +144,7 @@ def test_models_that_are_no_stack_are_refused(onnx):
 
 
 def between_layers(onnx, nodes, **changes):
-    """A model of two layers with other nodes between them, which read `Y_0` and give `hs_0`."""
+    """A model of two layers with other nodes between them, from `Y_0` to `hs_0`."""
     bidirectional = changes.pop("bidirectional", False)
     model = interop.to_onnx(draw(sizes=(6, 6), bidirectional=bidirectional))
     kept = [n for n in model.graph.node if n.name == "layer_0"]

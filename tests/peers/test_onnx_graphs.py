@@ -1,4 +1,4 @@
-"""ONNX as tools other than PyTorch's write it, built by hand, and what is no stack."""
+"""ONNX as tools other than PyTorch write it, built by hand, and models that are not stacks."""
 
 import jax
 import numpy as np
@@ -159,7 +159,7 @@ def test_stacks(onnx, name):
 
 
 def refused():
-    """Models that are no stack: nodes, constants, more inputs, the message."""
+    """Models that are not stacks: nodes, constants, more inputs, the message."""
     first, second = lstm(shown="Y1,Yh,Yc"), SECOND
     lengths = [("L", ("b",), np.int32)]
     start = [("s", (1, "b", H))]

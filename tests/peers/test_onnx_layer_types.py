@@ -1,4 +1,4 @@
-"""ONNX: GRU and simple RNN both ways, streams, and ONNX's own cases of all recurrent nodes."""
+"""ONNX: GRU and simple RNN, streams, and the test cases of ONNX for all recurrent nodes."""
 
 import importlib
 import warnings

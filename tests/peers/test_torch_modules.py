@@ -75,7 +75,7 @@ def hs_of(layers, xs=XS):
 
 @pytest.mark.parametrize("kind", ARGUMENTS)
 def test_every_argument_is_classified(torch, kind):
-    """A new argument of a new version fails here until somebody has looked at it."""
+    """An argument of a new version fails here until it is classified."""
     module = getattr(torch.nn, kind)
     base = module.__mro__[1]
     named = set()
@@ -149,7 +149,7 @@ def _is_rnn(node):
 
 
 def trained(module):
-    """Parameters moved off their start, where a normed weight is the weight itself."""
+    """Parameters changed from their initial values, at which a normed weight equals the weight."""
     for k, parameter in enumerate(module.parameters()):
         parameter.data.mul_(1.1 + 0.1 * k)
     return module
@@ -214,7 +214,7 @@ def test_weights_in_forms_that_are_refused(torch):
 
 
 def test_weight_drop(torch):
-    """The weights of before the drop stand in the module, or in one around it."""
+    """The weights from before the drop are in the module, or in a wrapper."""
     plain = made(torch, "LSTM").state_dict()
     expected = interop.from_torch(plain)
     raw = plain["weight_hh_l0"]
@@ -228,7 +228,7 @@ def test_weight_drop(torch):
 
 
 def model(torch, **parts):
-    """A model around recurrent modules, with arrays that are none of theirs."""
+    """A model around recurrent modules, with other arrays."""
     whole = torch.nn.Module()
     whole.embed = torch.nn.Embedding(11, FEATURES)
     whole.tagger = torch.nn.ModuleDict(parts)
