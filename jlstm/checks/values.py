@@ -1,4 +1,4 @@
-"""Descriptions of values and corrections of them, for errors."""
+"""Descriptions of values in errors, and hints at what to write instead."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 
 def described(value: Any) -> str:
-    """Describe a value in an error: the shape of an array, the type of another value."""
+    """A description of a value for an error: its shape if it is an array, else its type."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"an array of shape {tuple(value.shape)}"
     return "None" if value is None else type(value).__name__
 
 
 def is_key(value: Any) -> bool:
-    """Return True for random keys, which have no batch axes and no padding."""
+    """Return whether `value` holds random keys, which lead with no batch axes and no padding."""
     return jnp.issubdtype(jnp.result_type(value), jax.dtypes.prng_key)
 
 
 def dtype_of(name: str, value: Any) -> Any:
-    """The dtype of an array or of a number; lists are not arrays, as in JAX."""
+    """The dtype of an array or of a number; lists are no arrays, as everywhere in JAX."""
     if type(value).__module__ == "torch":
         raise TypeError(f"{name} must be an array, got a tensor of PyTorch{_of_torch(name, value)}")
-    if hasattr(value, "to_numpy"):  # pandas, Polars, Arrow
+    if hasattr(value, "to_numpy"):  # of pandas, Polars, Arrow
         kind = f"{type(value).__name__} of {type(value).__module__.partition('.')[0]}"
         raise TypeError(f"{name} must be an array, got {kind}; {name}.to_numpy() is one")
     if not hasattr(value, "dtype") and not isinstance(value, int | float | complex):
@@ -43,7 +43,7 @@ def dtype_of(name: str, value: Any) -> Any:
 
 
 def _of_torch(name: str, tensor: Any) -> str:
-    """The expression that converts a tensor to a NumPy array."""
+    """The call that makes a NumPy array of a tensor."""
     device = getattr(getattr(tensor, "device", None), "type", "cpu")
     if device == "meta":
         return " on the meta device, which holds no numbers"
@@ -62,13 +62,13 @@ def check_float(name: str, dtype: Any) -> None:
 
 
 def meant(word: Any, known: Iterable[str]) -> str:
-    """Suggest the known word that is closest to a misspelt one."""
+    """A hint at the known word that a misspelt one is close to."""
     near = get_close_matches(word.lower(), known, n=1) if isinstance(word, str) else []
     return f"; was {near[0]!r} meant?" if near else ""
 
 
 def whole(size: Any) -> str:
-    """Suggest the integer for a float that is a whole number."""
+    """A hint at the integer that a float is equal to."""
     if isinstance(size, float | np.floating) and float(size).is_integer():
         return f"; {int(size)} is one"
     return ""
