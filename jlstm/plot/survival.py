@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jlstm.flow import kept_in_steps
+from jlstm.memory import kept_in_steps
 from jlstm.plot.selection import select
 from jlstm.plot.style import (
     COLORS,
