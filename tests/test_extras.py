@@ -95,7 +95,7 @@ def test_the_training_program_asks_for_all_that_its_extra_installs():
 
 
 def test_the_converter_ends_with_one_line(tmp_path, monkeypatch, capsys):
-    from jlstm import convert
+    from jlstm.convert import __main__ as convert
 
     interop.save_safetensors(tmp_path / "a.safetensors", (PARAMS,))
     monkeypatch.setitem(sys.modules, "onnx", None)
