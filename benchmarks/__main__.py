@@ -18,7 +18,7 @@ from benchmarks.workers import Bench
 
 RESULTS = Path(__file__).parent / "results"
 JAX_PEERS = ("haiku", "linen", "nnx", "equinox", "keras")
-ALONE = ("torch", "onnxruntime")  # they use all cores by themselves
+ALONE = ("torch", "onnxruntime")  # these use all cores
 KINDS = (
     "LSTM", "LSTM, by JAX", "LSTM, both directions", "LSTM, both directions, by JAX",
     "LSTM, both directions in one loop, by JAX", "projected to half",
@@ -30,7 +30,7 @@ PACKAGES = ("jax", "torch", "onnxruntime", "dm-haiku", "flax", "equinox", "keras
 
 
 def table(bench: Bench, shapes: dict[str, Shape], cores: int) -> dict:
-    """Forward and training step of everybody, at every shape."""
+    """The forward pass and the training step of every implementation at every shape."""
     several = [f"{name}:{cores}" for name in ("jlstm", "products", *JAX_PEERS)]
     names = ["jlstm", "scan", "products", *JAX_PEERS, *ALONE, *several]
     results = {}
@@ -42,7 +42,7 @@ def table(bench: Bench, shapes: dict[str, Shape], cores: int) -> dict:
 
 
 def sweeps(bench: Bench, cores: int) -> dict:
-    """Training over time, units and batch, everybody's best number of devices apart."""
+    """The training step over time, units and batch, by implementation and number of devices."""
     names = ["jlstm", f"jlstm:{cores}", "haiku", "torch"]
     axes = {
         "time": [Shape(16, time, 64, 128) for time in (64, 128, 256, 512, 1024, 2048)],
@@ -59,7 +59,7 @@ def sweeps(bench: Bench, cores: int) -> dict:
 
 
 def streams(bench: Bench) -> list:
-    """One step at batch 1, the state kept: what a live stream waits for."""
+    """One time step at batch 1, with the state kept: the latency of a live stream."""
     print("stream", flush=True)
     names = ["jlstm", "torch", "onnxruntime"]
     return [
@@ -69,7 +69,7 @@ def streams(bench: Bench) -> list:
 
 
 def transformed(bench: Bench, shapes: dict[str, Shape]) -> dict:
-    """What `vmap` costs: over data against the batched call, over 8 sets of weights against 8."""
+    """The cost of `vmap`: over data against the batched call, over 8 weights against 8 calls."""
     kinds = [f"{kind}_{what}" for what in ("forward", "train") for kind in ("data", "weights")]
     results = {}
     for letter, shape in shapes.items():
@@ -82,7 +82,7 @@ def transformed(bench: Bench, shapes: dict[str, Shape]) -> dict:
 
 
 def kinds(bench: Bench) -> dict[str, float]:
-    """The training step of every kind of layer at shape A, in milliseconds."""
+    """The training step of every layer type at shape A, in milliseconds."""
     print("kinds of layers", flush=True)
     times: dict[str, float] = {}
     for _ in range(bench.rounds):
@@ -95,7 +95,7 @@ def kinds(bench: Bench) -> dict[str, float]:
 
 
 def modules(bench: Bench, shapes: dict[str, Shape]) -> dict:
-    """Flax NNX modules, trained by NNX's own transformations and optimiser, batch first."""
+    """Flax NNX modules, trained with the transformations and optimiser of NNX, batch first."""
     print("modules of Flax NNX", flush=True)
     names, both = ["nnx_lstm", "nnx_rnn"], ("train", "forward")
     return {
@@ -105,13 +105,13 @@ def modules(bench: Bench, shapes: dict[str, Shape]) -> dict:
 
 
 def costs(bench: Bench) -> dict:
-    """Seconds to compile and memory of the training step, and errors against float64."""
+    """Compilation time and memory of the training step, and errors against float64."""
     a = SHAPES["A"]
 
     def ask(name: str, shape: Shape, what: str) -> dict:
         return bench.worker(name).ask(shape=shape, what=what, seconds=0)
 
-    found = {
+    costs_at_a = {
         "compile": {
             name: {t: ask(name, a._replace(time=t), "compile")["seconds"] for t in (64, 512, 4096)}
             for name in ("jlstm", "haiku")
@@ -131,18 +131,20 @@ def costs(bench: Bench) -> dict:
             for letter in "AEF"
         },
     }
-    print(json.dumps(found, indent=1), flush=True)
-    return found
+    print(json.dumps(costs_at_a, indent=1), flush=True)
+    return costs_at_a
 
 
 def main() -> None:
-    """Run everything, or the parts that are named."""
+    """Run all parts, or the named ones."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--shapes", default="ABCDEF", help="letters of benchmarks/shapes.py")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each implementation")
-    parser.add_argument("--seconds", type=float, default=0.4, help="of one turn")
-    parser.add_argument("--only", choices=PARTS, help="one part of it")
-    parser.add_argument("--out", type=Path, default=RESULTS / "cpu.json", help="results so far")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each implementation")
+    parser.add_argument("--seconds", type=float, default=0.4, help="duration of a round")
+    parser.add_argument("--only", choices=PARTS, help="run one part only")
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS / "cpu.json", help="results, which are updated"
+    )
     options = parser.parse_args()
     shapes = {letter: SHAPES[letter] for letter in options.shapes}
     cores = len(os.sched_getaffinity(0))

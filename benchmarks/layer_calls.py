@@ -1,4 +1,4 @@
-"""What is timed of a JAX layer: compiled calls, on one CPU device or on one a core."""
+"""The timed calls of a JAX layer, compiled for one CPU device or for one per core."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-SETS = 8  # of weights, under vmap
+SETS = 8  # sets of weights under vmap
 
 
 def make_calls(module, problem) -> dict:
@@ -37,7 +37,7 @@ def make_calls(module, problem) -> dict:
 
 
 def layer_functions(module, problem, **options) -> tuple[dict, tuple]:
-    """The functions "forward" and "train", and what they take."""
+    """The functions "forward" and "train", and their arguments."""
     params, apply = module.layer(problem, **options)
     return {"forward": apply, "train": _training(apply)}, (params, _inputs(module, problem))
 
@@ -67,7 +67,7 @@ def _inputs(module, problem):
 
 
 def _training(apply):
-    """The gradients of `mean(hs**2)`, of weights and inputs."""
+    """The gradients of `mean(hs**2)` with respect to weights and inputs."""
 
     def loss(params, xs):
         hs = apply(params, xs)
@@ -77,14 +77,14 @@ def _training(apply):
 
 
 def _over_devices(functions, params, xs, spec):
-    """The same over all devices: each has a part of the batch, and gradients are summed after."""
+    """The same function over all devices: each takes a part of the batch, gradients are summed."""
     mesh = jax.make_mesh((jax.device_count(),), ("data",))
 
     def train(params, xs):
         d_params, d_xs = functions["train"](params, xs)
         return jax.lax.pmean(d_params, "data"), d_xs / jax.device_count()
 
-    # Without the check JAX sums no gradient by itself: some would be summed at every step.
+    # Without check_vma JAX sums no gradients; with it some would be summed at every step.
     specs = {"mesh": mesh, "in_specs": (P(), spec), "check_vma": False}
     return (
         {
@@ -97,7 +97,7 @@ def _over_devices(functions, params, xs, spec):
 
 
 class _Compiled:
-    """A call that is compiled when it is first made."""
+    """A function that is compiled at its first call."""
 
     def __init__(self, function, *args):
         self.function, self.args, self.compiled = jax.jit(function), args, None

@@ -1,4 +1,4 @@
-"""The machine that figures belong to."""
+"""The machine of a measurement."""
 
 import platform
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def machine(cores: int, packages: Sequence[str]) -> dict:
-    """What the figures belong to."""
+    """Describe the machine: processor, cores, versions, date."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     models = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     model = next(models, platform.processor())
@@ -24,13 +24,13 @@ def machine(cores: int, packages: Sequence[str]) -> dict:
 
 
 def driver() -> str:
-    """What NVIDIA's own tool says of the first GPU, if there is one."""
+    """The output of `nvidia-smi` for the first GPU, if there is one."""
     if not shutil.which("nvidia-smi"):
         return ""
     query = "--query-gpu=name,driver_version,power.limit,clocks.max.sm"
     command = ["nvidia-smi", query, "--format=csv,noheader"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        output = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
         return ""
-    return said.stdout.strip().partition("\n")[0]
+    return output.stdout.strip().partition("\n")[0]

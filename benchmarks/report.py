@@ -1,4 +1,4 @@
-"""The results as tables, in results/, in the docs and in the README, and as a picture."""
+"""Results as tables in results/, in the docs and in the README, and as a picture."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ INK, GRID, COLOURS = "#3b4252", "#c9ced8", ("#0072b2", "#e69f00", "#009e73", "#c
 
 
 def write_report(path: Path) -> None:
-    """Write all tables beside the results, some into the docs, a summary into the README; draw."""
+    """Write tables beside the results, into the docs and the README, and draw the picture."""
     results = json.loads(path.read_text(encoding="utf-8"))
     short = "\n\n".join(_short_tables(results))
     whole = "\n\n".join([_heading(results), short, *_other_tables(results)])
@@ -94,7 +94,7 @@ def one_device(times: dict[str, float]) -> dict[str, float]:
 
 
 def all_cores(times: dict[str, float]) -> dict[str, float]:
-    """The best of each library: JAX on one device or on one per core, the others as they are."""
+    """The best of each library: JAX on one device or on one per core, others by default."""
     best: dict[str, float] = {}
     for name, time in times.items():
         name = name.partition(":")[0]

@@ -35,7 +35,7 @@ LAYOUTS = {  # processes, devices of each, weights sharded
 
 
 def milliseconds(model: list[str], layout: tuple[int, int, bool], steps: int) -> float:
-    """Of a step, in the fastest window of a run."""
+    """Milliseconds of a step in the fastest window of a run."""
     processes, devices, sharded = layout
     with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
         free.bind(("localhost", 0))
@@ -69,26 +69,26 @@ def _told(port: int, processes: int, k: int) -> list[str]:
 
 
 def estimates(model: list[str]) -> dict[str, float]:
-    """What `train.scaling` says of a step on one device and on two, in milliseconds."""
-    found = subprocess.run(
+    """The estimates of `train.scaling` for a step on one device and on two, in milliseconds."""
+    process = subprocess.run(
         [sys.executable, "-m", "train.scaling", "configs/char_lm.toml", *model, "--accelerator",
          "here", "--devices", "1", "2"],
         cwd=ROOT, env=os.environ | {"JAX_NUM_CPU_DEVICES": "2"}, check=True, capture_output=True,
         text=True,
     )  # fmt: skip
-    rows = [line.split("|") for line in found.stdout.splitlines() if line.startswith("| ")][2:]
+    rows = [line.split("|") for line in process.stdout.splitlines() if line.startswith("| ")][2:]
     return {f"{row[1].strip()} device{'s' * (k > 0)}": float(row[6]) for k, row in enumerate(rows)}
 
 
 def page_table(results: dict) -> str:
-    """Milliseconds of a step, over the estimate for so many devices."""
+    """Milliseconds of a step, above the estimate for that number of devices."""
     lines = [["model", *LAYOUTS, "estimate, 1 device", "estimate, 2 devices"]]
-    for name, found in results["models"].items():
-        alone = found["measured"]["1 device"]
+    for name, model in results["models"].items():
+        alone = model["measured"]["1 device"]
         lines.append([
             name,
-            *(f"{found['measured'][k]:.1f} ({alone / found['measured'][k]:.2f})" for k in LAYOUTS),
-            *(f"{ms:.1f}" for ms in found["estimates"].values()),
+            *(f"{model['measured'][k]:.1f} ({alone / model['measured'][k]:.2f})" for k in LAYOUTS),
+            *(f"{ms:.1f}" for ms in model["estimates"].values()),
         ])  # fmt: skip
     where = results["machine"]
     heading = f"{where['cores']} cores of {where['cpu']}, {where['date']}"
@@ -98,8 +98,8 @@ def page_table(results: dict) -> str:
 def main() -> None:
     """Run everything, write the results and the page's table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each")
-    parser.add_argument("--steps", type=int, default=60, help="of a run")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each layout")
+    parser.add_argument("--steps", type=int, default=60, help="steps of a run")
     options = parser.parse_args()
     models: dict[str, dict] = {}
     for name, model in MODELS.items():

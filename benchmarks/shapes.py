@@ -1,4 +1,4 @@
-"""The problems that are timed, and the weights and inputs that every implementation is given."""
+"""The timed problems: shapes, and the weights and inputs for every implementation."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ class Shape(NamedTuple):
 
     @property
     def forward_flops(self) -> int:
-        """Of the matrix products alone; training takes three times as many."""
+        """The FLOPs of the matrix products; training takes three times as many."""
         return 8 * self.batch * self.time * self.hidden * (self.input + self.hidden)
 
 
 SHAPES = {
     "A": Shape(16, 512, 64, 128),  # a small language model
     "B": Shape(32, 128, 256, 256),
-    "C": Shape(1, 512, 128, 128),  # one sequence alone
-    "D": Shape(64, 64, 512, 512),  # the products are everything
-    "E": Shape(128, 100, 32, 64),  # the gates are everything
+    "C": Shape(1, 512, 128, 128),  # a single sequence
+    "D": Shape(64, 64, 512, 512),  # dominated by matrix products
+    "E": Shape(128, 100, 32, 64),  # dominated by gates
     "F": Shape(256, 32, 16, 32),
 }
 
 
 GPU_SHAPES = {
-    "FlashRNN": Shape(16, 1024, 768, 768),  # Poeppel et al. 2024, their figure
-    "512, batch 16": Shape(16, 25, 512, 512),  # these are of DeepBench
+    "FlashRNN": Shape(16, 1024, 768, 768),  # a figure of Poeppel et al. 2024
+    "512, batch 16": Shape(16, 25, 512, 512),  # from DeepBench
     "512, batch 32": Shape(32, 25, 512, 512),
     "512, batch 64": Shape(64, 25, 512, 512),
     "512, batch 128": Shape(128, 25, 512, 512),
@@ -43,12 +43,12 @@ GPU_SHAPES = {
 }
 TOY = Shape(2, 6, 8, 16)
 
-# What stands around one layer: a second one, the other direction, sequences of different lengths.
+# Problems: one layer, a second one, the other direction, sequences of different lengths.
 KINDS = ("one layer", "two layers", "both directions", "ragged")
 
 
 class Weights(NamedTuple):
-    """Of one layer in one direction, in the layout of jlstm (gates i, f, g, o)."""
+    """The weights of one layer in one direction, in the layout of jlstm (gates i, f, g, o)."""
 
     weight_ih: np.ndarray  # (input, 4*hidden)
     weight_hh: np.ndarray  # (hidden, 4*hidden)
@@ -56,7 +56,7 @@ class Weights(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """Weights of one layer, a time-major input, and what the kind of problem has beside them."""
+    """Weights of one layer, a time-major input, and perhaps a second layer or lengths."""
 
     weight_ih: np.ndarray
     weight_hh: np.ndarray
@@ -70,7 +70,7 @@ class Problem(NamedTuple):
 def make_problem(
     shape: Shape, seed: int = 0, dtype: Any = np.float32, kind: str = "one layer"
 ) -> Problem:
-    """Random weights of a usual size; of one seed they are the same, to rounding, in any dtype."""
+    """Draw a problem with weights of a typical scale, equal to rounding in every dtype."""
     rng = np.random.default_rng(seed)
 
     def normal(*sizes: int, scale: float) -> np.ndarray:
@@ -91,7 +91,7 @@ def make_problem(
         *first,
         xs=xs,
         other=None if inputs is None else weights(inputs),
-        # Half of all steps are valid, and one sequence has all of them, as a batch of ours has.
+        # Half of all steps are valid, and one sequence has full length, as in a typical batch.
         lengths=np.linspace(1, shape.time, shape.batch).astype(np.int32)
         if kind == "ragged"
         else None,

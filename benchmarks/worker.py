@@ -20,7 +20,7 @@ from benchmarks.shapes import Shape, make_problem
 
 
 def best_time(call, seconds: float) -> float:
-    """The shortest of the calls made in that time, at least two, in milliseconds."""
+    """The shortest of the calls in that time, at least two, in milliseconds."""
     times = []
     end = time.perf_counter() + seconds
     while len(times) < 2 or time.perf_counter() < end:
@@ -48,7 +48,7 @@ def load(name: str, shape: Shape) -> dict:
 
 @cache
 def first_call(name: str, shape: Shape, what: str) -> None:
-    """Make the first call, which compiles, apart from the timed ones."""
+    """Make the first call, which compiles and is not timed."""
     load(name, shape)[what]()
 
 
@@ -64,28 +64,28 @@ def error(name: str, shape: Shape) -> dict:
     calls = load(name, shape)
     batch_major = getattr(importlib.import_module(f"benchmarks.peers.{name}"), "BATCH_MAJOR", False)
 
-    def difference(found, wanted) -> float:
-        found = np.asarray(found, np.float64)
-        found = found.swapaxes(0, 1) if batch_major else found
-        return float(np.abs(found - wanted).max() / np.abs(wanted).max())
+    def difference(actual, wanted) -> float:
+        actual = np.asarray(actual, np.float64)
+        actual = actual.swapaxes(0, 1) if batch_major else actual
+        return float(np.abs(actual - wanted).max() / np.abs(wanted).max())
 
     values = calls["forward"]()
-    found = {"hs": difference(values["hs"] if isinstance(values, dict) else values, hs)}
+    errors = {"hs": difference(values["hs"] if isinstance(values, dict) else values, hs)}
     if "train" in calls:
         gradients = calls["train"]()
-        found["d_xs"] = difference(
+        errors["d_xs"] = difference(
             gradients["xs"] if isinstance(gradients, dict) else gradients[1], d_xs
         )
-    return found
+    return errors
 
 
 def answer(name: str, shape: Shape, what: str, seconds: float) -> dict:
-    """What is asked for."""
+    """Answer a job."""
     module = importlib.import_module(f"benchmarks.peers.{name}")
     if what == "error":
         return error(name, shape)
     if what == "compile" or what.startswith("memory"):
-        from benchmarks import layer_calls  # it starts JAX, which the others' processes are free of
+        from benchmarks import layer_calls  # imports JAX, which other libraries do without
     if what == "compile":
         return {"seconds": layer_calls.compile_seconds(module, make_problem(shape))}
     if what.startswith("memory"):
@@ -100,17 +100,17 @@ def answer(name: str, shape: Shape, what: str, seconds: float) -> dict:
 def serve(answer: Callable[[dict], dict]) -> None:
     """Answer jobs until stdin ends."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print goes to stderr
+    os.dup2(2, 1)  # output of libraries goes to stderr
     for line in sys.stdin:
         try:
-            found = answer(json.loads(line))
+            reply = answer(json.loads(line))
         except Exception as problem:
-            found = {"error": f"{type(problem).__name__}: {problem}".splitlines()[0]}
-        print(json.dumps(found), file=answers, flush=True)
+            reply = {"error": f"{type(problem).__name__}: {problem}".splitlines()[0]}
+        print(json.dumps(reply), file=answers, flush=True)
 
 
 def main() -> None:
-    """Answer jobs about one implementation on so many devices."""
+    """Answer jobs about one implementation on a number of devices."""
     name, devices = sys.argv[1], int(sys.argv[2])
     if devices > 1:
         import jax

@@ -1,4 +1,4 @@
-"""Processes that time implementations, and what they have answered."""
+"""Processes that time implementations, and their answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.shapes import Shape
 
 
 class Worker:
-    """A process that answers jobs: a line of JSON each, and one back."""
+    """A process that answers jobs, one line of JSON each."""
 
     def __init__(self, *args: str, module: str = "benchmarks.worker", **environment: str):
         """Start the process."""
@@ -30,13 +30,13 @@ class Worker:
         return self.hear()
 
     def tell(self, **job) -> None:
-        """Send a job, and do not wait."""
+        """Send a job without waiting."""
         assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has ended, as `hear` will say
+        with contextlib.suppress(BrokenPipeError):  # it has ended, which `hear` reports
             print(json.dumps(job), file=self.process.stdin, flush=True)
 
     def hear(self, seconds: float | None = None) -> dict:
-        """The answer to the oldest job that was sent; a process that lets one wait is ended."""
+        """The answer to the oldest job; a process that does not answer in time is ended."""
         assert self.process.stdout is not None
         alarm = threading.Timer(
             threading.TIMEOUT_MAX if seconds is None else seconds, self.process.kill
@@ -47,13 +47,13 @@ class Worker:
         return json.loads(line) if line else {"error": f"the process ended: {self.last_words()}"}
 
     def last_words(self) -> str:
-        """The end of what the process wrote to stderr."""
+        """The end of the stderr of the process."""
         self.said.seek(0)
         lines = self.said.read().decode(errors="replace").strip().splitlines()
         return " / ".join(lines[-3:])[-600:]
 
     def stop(self, seconds: float = 20) -> None:
-        """End the process, which has nothing left to answer."""
+        """End the process, whose jobs are answered."""
         with contextlib.suppress(BrokenPipeError, subprocess.TimeoutExpired):
             self.process.communicate(timeout=seconds)
         self.process.kill()
@@ -62,15 +62,15 @@ class Worker:
 
 
 class Bench:
-    """The workers, and what they have answered so far."""
+    """The workers, and their answers so far."""
 
     def __init__(self, rounds: int, seconds: float):
-        """Keep the length of a measurement."""
+        """Store the duration of a measurement."""
         self.rounds, self.seconds = rounds, seconds
         self.workers: dict[str, Worker] = {}
 
     def best(self, names: list[str], shape: Shape, what: str) -> dict[str, float]:
-        """The best time of each in milliseconds; those that cannot do it are left out."""
+        """The best time of each in milliseconds, without those that do not support the job."""
         times: dict[str, float] = {}
         for _ in range(self.rounds):
             for name in names:
@@ -81,7 +81,7 @@ class Bench:
         return times
 
     def worker(self, name: str) -> Worker:
-        """The worker of that name, as in `haiku` or `haiku:2` on two devices."""
+        """The worker of that name: `haiku`, or `haiku:2` on two devices."""
         if name not in self.workers:
             module, _, devices = name.partition(":")
             self.workers[name] = Worker(module, devices or "1")

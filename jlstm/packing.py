@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Packing(NamedTuple):
-    """Where each sequence lies, and what `lstm_scan` is told of it."""
+    """Row, start and length of each sequence, and the `resets` and `lengths` of the rows."""
 
     row: Int[np.ndarray, "sequences"]
     start: Int[np.ndarray, "sequences"]
@@ -24,22 +24,22 @@ class Packing(NamedTuple):
 
 
 def plan_packing(lengths: Sequence[int], time: int | None = None) -> Packing:
-    """Put sequences into few rows: the longest first, each where it leaves the least room.
+    """Plan the packing of sequences into few rows, by best-fit decreasing.
 
-    Best-fit decreasing: at most 11/9 of the fewest rows possible, and 4 more (Johnson 1973). The
-    plan lives on the host: it is made of NumPy arrays.
+    The longest sequence comes first, each in the row where it leaves the least room. This needs at
+    most 11/9 of the fewest rows possible plus 4 (Johnson 1973). The plan is made of NumPy arrays.
 
     Args:
-      lengths: steps of each sequence, 0 or more.
-      time: steps of a row; None is the longest sequence's.
+      lengths: the number of steps of each sequence, 0 or more.
+      time: the number of steps of a row; None is the length of the longest sequence.
 
     Returns:
       A `Packing`; its `resets` and `lengths` are arguments of `lstm_scan` over the packed rows.
-      Without the resets a sequence would go on with the memory of the one before it.
+      Without the resets, a sequence would continue from the state of the sequence before it.
 
     Raises:
       ValueError: no sequence, a negative length, a sequence longer than a row.
-      TypeError: lengths that are no integers.
+      TypeError: lengths that are not integers.
 
     Example:
       >>> import jlstm
@@ -53,7 +53,7 @@ def plan_packing(lengths: Sequence[int], time: int | None = None) -> Packing:
     if np.issubdtype(sizes.dtype, np.integer):
         sizes = sizes.astype(np.int64)  # sums of them fit
     if sizes.ndim != 1 or sizes.size == 0:
-        raise ValueError(f"lengths must be those of 1 sequence or more, got shape {sizes.shape}")
+        raise ValueError(f"lengths must hold 1 length or more, got shape {sizes.shape}")
     if not np.issubdtype(sizes.dtype, np.integer):
         raise TypeError(f"lengths must be integers, got {sizes.dtype}")
     longest = int(sizes.max())
@@ -72,8 +72,8 @@ def plan_packing(lengths: Sequence[int], time: int | None = None) -> Packing:
         row[k], start[k] = r, time - free
         insort(rows, (free - size, r))
     resets = np.zeros((time, len(rows)), bool)
-    there = sizes > 0
-    resets[start[there], row[there]] = True
+    nonempty = sizes > 0
+    resets[start[nonempty], row[nonempty]] = True
     filled = np.zeros(len(rows), sizes.dtype)
     np.add.at(filled, row, sizes)
     return Packing(row, start, sizes, resets, filled)
@@ -82,13 +82,13 @@ def plan_packing(lengths: Sequence[int], time: int | None = None) -> Packing:
 def pack(
     packing: Packing, sequences: Sequence[Shaped[np.ndarray, "length ..."]]
 ) -> Shaped[np.ndarray, "time rows ..."]:
-    """The sequences in their rows; what is left of a row holds zeros.
+    """Pack sequences into rows; the rest of each row is zeros.
 
-    Inputs, targets and weights of one batch are packed by the same plan.
+    Inputs, targets and weights of one batch are packed with the same plan.
 
     Args:
       packing: the plan, from `plan_packing`.
-      sequences: one array a sequence, `(length, ...)`, in the order of the plan.
+      sequences: one array per sequence, `(length, ...)`, in the order of the plan.
 
     Returns:
       A NumPy array `(time, rows, ...)`.
@@ -109,7 +109,7 @@ def pack(
     """
     _check_packing(packing)
     if len(sequences) != len(packing.row):
-        raise ValueError(f"sequences are {len(sequences)}, the packing holds {len(packing.row)}")
+        raise ValueError(f"got {len(sequences)} sequences, the packing holds {len(packing.row)}")
     sequences = [np.asarray(sequence) for sequence in sequences]
     for k, sequence in enumerate(sequences):
         if not sequence.ndim:
@@ -133,14 +133,14 @@ def pack(
 def unpack(
     packing: Packing, ys: Shaped[Array, "time rows ..."]
 ) -> list[Shaped[Array, "length ..."]]:
-    """What belongs to each sequence, in the order of the plan.
+    """Unpack outputs over packed rows: one array per sequence, in the order of the plan.
 
     Args:
-      packing: the plan, not passed through `jax.jit`: it says what shapes come out.
+      packing: the plan, not traced by `jax.jit`, as it determines the shapes.
       ys: outputs over the packed rows, `(time, rows, ...)`, of NumPy or JAX.
 
     Returns:
-      One array a sequence, `(length, ...)`.
+      One array per sequence, `(length, ...)`.
 
     Raises:
       ValueError: another time or number of rows.
@@ -151,16 +151,16 @@ def unpack(
             f"ys has (time, rows) {np.shape(ys)[:2]}, the packing has {packing.resets.shape}"
         )
 
-    def own(row: int, start: int, length: int) -> Any:
+    def take(row: int, start: int, length: int) -> Any:
         if isinstance(ys, np.ndarray):
             return ys[start : start + length, row]
-        # Compiled for each length, not for each place.
+        # Compiled once per length, for any row and start.
         return lax.dynamic_slice_in_dim(
             lax.dynamic_index_in_dim(ys, row, axis=1, keepdims=False), start, length
         )
 
     return [
-        own(*place)
+        take(*place)
         for place in zip(packing.row, packing.start, packing.length.tolist(), strict=True)
     ]
 

@@ -1,4 +1,4 @@
-"""Truncated backpropagation through time: the gradient stops every so many steps."""
+"""Truncated backpropagation through time: the gradient stops every `steps` steps."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ if TYPE_CHECKING:
 def truncated(scan: Callable, steps: int) -> Callable:
     """A scan with the values of `scan`, whose gradient crosses no multiple of `steps`.
 
-    What a step does to the loss is felt up to the start of its own window of `steps`, and no
-    further: time is cut at `steps`, `2*steps` and so on. The gradient reaches the initial state
-    from the first window, as a learned one needs.
+    Time is cut into windows at `steps`, `2*steps` and so on; the gradient at a step reaches back to
+    the start of its window. From the first window it reaches the initial state, so that this can be
+    learned.
 
     Args:
       scan: `jlstm.lstm_scan`, `jlstm.stack_scan`, `functools.partial(jlstm.scan_cell, step)`, or
-        any function called alike, that continues from the state it returns.
-      steps: the steps of a window, 1 or more.
+        any function with the same arguments that continues from the state it returns.
+      steps: the number of steps of a window, 1 or more.
 
     Returns:
-      A function with the arguments of `scan`; `extras` are cut like `xs`, and a random `key` gives
-      each window a key of its own. Call it under `jax.jit`: outside, its loop is compiled at each
-      call, as that of `jax.lax.scan`.
+      A function with the arguments of `scan`; `extras` are cut like `xs`, and a random `key` is
+      folded with the number of each window. Call it under `jax.jit`: outside, its loop is compiled
+      at each call, like that of `jax.lax.scan`.
 
     Raises:
       ValueError: `steps` below 1; in the call, `reverse` or a bidirectional layer, which do not
-        continue from window to window, and a symbolic time. TypeError: `steps` that is no integer.
+        continue from window to window, and a symbolic time.
+      TypeError: `steps` that is not an integer.
 
     Example:
       >>> import jax, jlstm
@@ -73,11 +74,11 @@ def _scan_windows(
     resets: Bool[Array, "time *batch"] | None = None,
     **options: Any,
 ) -> tuple[PyTree, PyTree]:
-    """`scan` window by window: what `truncated` gives, as a function that can be pickled."""
+    """Run `scan` window by window; at the top level of the module, so that it can be pickled."""
     if options.get("reverse"):
         raise ValueError("truncated runs forward in time, got reverse=True")
     if isinstance(params, tuple) and any(isinstance(p, BiLSTMParams) for p in params):
-        raise ValueError("truncated needs layers that continue, and one is bidirectional")
+        raise ValueError("truncated supports one direction only, got a bidirectional layer")
     check_times(xs)
     check_masks(xs, lengths, resets)
     key, extras = options.pop("key", None), options.pop("extras", None)
@@ -103,7 +104,7 @@ def _scan_windows(
 def _windows(
     window: Callable, params: PyTree, state: PyTree, inputs: PyTree, steps: int
 ) -> tuple[PyTree, PyTree]:
-    """The first window, the other full ones in one loop, and what is left after them."""
+    """Run the first window, the other full windows in one loop, and the rest."""
     time = jax.tree.leaves(inputs)[0].shape[0]
     if not isinstance(time, int):
         raise ValueError(f"truncated needs a time that is known while tracing, got {time}")

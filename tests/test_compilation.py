@@ -1,4 +1,4 @@
-"""How often things are traced and compiled."""
+"""The number of traces and compilations."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""`python -m jlstm.convert`: what it reads, writes, prints and refuses."""
+"""`python -m jlstm.convert`: reading, writing, printing and errors."""
 
 import subprocess
 import sys
@@ -79,7 +79,7 @@ def test_what_it_prints(files, capsys):
         f"  layer 1: {rows.format(10, 640)}",
         "  prefix: enc.",
         "  its two biases are added, which rounds once",
-        "  left out, 1 arrays that are not of this module: head.weight",
+        "  left out, 1 arrays of other modules: head.weight",
         f"wrote {files}/out.onnx: ONNX, {size:,} bytes",
         "  inputs: xs, lengths",
         "  outputs: hs, h_0, c_0, h_0_reverse, c_0_reverse, h_1, c_1, h_1_reverse, c_1_reverse",
@@ -153,8 +153,8 @@ def test_what_is_left_out_of_a_model_is_said(files, capsys):
     onnx.save(model, files / "more.onnx")
     assert run(files / "more.onnx", files / "out.safetensors") == 0
     out = capsys.readouterr().out
-    assert "left out, nodes that are not of the stack: 1 Relu, 2 Gather" in out
-    assert "left out, its initial states: read them with jlstm.interop.onnx_states" in out
+    assert "left out, nodes outside of the stack: 1 Relu, 2 Gather" in out
+    assert "left out, initial states: read them with jlstm.interop.onnx_states" in out
 
 
 def test_rounding_to_another_dtype(files):
@@ -191,7 +191,7 @@ def test_a_simple_rnn_of_pytorch(files, capsys):
     out = capsys.readouterr().out
     assert "layer 0: RNNParams, 3 -> 5" in out
     assert "its nonlinearity is not in the file: --nonlinearity tanh" in out
-    assert "say nonlinearity='tanh'" in refused(capsys, source, target)
+    assert "pass nonlinearity='tanh'" in refused(capsys, source, target)
     assert "RNNParams has tanh only" in refused(capsys, source, target, "--nonlinearity", "relu")
     assert run(source, target, "--nonlinearity", "tanh") == 0
     same_bits(interop.load_safetensors(target), layers)
@@ -201,7 +201,7 @@ def test_weights_that_are_computed_are_named(files, capsys):
     tensors = interop.to_torch(draw(3, 5))
     raw = tensors.pop("weight_hh_l0")
     mask = (raw > 0).astype(np.float32)
-    scale = np.array([3, 1], np.int8)  # of another module, in 8 bits
+    scale = np.array([3, 1], np.int8)  # in another module, with 8 bits
     tensors |= {"weight_hh_l0_orig": raw, "weight_hh_l0_mask": mask, "head.scale": scale}
     safetensors.numpy.save_file(tensors, files / "pruned.safetensors")
     assert run("--show", files / "pruned.safetensors") == 0
@@ -269,7 +269,7 @@ def test_what_it_refuses(files, capsys):
         ((files / "none.safetensors", out), "state_dict has no weight_ih_l0; it holds a"),
         ((files / "nowhere.onnx", out), "nowhere.onnx"),
         ((half, out), "half.safetensors is not a complete safetensors file"),
-        ((files / "half.onnx", files / "a.safetensors"), "half.onnx is no whole model of ONNX"),
+        ((files / "half.onnx", files / "a.safetensors"), "half.onnx is not a complete ONNX model"),
         ((normed, out), "layers[0]: ONNX cannot represent LayerNormParams"),
         ((files / "model.pt", out), "looks like a pickle, which can run code; in PyTorch, load"),
         ((files / "model.PTH", out), "torch.load(path, weights_only=True)"),

@@ -146,7 +146,7 @@ INITS = {
 
 
 def programs(name, weights, inputs, states):
-    """What can be done with a layer, as functions without arguments."""
+    """Every use of a layer, as functions without arguments."""
     key = jax.random.key(0)
     init = INITS[name]
     params = init(key, 3, 4, dtype=weights)

@@ -126,7 +126,7 @@ def test_dtypes_and_several_batch_axes():
     found = program.call(params, state, xs)
     assert found[1].dtype == wanted[1].dtype == jnp.float32
     close(found, wanted)
-    again = program.call(params, found[0], xs)  # what comes out goes in
+    again = program.call(params, found[0], xs)  # returned states can be passed in
     close(again, jlstm.lstm_scan(params, wanted[0], xs))
 
 

@@ -1,4 +1,4 @@
-"""Without an optional library: which one is missing, and what to install."""
+"""Errors without an optional library: its name, and the extra to install."""
 
 import importlib.util
 import subprocess
@@ -42,7 +42,7 @@ def test_the_error_says_what_to_install(hidden, call, message, tmp_path, monkeyp
 
 
 def without(hidden, code):
-    """What a process says whose imports find no `hidden`."""
+    """The last line on stderr of a process that cannot import `hidden`."""
     hide = f"import sys, importlib.util as u; sys.modules['{hidden}'] = None; f = u.find_spec; "
     hide += f"u.find_spec = lambda name, *more: None if name == '{hidden}' else f(name, *more); "
     process = subprocess.run(
@@ -95,7 +95,7 @@ def test_the_training_program_asks_for_all_that_its_extra_installs():
 
 
 def test_the_converter_ends_with_one_line(tmp_path, monkeypatch, capsys):
-    from jlstm import convert
+    from jlstm.convert import __main__ as convert
 
     interop.save_safetensors(tmp_path / "a.safetensors", (PARAMS,))
     monkeypatch.setitem(sys.modules, "onnx", None)

@@ -1,4 +1,4 @@
-"""Cells of Flax, linen and NNX: every setting, what is around them, and whole models."""
+"""Cells of Flax, linen and NNX: every setting, wrappers, and whole models."""
 
 import inspect
 
@@ -138,7 +138,7 @@ def weights_and_outputs(module):
 
 @pytest.mark.parametrize("kind", ARGUMENTS, ids=IDS.get)
 def test_every_argument_is_classified(kind):
-    """A new argument of a new version fails here until somebody has looked at it."""
+    """An argument of a new version fails here until it is classified."""
     signature = inspect.signature(kind.__init__)
     assert set(signature.parameters) - {"self"} == set(ARGUMENTS[kind])
 
@@ -198,7 +198,7 @@ def test_functions_are_told_by_what_they_compute():
 
 
 def test_a_direction_of_a_bidirectional_module_has_its_own():
-    """`Bidirectional` says which way its RNNs run, whatever they say."""
+    """`Bidirectional` sets the direction of its RNNs, whatever their settings."""
     for module in (
         nn.Bidirectional(nn.RNN(nn.GRUCell(UNITS), reverse=True), nn.RNN(nn.GRUCell(UNITS))),
         nnx.Bidirectional(

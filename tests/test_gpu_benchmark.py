@@ -186,7 +186,7 @@ def test_a_wrong_implementation_is_found(monkeypatch):
 
 def test_what_it_refuses_is_no_error_and_what_breaks_is():
     answer = checks.check("resets: values", "cudnn", "float32")
-    assert "has no resets" in answer["refused"]
+    assert "does not support resets" in answer["refused"]
     assert report.verdict("jlstm, cudnn, float32", answer) == "refused"
     found = {
         "jlstm, float32": {

@@ -1,4 +1,4 @@
-"""What converters refuse, and cuDNN's layout as JAX packs it; the other libraries are in peers/."""
+"""Errors of converters, and cuDNN's layout as JAX packs it; other libraries are in peers/."""
 
 import itertools
 import json
@@ -335,7 +335,7 @@ def test_variants_are_refused_where_there_is_no_place(to):
 
 
 def test_arrays_that_do_not_lie_in_order(tmp_path):
-    """As PyTorch's transposed weights do; safetensors writes the bytes as they lie."""
+    """As PyTorch's transposed weights do; safetensors writes memory as it is."""
     rng = np.random.default_rng(0)
     turned = jlstm.LSTMParams(
         rng.normal(size=(20, 3)).astype(np.float32).T,

@@ -70,7 +70,7 @@ def test_in_the_place_of_an_rnn(kind, options):
     def loss(run):
         def of(params, xs):
             carry, outputs = run(params, xs)
-            outputs = jnp.where(mask, outputs, 0)  # Flax goes on through padding
+            outputs = jnp.where(mask, outputs, 0)  # Flax continues through padding
             return sum((a**2).sum() for a in jax.tree.leaves((carry, outputs))), (carry, outputs)
 
         return jax.value_and_grad(of, argnums=(0, 1), has_aux=True)
@@ -91,7 +91,7 @@ def test_in_the_place_of_an_rnn(kind, options):
 
 
 def scanned_by_hand(cell):
-    """As agents of JAX write it: the carry is replaced where an episode starts."""
+    """The usual scan of JAX agents: the carry is replaced where an episode starts."""
 
     class ScannedRNN(nn.Module):
         @functools.partial(

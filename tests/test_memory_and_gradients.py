@@ -1,4 +1,4 @@
-"""What reaches a later step, against the oracles: perturbed runs, and the cell's own equation."""
+"""Memory and gradients against oracles: perturbed runs, and the equation of the cell."""
 
 import functools
 
@@ -89,7 +89,7 @@ def test_without_a_batch_with_two_axes_and_with_zero_states(x64):
 
 
 def test_the_linear_network_has_powers_of_its_matrix(x64):
-    """Where tanh is a line, the Jacobian over a lag is a power of W; 400 are beyond any float."""
+    """With a linear tanh the Jacobian over a lag is a power of W; over 400 steps it underflows."""
     rng = np.random.default_rng(0)
     weight = rng.normal(size=(5, 5)) * 1e-2
     params = variants.RNNParams(np.zeros((1, 5)), weight, np.zeros(5))
@@ -176,7 +176,7 @@ def test_nothing_is_kept_at_padded_steps():
 
 @pytest.mark.parametrize("name", quick(INITS, {"lstm", "gru"}))
 def test_norms_with_lengths_and_resets(name, x64):
-    """They are those of each sequence cut to its length and from its last reset on."""
+    """The norms of each sequence, cut to its length and to the steps after its last reset."""
     params, state, xs = draw(name, batch=(5,))
     lengths = np.array([6, 3, 1, 0, 5])
     xs[np.arange(6)[:, None] >= lengths] = np.nan
@@ -201,7 +201,7 @@ def test_norms_with_lengths_and_resets(name, x64):
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_memory_kept_with_lengths(reverse):
-    """Each sequence is as it is alone, cut to its length; a reset in padding is none."""
+    """Each sequence as if alone, cut to its length; a reset in padding does nothing."""
     problem = make_problem(time=7, batch=(3,), resets=False, reverse=reverse)
     lengths = problem.options["lengths"] = np.array([4, 7, 0])
     resets = np.zeros((7, 3), bool)

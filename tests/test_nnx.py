@@ -1,4 +1,4 @@
-"""The module of Flax NNX: the same numbers as the functions, under what NNX does to modules."""
+"""The module of Flax NNX: the same numbers as the functions, under the transformations of NNX."""
 
 import jax
 import jax.numpy as jnp
@@ -75,7 +75,7 @@ def test_one_sequence_and_several_batch_axes():
     ],
 )
 def test_it_takes_the_place_of_a_cell_in_an_rnn(cell, in_time_major):
-    """The same call, the same numbers, and after weights went back and forth, the same gradient."""
+    """The same call, the same outputs, and after a round trip of weights the same gradient."""
     rnn = nnx.RNN(cell(FEATURES, UNITS, rngs=nnx.Rngs(0)), time_major=in_time_major)
     lstm = jlstm.nnx.Stack(interop.from_flax(nnx.state(rnn, nnx.Param)), time_major=in_time_major)
     xs = time_major(XS) if in_time_major else XS
@@ -102,7 +102,7 @@ def test_it_takes_the_place_of_a_cell_in_an_rnn(cell, in_time_major):
 
 
 class Tagger(nnx.Module):
-    """What users build: an LSTM in the middle."""
+    """A model of a user: an LSTM between other modules."""
 
     def __init__(self, rngs, dropout_rate=0.0):
         self.embed = nnx.Embed(11, FEATURES, rngs=rngs)
@@ -159,7 +159,7 @@ def test_dropout():
     lstm = jlstm.nnx.LSTM(FEATURES, (UNITS, UNITS), dropout_rate=0.5, rngs=nnx.Rngs(0, dropout=1))
     plain = jlstm.nnx.Stack(lstm.params)(XS)
     first, second = lstm(XS), lstm(XS)
-    assert (first != second).any()  # the stream goes on
+    assert (first != second).any()  # the stream advances
     key = jax.random.key(7)
     expected = jlstm.stack_scan(lstm.params, None, time_major(XS), dropout_rate=0.5, key=key)[1]
     same_bits(lstm(XS, rngs=key), jnp.moveaxis(expected, 0, 1))

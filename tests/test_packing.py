@@ -1,4 +1,4 @@
-"""Packed rows: planned well, and each sequence has its own result."""
+"""Packed rows: the quality of the plan, and the result of each sequence."""
 
 import hypothesis
 import jax
@@ -122,7 +122,7 @@ def test_bad_packing():
         jlstm.plan_packing([3, 5], 4)
     with pytest.raises(ValueError, match=r"lengths must lie in \[0, 5\].*got -1"):
         jlstm.plan_packing([-1, 5])
-    with pytest.raises(ValueError, match="lengths must be those of 1 sequence or more"):
+    with pytest.raises(ValueError, match="lengths must hold 1 length or more"):
         jlstm.plan_packing([])
     with pytest.raises(TypeError, match="lengths must be integers, got float64"):
         jlstm.plan_packing([1.5])
@@ -143,7 +143,7 @@ def test_bad_packing():
     ):
         jlstm.pack(jlstm.plan_packing([1, 1]), [1, 2])
     packing = jlstm.plan_packing([2, 3])
-    with pytest.raises(ValueError, match="sequences are 1, the packing holds 2"):
+    with pytest.raises(ValueError, match="got 1 sequences, the packing holds 2"):
         jlstm.pack(packing, [np.ones(2)])
     with pytest.raises(ValueError, match=r"sequences\[1\] has 2 steps, the packing has 3"):
         jlstm.pack(packing, [np.ones(2), np.ones(2)])

@@ -1,4 +1,4 @@
-"""What the library gives out survives pickle and deepcopy, as workers need."""
+"""Returned values and functions survive pickle and deepcopy, as workers need."""
 
 import copy
 import pickle
@@ -22,7 +22,7 @@ COPIES = {
     "deepcopy": copy.deepcopy,
 }
 
-# What is given out, and what is done with it.
+# Returned values, and their use.
 FUNCTIONS = {
     "truncated scan": (jlstm.truncated(jlstm.lstm_scan, 2), lambda f: f(PARAMS, None, XS)),
     "truncated cell": (

@@ -1,4 +1,4 @@
-"""What each platform is given: forms that are lowered for a GPU here, and run on this CPU."""
+"""Lowerings of each platform: those for a GPU are lowered here, and run on this CPU."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The pictures: what their artists hold is what the trace holds, and all text is read.
+"""The pictures: their artists hold the values of the trace, and all text is legible.
 
 Colours of text and its ground are measured in the rendered dots, not asked of the code.
 """
@@ -65,7 +65,7 @@ def read(figure):
 
 
 def assert_read(figure):
-    """No text touches another, all lie on the page, and stand out from it by WCAG's 4.5:1."""
+    """Texts do not overlap, lie on the page, and have a contrast of 4.5:1 (WCAG)."""
     found, ground = read(figure)
     height, width = ground.shape[:2]
     for text, box in found:
@@ -127,7 +127,7 @@ def test_gates_of_a_projected_layer_and_of_one_that_diverged():
     np.testing.assert_array_equal(axes[5].images[0].get_array().filled(np.nan), hs.T)
     finite = np.abs(np.asarray(trace.c[:5]))
     assert axes[1].images[0].get_clim()[1] == pytest.approx(np.quantile(finite, 0.999))
-    jlstm.plot.gates(trace, hs, window=(5, 7))  # nothing is left to scale the colours by
+    jlstm.plot.gates(trace, hs, window=(5, 7))  # no finite value to scale the colours by
     with pytest.raises(ValueError, match=r"hs has shape \(7, 2\), trace has \(7, 6\)"):
         jlstm.plot.gates(trace, hs, units=[0])
 
@@ -450,28 +450,28 @@ def test_errors_name_the_argument_and_both_values(run):
         (TypeError, "trace must be LSTMTrace.* got an array", lambda: plot.gates(hs)),
         (ValueError, r"hs has shape \(24, 2, 8\), trace has \(24, 3, 8\)",
          lambda: plot.gates(trace, hs[:, :2])),
-        (ValueError, r"sequence must lie in \[0, 3\), the batch axes being \(3,\); got 3",
+        (ValueError, r"sequence must lie in \[0, 3\), for batch axes \(3,\); got 3",
          lambda: plot.gates(trace, sequence=3)),
         (ValueError, "names 2 batch axes, there are 1", lambda: plot.gates(trace, sequence=(0, 1))),
-        (ValueError, r"units must lie in \[0, 8\), those of the layer; got 8",
+        (ValueError, r"units must lie in \[0, 8\), the units of the layer; got 8",
          lambda: plot.gates(trace, units=[1, 8])),
         (TypeError, "units must be a sequence of 1 unit or more, got 3",
          lambda: plot.gates(trace, units=3)),
         (ValueError, "labels has 2 entries, there are 24 steps",
          lambda: plot.gates(trace, labels="ab")),
-        (ValueError, r"window\[1\] must lie in \[0, 25\), trace having 24 steps; got 25",
+        (ValueError, r"window\[1\] must lie in \[0, 25\), for 24 steps; got 25",
          lambda: plot.gates(trace, window=(0, 25))),
         (ValueError, r"window must hold 1 step or more, got \(5, 5\)",
          lambda: plot.gates(trace, window=(5, 5))),
         (ValueError, "theme must be \"light\", \"dark\" or a Theme, got 'blue'",
          lambda: plot.gates(trace, theme="blue")),
         (ValueError, "params must hold 1 layer or more", lambda: plot.gradient_flow({}, xs)),
-        (ValueError, r"units must lie in \[0, 8\), those of the layer; got 9",
+        (ValueError, r"units must lie in \[0, 8\), the units of the layer; got 9",
          lambda: plot.step(params, state, xs[0], units=9)),
         (TypeError, "params must be LSTMParams", lambda: plot.step(gru, state, xs[0])),
         (ValueError, "x has 4 features, the weights take 5",
          lambda: plot.step(params, state, xs[0, :, :4])),
-        (ValueError, r"unit must lie in \[0, 8\), those of the layer; got 8",
+        (ValueError, r"unit must lie in \[0, 8\), the units of the layer; got 8",
          lambda: plot.animate(trace, "x.gif", unit=8)),
         (ValueError, r"seconds must lie in \[0.02, 60\], got 0",
          lambda: plot.animate(trace, "x.gif", seconds=0)),

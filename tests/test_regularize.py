@@ -22,9 +22,9 @@ KEYS = jax.random.split(jax.random.key(4), 6)
 RATES = jlstm.LSTMState(h=0.3, c=0.6)
 
 
-def within(found, expected, spread, count):
+def within(found, expected, std, count):
     """A mean of `count` draws within 5 standard deviations; the seeds are fixed."""
-    assert abs(found - expected) < 5 * spread / np.sqrt(count)
+    assert abs(found - expected) < 5 * std / np.sqrt(count)
 
 
 def program(function, *args):
@@ -59,7 +59,7 @@ def test_steps_at_a_rate_of_zero_draw_nothing(step):
     assert "random_" in program(regularize.candidate_dropout(0.1), PARAMS, STATE, (XS[0], KEYS[0]))
 
 
-# What is dropped, and what is left.
+# Dropped and kept values.
 
 
 @pytest.mark.parametrize("rate", [0.2, 0.75])
@@ -89,13 +89,13 @@ def test_weight_drop_drops_recurrent_weights_alone():
         jax.random.split(KEY, 2000)
     )
     error = np.asarray(many.mean(0) - params.weight_hh) / np.abs(params.weight_hh)
-    assert np.abs(error).max() < 5.5 / np.sqrt(2000)  # 10,000 weights, spread 1 each
+    assert np.abs(error).max() < 5.5 / np.sqrt(2000)  # 10,000 weights, standard deviation 1 each
     gru = variants.init_gru(KEY, 3, 5)
     assert (regularize.weight_drop(KEY, gru, 0.5).weight_hh == 0).any()
 
 
 def test_hidden_dropout_is_one_mask_on_what_enters():
-    """As the equations with `h` times a mask, which is found from the mask itself."""
+    """As the equations with `h` times the mask."""
     rate = 0.4
     step = regularize.hidden_dropout(jlstm.lstm_step, KEY, STATE, rate)
     found, hs = jlstm.scan_cell(step, PARAMS, STATE, XS)
@@ -131,8 +131,8 @@ def test_candidate_dropout_drops_what_would_be_stored():
     np.testing.assert_allclose(np.unique(np.round(stored, 3)), [0, 2], atol=2e-3)
     assert_close(h, o * jnp.tanh(new.c), 1e-6)
     many = jax.vmap(lambda key: step(PARAMS, STATE, (XS[0], key))[0].c)(jax.random.split(KEY, 4000))
-    spread = np.abs(np.asarray(i * g)).max()
-    assert np.abs(many.mean(0) - (f * STATE.c + i * g)).max() < 5 * spread / np.sqrt(4000)
+    std = np.abs(np.asarray(i * g)).max()
+    assert np.abs(many.mean(0) - (f * STATE.c + i * g)).max() < 5 * std / np.sqrt(4000)
     projected = variants.init_projected(KEY, 3, 5, projection_size=2)
     state = jlstm.init_state(projected, (4,))
     plain = variants.projected_step(projected, state, XS[0])

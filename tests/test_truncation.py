@@ -1,4 +1,4 @@
-"""Truncated backpropagation: the values of the whole, gradients that stop at every window."""
+"""Truncated backpropagation: the values of the full scan, gradients that stop at every window."""
 
 import functools
 
@@ -149,7 +149,7 @@ def test_bad_truncation():
     with pytest.raises(ValueError, match=r"lengths must lie in \[0, 6\].*got 7"):
         scan(params, None, xs, lengths=jnp.array([7, 0]))
     both = jlstm.init_stack(jax.random.key(0), 3, (5,), bidirectional=True)
-    with pytest.raises(ValueError, match="needs layers that continue, and one is bidirectional"):
+    with pytest.raises(ValueError, match="supports one direction only, got a bidirectional"):
         jlstm.truncated(jlstm.stack_scan, 2)(both, None, xs)
 
     def add(params, state, x):

@@ -102,7 +102,7 @@ def test_the_output_size_of_two_directions_is_their_sum():
 
 @pytest.mark.parametrize("name", ["lstm", *STEPS])
 def test_weights_are_drawn_gate_by_gate(name):
-    """With one key for the inputs, one for `h`, one for the bias, each split into one per gate."""
+    """One key each for inputs, `h` and bias, each split into one per gate."""
     layer_type, params = layer_types()[name]
     key = jax.random.key(3)
     if name == "projected":
@@ -179,7 +179,7 @@ def test_gradients_are_the_oracles(name, masks, x64):
 
 @pytest.mark.parametrize("name", STEPS)
 def test_gradients_in_float32(name):
-    """To the tolerance of the LSTM's, against those in float64, which the oracle has confirmed."""
+    """Against those in float64, which agree with the oracle, to the tolerance of the LSTM."""
     *arrays, options = draw(name, seed=3, lengths=True, resets=True)
 
     def gradient(dtype):
@@ -238,7 +238,7 @@ def test_sixteen_bits_stay_near_float32(name, dtype):
 
 
 def test_identities_between_variants():
-    """Where a variant's own weights do nothing, it is the LSTM."""
+    """A variant whose additional weights do nothing is the LSTM."""
     plain = jlstm.init_params(jax.random.key(0), 4, 5)
     xs = jax.random.normal(jax.random.key(1), (7, 3, 4))
     state, hs = jlstm.lstm_scan(plain, None, xs)

@@ -31,9 +31,9 @@ DEVICE_CALLS = 3  # under the profiler
 
 
 def check(
-    team: Team, names: list[str], found: dict, save: Callable, end: float, options: Any
+    team: Team, names: list[str], checks: dict, save: Callable, end: float, options: Any
 ) -> None:
-    """The calls that are timed, of everybody, and the implementations of jlstm, against float64."""
+    """Check the timed calls of every entrant and the implementations of jlstm against float64."""
     everybody = [(n, d) for n in names for d in ENTRANTS[n].dtypes[: 1 if options.toy else None]]
     ours = [key for key in everybody if key[0] in implementations(names)]
     for name in options.checks:
@@ -48,15 +48,15 @@ def check(
             able = [key for key in everybody if kind in ENTRANTS[key[0]].kinds]
             answers = team.all({key: job | {"dtype": key[1]} for key in able})
         for key, answer in answers.items():
-            found.setdefault(", ".join(key), {})[name] = answer
+            checks.setdefault(", ".join(key), {})[name] = answer
         save()
     team.stop()
 
 
 def measure(
-    team: Team, names: list[str], case: Case, found: dict, save: Callable, options: Any
+    team: Team, names: list[str], case: Case, times: dict, save: Callable, options: Any
 ) -> None:
-    """Milliseconds of every round, forward and training; and why others have none."""
+    """The times of every round in milliseconds, forward and training, or the reason for none."""
     able = [
         name
         for name in names
@@ -65,7 +65,7 @@ def measure(
     job = {"what": "prepare", "shape": case.shape, "dtype": case.dtype, "kind": case.kind}
     answers = team.all({(name, ""): job for name in able})
     errors = {name: a["error"] for (name, _), a in answers.items() if "error" in a}
-    found |= {"forward": {}, "train": {}, "device": {}, "errors": errors}
+    times |= {"forward": {}, "train": {}, "device": {}, "errors": errors}
 
     def ask(name: str, **job: Any) -> dict:
         answer = team.ask(name, **job)
@@ -78,19 +78,19 @@ def measure(
             for name in [name for name in able if name not in errors]:
                 answer = ask(name, what="time", call=call, seconds=options.seconds)
                 if "ms" in answer:
-                    found[call].setdefault(name, []).append(answer["ms"])
+                    times[call].setdefault(name, []).append(answer["ms"])
                     save()
     if case.kind != KINDS[0] or case.name not in ("FlashRNN", "toy"):
-        return  # the two clocks are compared at one shape, as the profiler takes its time
+        return  # the clocks are compared at one shape, as the profiler is slow
     for call in ("forward", "train"):
         for name in [name for name in able if name not in errors]:
             answer = team.ask(name, what="device", call=call, count=DEVICE_CALLS)
-            found["device"].setdefault(name, {})[call] = answer
+            times["device"].setdefault(name, {})[call] = answer
             save()
 
 
 def where(team: Team, name: str, toy: bool) -> dict:
-    """The device, the versions, and what the chip reaches by itself."""
+    """The device, the versions, and the ceilings of the chip."""
     chip = team.ask(name, what="chip")
     if "error" in chip:
         raise SystemExit(f"there is no device: {chip['error']}")
@@ -99,19 +99,25 @@ def where(team: Team, name: str, toy: bool) -> dict:
     sizes = {"megabytes": 2, "size": 256} if toy else {"megabytes": 1024, "size": 8192}
     reached = team.ask(name, what="ceilings", **sizes)
     left_out = {}
-    if "error" in reached:  # times are worth having without a limit beside them
+    if "error" in reached:  # times are useful without a limit as well
         left_out["the limit"], reached = reached["error"], {}
     names = {d.metadata["Name"] or "" for d in metadata.distributions()}
     wanted = {"jax", "jaxlib", "torch", "flax", "dm-haiku", "numpy"}
     packages = sorted(n for n in names if n in wanted or n.startswith(("nvidia-", "jax-cuda")))
-    found = machine(len(os.sched_getaffinity(0)), packages)
+    described = machine(len(os.sched_getaffinity(0)), packages)
     left_out |= {n: f"{missing(n)} is not installed" for n in ENTRANTS if missing(n)}
-    found |= chip | {"driver": driver()}
-    return {"machine": found, "ceilings": reached, "left out": left_out, "checks": {}, "times": []}
+    described |= chip | {"driver": driver()}
+    return {
+        "machine": described,
+        "ceilings": reached,
+        "left out": left_out,
+        "checks": {},
+        "times": [],
+    }
 
 
 def write(results: dict, path: Path) -> None:
-    """Whole, or as it was."""
+    """Write the results atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     part.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
@@ -119,7 +125,7 @@ def write(results: dict, path: Path) -> None:
 
 
 def run(options: argparse.Namespace, names: list[str]) -> tuple[dict, Path]:
-    """Check and time, until all is done or the minutes are over."""
+    """Check and time until all is done or the minutes are over."""
     start = time.monotonic()
     end = start + 60 * options.minutes
     team = Team(options.patience)
@@ -139,7 +145,7 @@ def run(options: argparse.Namespace, names: list[str]) -> tuple[dict, Path]:
         results["times"] = [
             case for case in earlier["times"] if case.get("complete") and _label(case) not in again
         ]
-    done = {_label(found) for found in results["times"]}
+    done = {_label(times) for times in results["times"]}
 
     def save() -> None:
         results["seconds"] = round(time.monotonic() - start)
@@ -156,11 +162,11 @@ def run(options: argparse.Namespace, names: list[str]) -> tuple[dict, Path]:
             if time.monotonic() > end:
                 results["left out"][case.label] = "no time"
                 continue
-            found: dict[str, Any] = case._asdict()
-            results["times"].append(found)
-            measure(team, names, case, found, save, options)
-            found["complete"] = True
-            best = {name: round(min(ms), 4) for name, ms in found["train"].items()}
+            times: dict[str, Any] = case._asdict()
+            results["times"].append(times)
+            measure(team, names, case, times, save, options)
+            times["complete"] = True
+            best = {name: round(min(ms), 4) for name, ms in times["train"].items()}
             print(f"{results['seconds']} s: {case.label}", best, flush=True)
     finally:
         team.stop()
@@ -168,27 +174,33 @@ def run(options: argparse.Namespace, names: list[str]) -> tuple[dict, Path]:
     return results, out
 
 
-def _label(found: dict) -> str:
-    return Case(*(found[name] for name in Case._fields)).label
+def _label(times: dict) -> str:
+    return Case(*(times[name] for name in Case._fields)).label
 
 
 def main() -> None:
-    """Run what is asked for, and report."""
+    """Run the requested parts and write the report."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
-    parser.add_argument("--part", choices=PARTS, help="a part; it sets what other flags do not")
-    parser.add_argument("--minutes", type=float, help="no case is begun after them; 7")
-    parser.add_argument("--patience", type=float, help="seconds that one answer may take; 60")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each entrant")
-    parser.add_argument("--seconds", type=float, default=0.05, help="of one turn")
+    parser.add_argument(
+        "--part", choices=PARTS, help="a part, which sets the defaults of the other flags"
+    )
+    parser.add_argument("--minutes", type=float, help="no case starts after this time (default: 7)")
+    parser.add_argument(
+        "--patience", type=float, help="the most seconds for one answer (default: 60)"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each entrant")
+    parser.add_argument("--seconds", type=float, default=0.05, help="duration of a round")
     parser.add_argument("--entrants", nargs="+", choices=ENTRANTS)
     parser.add_argument("--checks", nargs="*", choices=ALL_CHECKS)
-    parser.add_argument("--only", nargs="+", help="cases with one of these in their name: 'ragged'")
     parser.add_argument(
-        "--more", action="store_const", const=True, help="time what earlier results lack"
+        "--only", nargs="+", help="cases whose name contains one of these, such as 'ragged'"
+    )
+    parser.add_argument(
+        "--more", action="store_const", const=True, help="time the cases that earlier results lack"
     )
     parser.add_argument("--toy", action="store_true", help="small sizes, on any device, into runs/")
-    parser.add_argument("--out", type=Path, help="results; else results/gpu-DEVICE.json")
-    parser.add_argument("--render", type=Path, help="results to draw again, without a run")
+    parser.add_argument("--out", type=Path, help="results (default: results/gpu-DEVICE.json)")
+    parser.add_argument("--render", type=Path, help="results to draw again without a run")
     options = parser.parse_args()
     if options.render:
         write_report(options.render)

@@ -1,4 +1,4 @@
-"""jlstm's implementations against float64 where they are timed: every call, every transformation.
+"""Checks of jlstm's implementations against float64: every call, every transformation.
 
 The reference is the textbook LSTM of `tests/support/reference.py`, in NumPy, from the same rounded
 numbers. It has values and gradients; second derivatives are differences of its gradients.
@@ -26,34 +26,34 @@ CALLS = {
     "lengths, reversed": {"lengths": True, "resets": False, "reverse": True},
     "lengths and resets, reversed": {"lengths": True, "resets": True, "reverse": True},
 }
-SIZES = (12, (8,), (64, 128))  # time, batch, (input, hidden): every kernel has a form for them
-STEP = 1e-4  # of differences, in float64
+SIZES = (12, (8,), (64, 128))  # time, batch, (input, hidden), supported by every kernel
+STEP = 1e-4  # of finite differences, in float64
 
-# How far values and derivatives may lie from the reference, in units of the dtype's rounding. On a
+# The tolerance of values and derivatives, in units of the dtype's rounding. On a
 # CPU the largest seen were 8 and 16 in float32, 0.6 and 10 in bfloat16. A GPU has other functions
 # for exp and tanh, and a product in TensorFloat-32 would be off by 10,000. In float16 the gradient
-# of a mean lies where numbers get coarser.
+# of a mean is in the range of subnormal numbers.
 ROUNDINGS = {"float32": (64, 320), "bfloat16": (4, 16), "float16": (4, 64)}
 
 
 def check(name: str, implementation: str | None, dtype: str) -> dict:
-    """`{"difference", "tolerance"}` relative to the largest value, or `{"refused"}`: the reason."""
+    """`{"difference", "tolerance"}` relative to the largest value, or `{"refused"}`: a reason."""
     scan = partial(jlstm.lstm_scan, implementation=implementation)
     try:
-        # Products of float32 as they are written: TensorFloat-32 has 10 bits of 23.
+        # Exact float32 products: TensorFloat-32 has 10 bits of 23.
         with jax.default_matmul_precision("highest"):
-            found, wanted, allowed = CHECKS[name](scan, dtype)
-        return {"difference": largest_error(found, wanted), "tolerance": allowed}
+            actual, wanted, allowed = CHECKS[name](scan, dtype)
+        return {"difference": largest_error(actual, wanted), "tolerance": allowed}
     except ValueError as problem:
         if not str(problem).startswith("implementation="):
             raise
         return {"refused": str(problem)}
 
 
-def largest_error(found: Any, wanted: Any, least: float = 1.0) -> float:
-    """Over all arrays, relative to the largest value of each, or to `least`."""
+def largest_error(actual: Any, wanted: Any, least: float = 1.0) -> float:
+    """The largest error of all arrays, relative to the largest value of each, or to `least`."""
     errors = [0.0]
-    for got, right in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+    for got, right in zip(jax.tree.leaves(actual), jax.tree.leaves(wanted), strict=True):
         got, right = np.asarray(got, np.float64), np.asarray(right, np.float64)
         if got.shape != right.shape:
             raise TypeError(f"a result has shape {got.shape}, it should have {right.shape}")
@@ -62,7 +62,7 @@ def largest_error(found: Any, wanted: Any, least: float = 1.0) -> float:
 
 
 def tolerance(dtype: str, kind: str = "values") -> float:
-    """What rounding may make of a result, relative to the largest value."""
+    """The error that rounding may cause, relative to the largest value."""
     return ROUNDINGS[dtype][kind != "values"] * float(jnp.finfo(dtype).eps) / 2
 
 
@@ -75,15 +75,15 @@ def _values(call: str, scan: Callable, dtype: str) -> tuple[Any, Any, float]:
 def _gradients(call: str, scan: Callable, dtype: str) -> tuple[Any, Any, float]:
     problem = _rounded(call, dtype)
     wanted = lstm_vjp(*problem[:3], problem.cotangents, **problem.options)
-    found = vjp(scan, problem, dtype)
+    actual = vjp(scan, problem, dtype)
     names = ["params", "state", "xs"]
     names += [] if problem.options.get("reset_state") is None else ["reset_state"]
-    found, wanted = ([gradients[name] for name in names] for gradients in (found, wanted))
-    return found, wanted, tolerance(dtype, "gradients")
+    actual, wanted = ([gradients[name] for name in names] for gradients in (actual, wanted))
+    return actual, wanted, tolerance(dtype, "gradients")
 
 
 def _rounded(call: str, dtype: str, padding: float = np.nan) -> Problem:
-    """A problem whose numbers that dtype can hold; padding is NaN, which must reach nothing."""
+    """A problem with numbers that the dtype represents; padding is NaN, which must not spread."""
     problem = make_problem(51, *SIZES, **CALLS[call])
 
     def rounded(a: Any) -> Any:
@@ -112,17 +112,17 @@ def _transformed(name: str, scan: Callable, dtype: str) -> tuple[Any, Any, float
 
     def gradient(params: Any, xs: Any) -> tuple:
         (h, c), hs, _ = lstm(params, problem.state, xs, **problem.options)
-        back = ((0 * h, 0 * c), 2 * hs)
-        found = lstm_vjp(params, problem.state, xs, back, **problem.options)
-        return tuple(found["params"]), found["xs"]
+        cotangents = ((0 * h, 0 * c), 2 * hs)
+        actual = lstm_vjp(params, problem.state, xs, cotangents, **problem.options)
+        return tuple(actual["params"]), actual["xs"]
 
-    found = jax.jit(partial(by_jax, loss))(params, xs)
+    actual = jax.jit(partial(by_jax, loss))(params, xs)
     wanted = by_numpy(value, gradient, problem.params, problem.xs)
-    return found, wanted, tolerance(dtype, "gradients")
+    return actual, wanted, tolerance(dtype, "gradients")
 
 
 def _both(tree: Any) -> tuple:
-    """Two that are mapped over: this, and half of it."""
+    """Two problems to map over: this one, and half of it."""
     return tree, jax.tree.map(lambda a: a / 2, tree)
 
 
@@ -176,7 +176,7 @@ def _on_a_mesh(loss: Callable, params: Any, xs: Any) -> Any:
     return jax.shard_map(jax.grad(loss), mesh=mesh, in_specs=spec, out_specs=spec)(params, xs)
 
 
-# Each as JAX does it, from the loss; and as NumPy does, from its value and its gradient.
+# Each in JAX, from the loss, and in NumPy, from its value and its gradient.
 TRANSFORMATIONS: dict[str, tuple[Callable, Callable]] = {
     "vmap over data": (
         lambda loss, p, xs: jax.vmap(loss, (None, 0))(p, _stacked(_both(xs))),

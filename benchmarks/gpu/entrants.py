@@ -1,4 +1,4 @@
-"""Who takes part in `benchmarks.gpu`, and in what: the one list of implementations and of cases."""
+"""The entrants and the cases of `benchmarks.gpu`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from jlstm.recurrence import DEFAULT, IMPLEMENTATIONS
 
 
 class Entrant(NamedTuple):
-    """Who is timed: a module of `benchmarks.peers`, and how it is asked."""
+    """An implementation to time: a module of `benchmarks.peers` with its options."""
 
     module: str
     options: Mapping[str, Any] = MappingProxyType({})
     dtypes: tuple[str, ...] = ("float32", "bfloat16")
     graphs: bool = False  # loops as CUDA graphs
     kinds: tuple[str, ...] = KINDS
-    needs: str | None = None  # a package that may not be there
+    needs: str | None = None  # an optional package
 
 
 class Case(NamedTuple):
-    """What is timed."""
+    """A case to time: a shape, a dtype and a problem."""
 
     name: str
     shape: Shape
@@ -32,15 +32,15 @@ class Case(NamedTuple):
 
     @property
     def label(self) -> str:
-        """All of it but the sizes."""
+        """The name of the case without its sizes."""
         return f"{self.name}, {self.kind}, {self.dtype}"
 
 
 ONE_LOOP = Entrant(
     "jlstm", MappingProxyType({"one_loop": True}), kinds=("both directions",)
-)  # which is for both directions alone
+)  # for both directions only
 
-# Every implementation that jlstm has a name for is here by itself; what it refuses is recorded.
+# Every named implementation of jlstm is an entrant; unsupported cases are recorded.
 ENTRANTS: Mapping[str, Entrant] = MappingProxyType(
     {
         "jlstm": Entrant("jlstm"),
@@ -61,19 +61,19 @@ ENTRANTS: Mapping[str, Entrant] = MappingProxyType(
 
 
 def implementations(names: list[str]) -> list[str]:
-    """Those that are values of `implementation`, the default among them."""
+    """The entrants that are values of `implementation`, with the default."""
     ours = [name for name in names if ENTRANTS[name].module == "jlstm"]
     return [n for n in ours if not ENTRANTS[n].graphs and ENTRANTS[n].kinds == KINDS]
 
 
 def missing(name: str) -> str | None:
-    """The package that this entrant needs and this machine does not have."""
+    """The package that an entrant needs and that is not installed."""
     needs = ENTRANTS[name].needs
     return needs if needs and find_spec(needs) is None else None
 
 
 def cases(toy: bool) -> list[Case]:
-    """From the most wanted to the least: a run that ends early has the first ones."""
+    """The cases from the most to the least important: a run that ends early has the first."""
     if toy:
         return [Case("toy", TOY, "float32", kind) for kind in KINDS] + [
             Case("toy", TOY, "bfloat16", KINDS[0])

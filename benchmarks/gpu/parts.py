@@ -1,4 +1,4 @@
-"""Parts of `benchmarks.gpu` that fit into the minutes one may have of a GPU, and what each runs."""
+"""Parts of `benchmarks.gpu` that fit into a few minutes of GPU time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from benchmarks.gpu.entrants import ENTRANTS
 from benchmarks.shapes import KINDS, Shape
 
 SMALL = Shape(8, 12, 64, 128)
-# Kernels whose blocks wait for each other, from one block to the whole chip: what hangs shows
-# at its smallest, in a process that is then ended.
+# Kernels whose blocks wait for each other, from one block to the whole chip: one that hangs does so
+# at the smallest size, in a process that is then ended.
 LADDER = (
     Shape(8, 12, 64, 64),
     Shape(8, 12, 64, 128),
@@ -22,16 +22,16 @@ LADDER = (
     Shape(16, 12, 1024, 1024),
     Shape(128, 12, 256, 256),
 )
-# Checks of the calls that are timed: their shape, and the kind of problem.
+# Checks of the timed calls: their shape and the problem.
 AS_TIMED: Mapping[str, tuple[Shape, str]] = MappingProxyType(
     {f"as timed: {kind}": (SMALL, kind) for kind in KINDS}
     | {f"{shape.hidden} units, batch {shape.batch}": (shape, KINDS[0]) for shape in LADDER}
 )
-ALL_CHECKS = [*AS_TIMED, *CHECKS]  # those first without which a time means nothing
+ALL_CHECKS = [*AS_TIMED, *CHECKS]  # first the checks that make times meaningful
 
 
 class Part(NamedTuple):
-    """Defaults of the flags of `benchmarks.gpu`."""
+    """The defaults of the flags of `benchmarks.gpu`."""
 
     minutes: float = 7.0
     patience: float = 60.0
@@ -39,7 +39,7 @@ class Part(NamedTuple):
     entrants: Sequence[str] = tuple(ENTRANTS)
     checks: Sequence[str] = tuple(ALL_CHECKS)
     only: Sequence[str] = ("",)
-    more: bool = False  # times what earlier results lack
+    more: bool = False  # time the cases that earlier results lack
 
 
 EVERYTHING = Part()
@@ -57,7 +57,7 @@ PARTS: Mapping[str, Part] = MappingProxyType(
                 "toy, one layer",
             ),
         ),
-        # The kernels that may hang: correct at every size before they are timed.
+        # The kernels that may hang: checked at every size before they are timed.
         "pallas": Part(
             minutes=4.0,
             patience=30.0,

@@ -1,4 +1,4 @@
-"""The results of a GPU as tables and as a picture, with the limit that bytes and FLOPs set."""
+"""GPU results as tables and as a picture, with the limit set by bandwidth and FLOPs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CALLS = {"train": "Training step", "forward": "Forward"}
 
 
 def write_report(path: Path) -> str:
-    """Tables and picture beside the results; in the docs where the results are those we commit."""
+    """Write tables and picture beside the results, and into the docs for committed results."""
     results = json.loads(path.read_text(encoding="utf-8"))
     tables = [heading(results), *times_tables(results), device_table(results),
               checks_table(results), left_out(results)]  # fmt: skip
@@ -35,7 +35,7 @@ def write_report(path: Path) -> str:
 
 
 def limit(case: dict, call: str, ceilings: dict) -> float:
-    """Milliseconds that no implementation can be under: products, or memory, as measured.
+    """The lower bound in milliseconds, from the measured products or memory bandwidth.
 
     Each input is read once and each output written once; the products are those of the layer.
     That the steps wait for each other is not in it. NaN where the chip's rates are not known.
@@ -62,7 +62,7 @@ def limit(case: dict, call: str, ceilings: dict) -> float:
 
 
 def best(case: dict, call: str) -> dict[str, float]:
-    """The shortest round of each, in milliseconds."""
+    """The shortest round of each entrant, in milliseconds."""
     return {name: min(ms) for name, ms in case.get(call, {}).items()}
 
 
@@ -72,7 +72,7 @@ def others(times: dict[str, float]) -> dict[str, float]:
 
 
 def verdict(name: str, answer: dict) -> str:
-    """Of a check: "ok", "wrong", "refused", "failed", or "left out"."""
+    """The verdict of a check: "ok", "wrong", "refused", "failed", or "left out"."""
     if "difference" in answer:
         return "ok" if answer["difference"] <= answer["tolerance"] else "wrong"  # NaN is wrong
     error = answer.get("error", "")
@@ -82,17 +82,17 @@ def verdict(name: str, answer: dict) -> str:
 
 
 def failed(results: dict) -> list[str]:
-    """The checks that a result of anybody, or a process of jlstm, did not pass."""
+    """The failed checks: wrong results of any entrant, failed processes of jlstm."""
     return [
         f"{name}: {check}"
-        for name, found in results.get("checks", {}).items()
-        for check, answer in found.items()
+        for name, answers in results.get("checks", {}).items()
+        for check, answer in answers.items()
         if verdict(name, answer) in ("wrong", "failed" if name.startswith(OURS) else "wrong")
     ]
 
 
 def heading(results: dict) -> str:
-    """The device, and what it reaches."""
+    """The device and its ceilings."""
     where = results["machine"]
     packages = ", ".join(
         f"{name} {version}"
@@ -113,7 +113,7 @@ def heading(results: dict) -> str:
 
 
 def times_tables(results: dict) -> list[str]:
-    """Training and forward, a line a case; microseconds a step are of jlstm."""
+    """Training and forward, one line per case, with the microseconds per step of jlstm."""
     tables = []
     for call, title in CALLS.items():
         rows = [case for case in results.get("times", []) if case.get(call)]
@@ -142,31 +142,31 @@ def times_tables(results: dict) -> list[str]:
 
 
 def device_table(results: dict) -> str:
-    """The device's own clock beside that of the host, and how busy the device was."""
+    """Times by the device's clock and by the host's, and the occupancy of the device."""
     lines = [["by the device's clock, one call", "ms", "ms by the host's", "ms in kernels",
               "kernels"]]  # fmt: skip
     for case in results.get("times", []):
         for name, calls in case.get("device", {}).items():
-            for call, found in calls.items():
-                if "ms" in found:
+            for call, result in calls.items():
+                if "ms" in result:
                     host = best(case, call).get(name)
                     lines.append([
-                        f"{name}, {call}: {case['name']}, {_kind(case)}", f"{found['ms']:.3g}",
+                        f"{name}, {call}: {case['name']}, {_kind(case)}", f"{result['ms']:.3g}",
                         f"{host:.3g}" if host else "",
-                        f"{found['busy ms']:.3g}" if "busy ms" in found else "",
-                        f"{found['kernels']:.0f}" if "kernels" in found else "",
+                        f"{result['busy ms']:.3g}" if "busy ms" in result else "",
+                        f"{result['kernels']:.0f}" if "kernels" in result else "",
                     ])  # fmt: skip
     return markdown_table(lines) if len(lines) > 1 else ""
 
 
 def checks_table(results: dict) -> str:
-    """The largest error of each as a share of what rounding may make of it."""
-    found = results.get("checks", {})
-    checks = list(dict.fromkeys(name for each in found.values() for name in each))
-    lines = [["error against float64, share of what rounding may make of it", *found]]
+    """The largest error of each check as a share of its tolerance."""
+    by_entrant = results.get("checks", {})
+    checks = list(dict.fromkeys(name for each in by_entrant.values() for name in each))
+    lines = [["error against float64, share of what rounding may make of it", *by_entrant]]
     for check in checks:
         cells = []
-        for name, each in found.items():
+        for name, each in by_entrant.items():
             answer = each.get(check, {})
             what = verdict(name, answer) if answer else ""
             if what in ("ok", "wrong"):
@@ -178,7 +178,7 @@ def checks_table(results: dict) -> str:
 
 
 def left_out(results: dict) -> str:
-    """What was not measured, and why: a line an entrant and reason."""
+    """The cases without times: one line per entrant and reason."""
     cases: dict[tuple[str, str], list[str]] = {}
     for case in results.get("times", []):
         for name, why in case.get("errors", {}).items():
@@ -193,7 +193,7 @@ def _kind(case: dict) -> str:
 
 
 def draw(results: dict, path: Path) -> None:
-    """Every time of every case, forward and training, with the limit as a line."""
+    """Draw every time of every case, forward and training, with the limit as a line."""
     import matplotlib
 
     matplotlib.use("Agg")

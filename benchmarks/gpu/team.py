@@ -1,4 +1,4 @@
-"""The processes of `benchmarks.gpu`: one an entrant, and what happens when one of them ends."""
+"""The processes of `benchmarks.gpu`: one per entrant, restarted when one ends."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any
 
 from benchmarks.workers import Worker
 
-PATIENCE = 60  # seconds that a job may take before its process is ended
+PATIENCE = 60  # seconds of a job before its process is ended
 GRACE = 5
-STRIKES = 2  # processes that an entrant may lose before it is out; one, where it was too late
+STRIKES = 2  # failed processes before an entrant is out; one if it timed out
 
 
 class Team:
-    """One process an entrant, started again where it has ended, but not for ever."""
+    """One process per entrant, restarted a limited number of times."""
 
     def __init__(self, patience: float = PATIENCE) -> None:
-        """Start none yet."""
+        """Start no process yet."""
         self.patience = patience
         self.running: dict[str, Worker] = {}
         self.strikes: Counter[tuple[str, str]] = Counter()
 
     def all(self, jobs: dict[tuple[str, str], dict], patience: float | None = None) -> dict:
-        """The answers to jobs that are done side by side, by entrant and a word of the caller's."""
+        """The answers to concurrent jobs, by entrant and a label of the caller."""
         patience = self.patience if patience is None else patience
         able = [key for key in jobs if self.strikes[key] < STRIKES]
         for key in able:
@@ -32,10 +32,10 @@ class Team:
         out = {key: {"error": "out: its processes ended"} for key in jobs}
         for key in able:
             worker = self._worker(key)
-            # Some seconds at least: who has answered must not end because another was late.
+            # A few seconds at least: one late process must not end those that have answered.
             out[key] = worker.hear(max(GRACE, end - time.monotonic()))
             if "the process ended" in out[key].get("error", ""):
-                late = time.monotonic() >= end  # the next one would take as long
+                late = time.monotonic() >= end  # the next process would take as long
                 self.strikes[key] += STRIKES if late else 1
                 out[key]["error"] += f" (it took over {patience:g} s)" if late else ""
                 worker.stop(1)
@@ -49,7 +49,7 @@ class Team:
     def _worker(self, key: tuple[str, str]) -> Worker:
         word = " ".join(key)
         if word not in self.running:
-            # Several processes share the memory of one GPU: none may take it all.
+            # Several processes share the memory of one GPU: none may take all of it.
             self.running[word] = Worker(
                 key[0], module="benchmarks.gpu.worker", XLA_PYTHON_CLIENT_PREALLOCATE="false"
             )

@@ -1,4 +1,4 @@
-"""How a call is timed on a GPU: in a stream, by the device's clock; and what the chip reaches."""
+"""Timing of calls on a GPU, in a stream and by the device's clock, and the chip's ceilings."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Calls(NamedTuple):
-    """The calls of a case, compiled; each returns its results before they are computed."""
+    """The compiled calls of a case, which return before their results are computed."""
 
     named: dict[str, Callable[[], Any]]  # "forward" and "train"
-    wait: Callable[[], Any]  # until the device has done them all
+    wait: Callable[[], Any]  # until the device has finished
     device_times: Callable[[Callable, int], dict]
 
 
@@ -53,14 +53,16 @@ def prepare(entrant: Entrant, case: Case) -> Calls:
 
         return call
 
-    with ThreadPoolExecutor(len(functions)) as pool:  # most of the time is XLA's, outside Python
+    with ThreadPoolExecutor(
+        len(functions)
+    ) as pool:  # most of the time is spent in XLA, outside of Python
         named = dict(zip(functions, pool.map(compiled, functions.values()), strict=True))
     wait = lambda: jax.block_until_ready(kept)  # noqa: E731
     return Calls(named, wait, lambda call, count: _profiled(call, wait, count))
 
 
 def stream_time(call: Callable, wait: Callable, seconds: float) -> float:
-    """Milliseconds of one call among many that the device is given without a pause.
+    """Milliseconds per call, of many calls without a pause.
 
     The host waits once, at the end: what it does between calls is in the time only where the
     device is faster than it.
@@ -80,7 +82,7 @@ def stream_time(call: Callable, wait: Callable, seconds: float) -> float:
 
 
 def ceilings(megabytes: int, size: int) -> dict:
-    """What the chip itself reaches: a large copy, and a large matrix product of each dtype."""
+    """The ceilings of the chip: a large copy, and a large matrix product in each dtype."""
     import jax
     import jax.numpy as jnp
 
@@ -95,15 +97,15 @@ def ceilings(megabytes: int, size: int) -> dict:
         return min(times) / 1e3
 
     floats = megabytes * 2**18
-    found = {"GB/s": 8 * floats / seconds(lambda a: a + 1, jnp.zeros(floats)) / 1e9}
+    reached = {"GB/s": 8 * floats / seconds(lambda a: a + 1, jnp.zeros(floats)) / 1e9}
     for dtype in ("float32", "bfloat16", "float16"):
         a = jax.random.normal(jax.random.key(0), (size, size), dtype)
-        found[f"TFLOP/s, {dtype}"] = 2 * size**3 / seconds(jnp.matmul, a, a) / 1e12
-    return found
+        reached[f"TFLOP/s, {dtype}"] = 2 * size**3 / seconds(jnp.matmul, a, a) / 1e12
+    return reached
 
 
 def _profiled(call: Callable, wait: Callable, count: int) -> dict:
-    """By JAX's profiler: of one call, from its first kernel to its last, and all kernels alone."""
+    """Times of one call by JAX's profiler: from first to last kernel, and of all kernels."""
     import jax
 
     options = jax.profiler.ProfileOptions()

@@ -18,7 +18,7 @@ from benchmarks.worker import serve
 
 
 def main() -> None:
-    """Answer jobs about one entrant."""
+    """Answer the jobs of one entrant."""
     entrant = ENTRANTS[sys.argv[1]]
     made: dict[str, Any] = {}
     serve(lambda job: JOBS[job.pop("what")](entrant, made, **job))
@@ -43,7 +43,7 @@ def _check(entrant: Entrant, made: dict, name: str, dtype: str) -> dict:
 
 
 def _agrees(entrant: Entrant, made: dict, shape: list, dtype: str, kind: str) -> dict:
-    """Whether what is timed is the layer: `hs` and the gradient of `xs`, from the timed calls."""
+    """Check that the timed calls compute the layer: `hs` and the gradient of `xs`."""
     import jax
 
     from benchmarks.gpu.checks import largest_error, tolerance
@@ -54,16 +54,18 @@ def _agrees(entrant: Entrant, made: dict, shape: list, dtype: str, kind: str) ->
     if hasattr(module, "without_tf32"):
         module.without_tf32()
     calls = prepare(entrant, case).named
-    found, gradients = calls["forward"](), calls["train"]()
-    of_xs = gradients[module.XS if hasattr(module, "XS") else 1]
-    found, of_xs = (to_numpy(a, getattr(module, "BATCH_MAJOR", False)) for a in (found, of_xs))
+    outputs, gradients = calls["forward"](), calls["train"]()
+    gradient = gradients[module.XS if hasattr(module, "XS") else 1]
+    outputs, gradient = (
+        to_numpy(a, getattr(module, "BATCH_MAJOR", False)) for a in (outputs, gradient)
+    )
     problem = make_problem(case.shape, dtype=jax.numpy.dtype(dtype), kind=kind)
     hs, d_xs = expected(problem)
     if problem.lengths is None:
-        errors = [largest_error(found, hs), largest_error(of_xs, d_xs, least=1e-30)]
-    else:  # what others show past the lengths differs, and with it the loss
+        errors = [largest_error(outputs, hs), largest_error(gradient, d_xs, least=1e-30)]
+    else:  # outputs past the lengths differ between libraries, and with them the loss
         valid = np.arange(case.shape.time)[:, None] < problem.lengths
-        errors = [largest_error(found[valid], hs[valid])]
+        errors = [largest_error(outputs[valid], hs[valid])]
     return {"difference": max(errors), "tolerance": tolerance(dtype, "gradients")}
 
 
@@ -74,7 +76,9 @@ def expected(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     def run(weights: Any, xs: np.ndarray, reverse: bool = False) -> np.ndarray:
         return lstm(weights, None, xs, problem.lengths, reverse=reverse)[1]
 
-    def back(weights: Any, xs: np.ndarray, d_hs: np.ndarray, reverse: bool = False) -> np.ndarray:
+    def gradient(
+        weights: Any, xs: np.ndarray, d_hs: np.ndarray, reverse: bool = False
+    ) -> np.ndarray:
         zeros = np.zeros(d_hs.shape[1:])
         cotangents = ((zeros, zeros), d_hs)
         return lstm_vjp(weights, None, xs, cotangents, problem.lengths, reverse=reverse)["xs"]
@@ -82,13 +86,13 @@ def expected(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     first, xs, other = problem[:3], problem.xs, problem.other
     hs = run(first, xs)
     if other is None:
-        return hs, back(first, xs, 2 * hs / hs.size)
+        return hs, gradient(first, xs, 2 * hs / hs.size)
     if problem.kind == "two layers":
         above = run(other, hs)
-        return above, back(first, xs, back(other, hs, 2 * above / above.size))
+        return above, gradient(first, xs, gradient(other, hs, 2 * above / above.size))
     both = np.concatenate([hs, run(other, xs, reverse=True)], -1)
-    there, again = np.split(2 * both / both.size, 2, -1)
-    return both, back(first, xs, there) + back(other, xs, again, reverse=True)
+    d_forward, d_backward = np.split(2 * both / both.size, 2, -1)
+    return both, gradient(first, xs, d_forward) + gradient(other, xs, d_backward, reverse=True)
 
 
 def to_numpy(a: Any, batch_major: bool) -> np.ndarray:
@@ -99,7 +103,7 @@ def to_numpy(a: Any, batch_major: bool) -> np.ndarray:
 
 
 def _prepare(entrant: Entrant, made: dict, shape: list, dtype: str, kind: str) -> dict:
-    made.clear()  # the last case, before this one takes its memory
+    made.clear()  # free the last case before this one takes memory
     made["calls"] = prepare(entrant, Case("", Shape(*shape), dtype, kind))
     return {}
 
@@ -115,13 +119,13 @@ def _device(entrant: Entrant, made: dict, call: str, count: int) -> dict:
 
 
 JOBS = {
-    "chip": _chip,  # which device there is
-    "ceilings": _ceilings,  # what it reaches by itself
+    "chip": _chip,  # the device
+    "ceilings": _ceilings,  # its ceilings
     "check": _check,  # one check of `checks`
-    "agrees": _agrees,  # the calls that are timed, against float64
+    "agrees": _agrees,  # the timed calls against float64
     "prepare": _prepare,  # make and compile the calls of a case
-    "time": _time,  # one of them, in a stream
-    "device": _device,  # one of them, by the device's clock
+    "time": _time,  # time one of them in a stream
+    "device": _device,  # time one of them by the device's clock
 }
 
 if __name__ == "__main__":

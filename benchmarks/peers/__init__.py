@@ -1,4 +1,4 @@
-"""One module an implementation, all given the same weights and inputs.
+"""One module per implementation, all with the same weights and inputs.
 
 A module of a JAX library has `layer(problem)`, which returns `(params, apply)` with
 `apply(params, xs) -> hs`; `BATCH_MAJOR` says that it wants the batch first. Any other module has

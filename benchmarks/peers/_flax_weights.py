@@ -1,4 +1,4 @@
-"""The weights of a Flax LSTM cell: one Dense a gate and operand, bias with the hidden state."""
+"""The weights of a Flax LSTM cell: one Dense per gate and operand, biases with `h`."""
 
 import jax.numpy as jnp
 import numpy as np

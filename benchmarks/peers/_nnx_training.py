@@ -1,4 +1,4 @@
-"""Training and forward as users of NNX write them, with its transformations and optimiser."""
+"""Training and forward pass with the transformations and optimiser of NNX."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ from flax import nnx
 
 
 def calls(model, problem):
-    """Calls without arguments of a module that reads `(batch, time, input)`."""
+    """Calls without arguments of a module that takes `(batch, time, input)`."""
     xs = jnp.asarray(problem.xs.swapaxes(0, 1))
     optimizer = nnx.Optimizer(model, optax.sgd(0.0), wrt=nnx.Param)
 

@@ -1,4 +1,4 @@
-"""`jax.experimental.rnn`: cuDNN as JAX itself offers it, float32 on CUDA."""
+"""`jax.experimental.rnn`: cuDNN as offered by JAX, float32 on CUDA."""
 
 import jax.numpy as jnp
 from jax.experimental import rnn

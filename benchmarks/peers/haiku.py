@@ -30,7 +30,7 @@ def layer(problem):
 
 
 def _weights(layer):
-    """Of one layer: one matrix for inputs and state, side by side."""
+    """The weights of one layer: one matrix for inputs and state."""
 
     def gates(weight):  # i, g, f, o; Haiku adds 1 to the forget gate in its step
         i, f, g, o = jnp.split(jnp.asarray(weight), 4, axis=-1)

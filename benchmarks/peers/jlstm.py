@@ -33,7 +33,7 @@ def layer(problem, save="gates", implementation=None, one_loop=False):
 
 
 def step(problem):
-    """One step of a stream, and the state after it."""
+    """One step of a stream, with the state kept."""
     params = jlstm.LSTMParams(*map(jnp.asarray, problem[:3]))
     x = jnp.asarray(problem.xs[0])
     state = jlstm.init_state(params, x.shape[:1])

@@ -1,4 +1,4 @@
-"""Keras 3 on its JAX backend: `keras.layers.LSTM`, batch-major as it wants it."""
+"""Keras 3 on its JAX backend: `keras.layers.LSTM`, batch-major."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Training steps of every kind of layer of jlstm, by name."""
+"""Training steps of every layer type of jlstm, by name."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ from jlstm import variants
 
 
 def calls(problem):
-    """Calls without arguments, one a kind, of the problem's sizes."""
+    """Calls without arguments, one per layer type, of the sizes of the problem."""
     inputs, hidden = problem.weight_ih.shape[0], problem.weight_hh.shape[0]
     xs, key = jnp.asarray(problem.xs), jax.random.key(0)
     half = partial(variants.init_projected, projection_size=hidden // 2)
@@ -25,11 +25,11 @@ def calls(problem):
     layers = {name: (init(key, inputs, hidden),) for name, init in kinds.items()}
     (both,) = jlstm.init_stack(key, inputs, (hidden,), bidirectional=True)
     layers["LSTM, both directions"] = (both,)
-    found = {name: _training(layer, xs) for name, layer in layers.items()}
+    calls = {name: _training(layer, xs) for name, layer in layers.items()}
     for name in ("LSTM", "projected to half", "LSTM, both directions"):
-        found[f"{name}, by JAX"] = _training(layers[name], xs, implementation="scan")
-    found["LSTM, both directions in one loop, by JAX"] = _training((both,), xs, scan=_one_loop)
-    return found
+        calls[f"{name}, by JAX"] = _training(layers[name], xs, implementation="scan")
+    calls["LSTM, both directions in one loop, by JAX"] = _training((both,), xs, scan=_one_loop)
+    return calls
 
 
 def _training(layers, xs, scan=jlstm.stack_scan, **options):
@@ -41,7 +41,7 @@ def _training(layers, xs, scan=jlstm.stack_scan, **options):
 
 
 def _one_loop(layers, states, xs):
-    """Both directions in one loop: one at `t`, the other as many steps from the end."""
+    """Both directions in one loop: one at step `t`, the other at step `t` from the end."""
     (both,), states = layers, states or jlstm.init_stack_state(layers, xs.shape[1:-1])[0]
     time = len(xs)
 
@@ -50,5 +50,5 @@ def _one_loop(layers, states, xs):
         backward, h_backward = jlstm.lstm_step(both.backward, states.backward, xs[time - 1 - t])
         return jlstm.BiLSTMState(forward, backward), (h_forward, h_backward)
 
-    states, (there, back) = jax.lax.scan(body, states, jnp.arange(time))
-    return states, jnp.concatenate([there, back[::-1]], axis=-1)
+    states, (forward, backward) = jax.lax.scan(body, states, jnp.arange(time))
+    return states, jnp.concatenate([forward, backward[::-1]], axis=-1)

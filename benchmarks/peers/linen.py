@@ -11,7 +11,7 @@ def layer(problem):
     dtype = jnp.asarray(problem.xs).dtype
     cell = nn.OptimizedLSTMCell(problem.weight_hh.shape[0], dtype=dtype, param_dtype=dtype)
     model = nn.RNN(cell, time_major=True)
-    back = nn.RNN(cell, time_major=True, reverse=True, keep_order=True)
+    backward = nn.RNN(cell, time_major=True, reverse=True, keep_order=True)
     params = {"params": {"cell": gate_weights(problem)}}
     if problem.other is None:
         return params, lambda params, xs: model.apply(params, xs, seq_lengths=problem.lengths)
@@ -19,5 +19,5 @@ def layer(problem):
     if problem.kind == "two layers":
         return both, lambda both, xs: model.apply(both[1], model.apply(both[0], xs))
     return both, lambda both, xs: jnp.concatenate(
-        [model.apply(both[0], xs), back.apply(both[1], xs)], -1
+        [model.apply(both[0], xs), backward.apply(both[1], xs)], -1
     )

@@ -1,4 +1,4 @@
-"""The module of this library in the same place."""
+"""`jlstm.nnx.Stack`, trained like the NNX module that it replaces."""
 
 import jax.numpy as jnp
 

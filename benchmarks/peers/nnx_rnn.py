@@ -1,4 +1,4 @@
-"""Flax's own module, trained as users of NNX write it."""
+"""`nnx.RNN`, trained as users of NNX do."""
 
 from flax import nnx
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime: the standard `LSTM` node; it computes the forward pass alone."""
+"""ONNX Runtime: the standard `LSTM` node; forward pass only."""
 
 import numpy as np
 import onnx
@@ -17,7 +17,7 @@ def calls(problem):
 
 
 def step(problem):
-    """One step of a stream, and the state after it."""
+    """One step of a stream, with the state kept."""
     session = _session(problem, stateful=True)
     x = problem.xs[:1]
     zeros = np.zeros((1, x.shape[1], problem.weight_hh.shape[0]), np.float32)
@@ -32,7 +32,7 @@ def step(problem):
 
 
 def _session(problem, stateful=False):
-    def gates(weight):  # i, o, f, c, one row a gate
+    def gates(weight):  # i, o, f, c, one row per gate
         i, f, g, o = np.split(weight, 4, -1)
         return np.concatenate([i, o, f, g], -1).T
 

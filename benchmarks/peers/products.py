@@ -1,10 +1,10 @@
-"""The limit: the matrix products of the layer and nothing else, by JAX's own `jnp.matmul`."""
+"""The lower bound: only the matrix products of the layer, by `jnp.matmul`."""
 
 import jax.numpy as jnp
 
 
 def layer(problem):
-    """`(params, apply)`: all steps at once, as if no step needed the one before."""
+    """`(params, apply)`: all steps at once, without their dependence."""
     hidden = problem.weight_hh.shape[0]
     params = (jnp.asarray(problem.weight_ih), jnp.asarray(problem.weight_hh))
 

@@ -1,4 +1,4 @@
-"""jlstm's plain scan of `lstm_step` under JAX's derivative: what the fused one has to beat."""
+"""jlstm's plain scan of `lstm_step` under JAX's derivative, the baseline of the fused one."""
 
 from functools import partial
 

@@ -2,7 +2,7 @@
 
 import torch
 
-XS = 0  # where the gradient of the inputs stands in what `streams` calls "train"
+XS = 0  # the index of the gradient of the inputs in the results of "train"
 
 
 def calls(problem):
@@ -28,7 +28,7 @@ def calls(problem):
 
 
 def streams(problem, dtype):
-    """`(calls, wait)` on the GPU, if there is one: the calls return before it is done with them."""
+    """`(calls, wait)` on the GPU, if there is one: the calls return before they are computed."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     inputs, gates = problem.weight_ih.shape
     options = {
@@ -52,7 +52,7 @@ def streams(problem, dtype):
         return torch.nn.utils.rnn.pad_packed_sequence(lstm(packed)[0], total_length=len(leaf))[0]
 
     def forward():
-        lstm.eval()  # as one uses it: nothing is kept for a backward pass
+        lstm.eval()  # inference: nothing is kept for a backward pass
         with torch.no_grad():
             return run()
 
@@ -76,13 +76,13 @@ def device_times(call, count):
 
 
 def without_tf32():
-    """Products of float32 as they are written, for a comparison with float64."""
+    """Exact float32 products, for a comparison with float64."""
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def step(problem):
-    """One step at batch 1 of a stream, and the state after it: `torch.nn.LSTMCell`."""
+    """One step of a stream at batch 1, with the state kept: `torch.nn.LSTMCell`."""
     cell = _load(torch.nn.LSTMCell, problem)
     x = torch.from_numpy(problem.xs[0])
     zeros = torch.zeros(x.shape[0], problem.weight_hh.shape[0])

@@ -1,4 +1,4 @@
-"""Libraries that are imported on use: without one, the error says what to install."""
+"""Optional libraries, imported on use: without one, the error names it and its extra."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def needs(what: str, extra: str) -> Generator[None]:
-    """Imports inside are of libraries that `what` needs, and that the extra installs."""
+    """Run imports of libraries that `what` needs; if one is missing, name it and its extra."""
     try:
         yield
     except ImportError as error:
         missing = error if isinstance(error, ModuleNotFoundError) else error.__cause__
         if not isinstance(missing, ModuleNotFoundError) or missing.name is None:
-            raise  # one that is there and cannot be imported
+            raise  # the library is installed but cannot be imported
         package = missing.name.partition(".")[0]
         raise ModuleNotFoundError(
             f"{what} needs {package}: pip install '.[{extra}]' in the clone, or {package}",

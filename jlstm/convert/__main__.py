@@ -1,7 +1,7 @@
-"""`python -m jlstm.convert IN OUT`: the layers of a file in another format.
+"""`python -m jlstm.convert IN OUT`: convert the layers of a file to another format.
 
-Reads and writes safetensors files of PyTorch, safetensors files of this library, and ONNX models.
-Needs the extra `interop`.
+Reads and writes safetensors files of PyTorch and of this library, and ONNX models. Needs the extra
+`interop`.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DESCRIPTION = """\
-Layers of an LSTM from one file format to another:
+Convert the layers of an LSTM between file formats:
 safetensors of PyTorch, safetensors of jlstm, ONNX.
-Exact; what a format has no place for is refused."""
+Exact; layers that a format cannot represent are an error."""
 EXAMPLES = """
 examples:
-  what is in a file
+  show the content of a file
     python -m jlstm.convert --show model.safetensors
-  to ONNX
+  convert to ONNX
     python -m jlstm.convert model.safetensors model.onnx
-  to jlstm.interop.load_safetensors
+  convert to a file for jlstm.interop.load_safetensors
     python -m jlstm.convert model.onnx model.safetensors
-  from jlstm to PyTorch's names, or back
+  convert from jlstm to PyTorch's names, or back
     python -m jlstm.convert mine.safetensors \\
         theirs.safetensors
-  one module of a larger model
+  convert one module of a larger model
     python -m jlstm.convert tagger.safetensors lstm.onnx \\
         --prefix encoder.lstm
 """
 
-# Each flag, the format that it is for, and the file of this format.
+# Flags for one format, with that format and the argument that must have it.
 FLAGS = (
     ("--nodes", "onnx", "IN"), ("--nonlinearity", "torch", "IN"),
     ("--lengths", "onnx", "OUT"), ("--states", "onnx", "OUT"), ("--no-bias", "torch", "OUT"),
@@ -47,7 +47,7 @@ FLAGS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; its exit status."""
+    """Run the command and return its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m jlstm.convert",
         description=DESCRIPTION,
@@ -56,28 +56,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("source", metavar="IN", type=Path, help="a .safetensors or .onnx file")
     parser.add_argument("target", metavar="OUT", type=Path, nargs="?", help="the file to write")
-    parser.add_argument("--show", action="store_true", help="only say what is in IN")
+    parser.add_argument("--show", action="store_true", help="print the content of IN only")
     parser.add_argument(
         "--to", choices=TITLES,
-        help="the format of OUT; else by its name; .safetensors is jlstm, or torch if IN is jlstm",
+        help="the format of OUT; by default .onnx is onnx, and .safetensors is jlstm, or torch if "
+        "IN is jlstm",
     )  # fmt: skip
-    parser.add_argument("--prefix", help="what stands before PyTorch's names: encoder.lstm")
+    parser.add_argument("--prefix", help="the prefix of PyTorch's names, such as encoder.lstm")
     parser.add_argument(
-        "--nodes", help="names of the nodes of ONNX that are the stack, with commas between them"
+        "--nodes", help="the names of the ONNX nodes of the stack, separated by commas"
     )
     parser.add_argument(
         "--nonlinearity", choices=("tanh", "relu"),
-        help="of a simple RNN of PyTorch, whose weights do not say it; relu is refused",
+        help="for a simple RNN of PyTorch, whose weights do not include it; relu is an error",
     )  # fmt: skip
     parser.add_argument(
         "--dtype", choices=("float16", "bfloat16", "float32", "float64"), metavar="DTYPE",
         help="round to float16, bfloat16, float32 or float64",
     )  # fmt: skip
-    parser.add_argument("--no-bias", action="store_true", help="torch: a module without biases")
-    parser.add_argument("--lengths", action="store_true", help="onnx: a model that takes lengths")
+    parser.add_argument("--no-bias", action="store_true", help="for torch: a module without biases")
+    parser.add_argument(
+        "--lengths", action="store_true", help="for onnx: a model that takes lengths"
+    )
     parser.add_argument(
         "--states", action="store_true",
-        help="onnx: a model that takes initial states and returns the final ones",
+        help="for onnx: a model that takes initial states and returns the final ones",
     )  # fmt: skip
     options = parser.parse_args(arguments)
     if options.show == (options.target is not None):
@@ -86,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.show and (unused := [flag for flag in of_out if _value(options, flag)]):
         parser.error(f"{unused[0]} is for OUT, and --show writes none")
     try:
-        # In the dtypes of the file, and no accelerator for it.
+        # With the dtypes of the file, and on the CPU.
         with jax.enable_x64(True), jax.default_device("cpu"):
             _show(options) if options.show else _convert(options)
     except (OSError, TypeError, ValueError, ModuleNotFoundError) as error:
@@ -100,19 +103,19 @@ def _show(options: argparse.Namespace) -> None:
     if options.prefix is None:
         prefixes = prefixes_of(path) or prefixes
     for prefix, simple in prefixes.items():
-        # What is shown of a simple RNN is the same with any nonlinearity.
+        # The printed lines of a simple RNN are the same with any nonlinearity.
         assumed = "tanh" if simple and options.nonlinearity is None else options.nonlinearity
         content = _read(options, prefix, assumed)
         if simple and options.nonlinearity is None:
             content.notes.append("its nonlinearity is not in the file: --nonlinearity tanh")
-        _say("", path, content)
+        _print("", path, content)
 
 
 def _convert(options: argparse.Namespace) -> None:
     source, target = options.source, options.target
     if target.exists() and source.exists() and target.samefile(source):
-        raise ValueError(f"OUT is IN, {source}: it would be lost")
-    suffix = suffix_of(target)  # which refuses others before anything is read
+        raise ValueError(f"OUT is IN, {source}, which would be overwritten")
+    suffix = suffix_of(target)  # checked before anything is read
     if target.is_dir() or not target.parent.is_dir():
         fault = "is a folder" if target.is_dir() else f"is in no folder: make {target.parent} first"
         raise ValueError(f"OUT, {target}, {fault}")
@@ -125,7 +128,7 @@ def _convert(options: argparse.Namespace) -> None:
     _check_flags(options, "OUT", form)
     if options.prefix is not None and "torch" not in (form, content.form):
         raise ValueError(f"--prefix is for torch, and IN is {content.form}, OUT is {form}")
-    _say("read ", source, content)
+    _print("read ", source, content)
     prefix = options.prefix if options.prefix and content.form != "torch" else ""
     layers = content.layers
     if options.dtype:
@@ -141,7 +144,7 @@ def _convert(options: argparse.Namespace) -> None:
             print(f"  {name}: {', '.join(value.name for value in values)}")
 
 
-def _say(verb: str, path: Path, content: Content) -> None:
+def _print(verb: str, path: Path, content: Content) -> None:
     print(f"{verb}{path}: {TITLES[content.form]}")
     for line in (*described(content.layers), *content.notes):
         print(f"  {line}")

@@ -1,6 +1,7 @@
-"""Files of layers in several formats, by their suffix: read, write, and say what is in them.
+"""Files of layers by their suffix: read, write and describe them.
 
-Safetensors of PyTorch, safetensors of this library, and ONNX. Needs the extra `interop`.
+The formats are safetensors of PyTorch, safetensors of this library, and ONNX. Needs the extra
+`interop`.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ OTHERS = {
 
 
 class Content(NamedTuple):
-    """Content of a file."""
+    """The content of a file."""
 
     form: str  # a key of TITLES
     layers: tuple[PyTree, ...]
-    notes: list[str]  # what is not in the layers
+    notes: list[str]  # on content that is not in the layers
 
 
 def read(
@@ -58,17 +59,17 @@ def read(
     nonlinearity: str | None = None,
     nodes: Sequence[str] | None = None,
 ) -> Content:
-    """The layers of a file, and what else it holds.
+    """Read the layers of a file, with notes on its other content.
 
     Args:
-      path: of a file that ends in `.safetensors` or `.onnx`.
-      prefix: of the names of a module of PyTorch; None takes the only one there is.
-      nonlinearity: of a simple RNN of PyTorch, whose weights do not say it.
-      nodes: the names of the nodes of ONNX that are the stack; None takes all.
+      path: the path of a file that ends in `.safetensors` or `.onnx`.
+      prefix: the prefix of the names of a PyTorch module; None chooses the only one.
+      nonlinearity: that of a simple RNN of PyTorch, whose weights do not include it.
+      nodes: the names of the ONNX nodes of the stack; None takes all.
 
     Raises:
-      ValueError: another kind of file, no such module or several, layers that this library has no
-        place for. OSError: the file cannot be read.
+      ValueError: another file format, no such module or several, layers that this library does not
+        support. OSError: the file cannot be read.
     """
     if suffix_of(path) == "onnx":
         return _read_onnx(path, nodes)
@@ -79,8 +80,8 @@ def read(
         return Content("jlstm", (layers,) if single else layers, [])
     modules = find_modules(tensors)
     if prefix is None and len(modules) > 1:
-        found = _some(map(repr, modules))
-        raise ValueError(f"{path} holds {len(modules)} modules, choose by --prefix: {found}")
+        names = _some(map(repr, modules))
+        raise ValueError(f"{path} holds {len(modules)} modules, choose by --prefix: {names}")
     try:
         prefix = choose_module(modules, prefix, tensors)
         layers = from_torch(tensors, prefix, nonlinearity=nonlinearity)
@@ -90,7 +91,7 @@ def read(
 
 
 def prefixes_of(path: Path) -> dict[str, bool]:
-    """The prefix of each module of PyTorch in a file, and whether it is a simple RNN."""
+    """The prefix of each PyTorch module in a file; True for a simple RNN."""
     if suffix_of(path) == "onnx":
         return {}
     metadata, tensors = read_tensors(path, needed=_may_be_needed)
@@ -107,7 +108,7 @@ def prefixes_of(path: Path) -> dict[str, bool]:
 
 
 def _notes(tensors: Mapping[str, Any], weights: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    """Notes on arrays that are not in the layers, and on those that were computed."""
+    """Notes on arrays that are not in the layers, and on computed weights."""
     if prefix:
         yield f"prefix: {prefix}"
     if any(name.startswith("bias_hh") for name in weights):
@@ -119,7 +120,7 @@ def _notes(tensors: Mapping[str, Any], weights: Mapping[str, Any], prefix: str) 
         yield f"computed from {_some(computed)}"
     rest = [key for key in tensors if key not in used]
     if rest:
-        yield f"left out, {len(rest)} arrays that are not of this module: {_some(rest)}"
+        yield f"left out, {len(rest)} arrays of other modules: {_some(rest)}"
 
 
 def write(
@@ -135,16 +136,16 @@ def write(
     """Write the layers atomically.
 
     Args:
-      path: of the file.
+      path: the path of the file.
       form: "torch", "jlstm" or "onnx".
       layers: a stack.
-      prefix: what stands before PyTorch's names.
-      bias: whether the module of PyTorch has biases.
-      lengths: whether the ONNX model takes lengths.
-      states: whether the ONNX model takes initial states and returns the final ones.
+      prefix: the prefix of PyTorch's names.
+      bias: False for a PyTorch module without biases.
+      lengths: True for an ONNX model that takes lengths.
+      states: True for an ONNX model that takes initial states and returns the final ones.
 
     Raises:
-      TypeError, ValueError: layers that the format has no place for. OSError: the file cannot be
+      TypeError, ValueError: layers that the format cannot represent. OSError: the file cannot be
         written.
     """
     if form == "jlstm":
@@ -159,17 +160,17 @@ def write(
 
 
 def described(layers: Sequence[PyTree]) -> Iterator[str]:
-    """A line a layer: its kind, sizes, numbers and dtype."""
+    """One line per layer: its type, sizes, gates, number of weights and dtype."""
     for k, layer in enumerate(layers):
         parts = layer._asdict() if isinstance(layer, BiLSTMParams) else {"": layer}
-        parts = {way: params for way, params in parts.items() if params is not None}
+        parts = {name: params for name, params in parts.items() if params is not None}
         first = next(iter(parts.values()))
         units = output_size(first)
-        shown = f"{len(parts)} x {units}" if len(parts) == 2 else f"{units}"
+        outputs = f"{len(parts)} x {units}" if len(parts) == 2 else f"{units}"
         gates = LAYER_TYPES[type(first)].gates
         dtypes = {a.dtype.name for a in jax.tree.leaves(layer)}
         yield ", ".join(
-            [f"layer {k}: {type(first).__name__}", f"{first.weight_ih.shape[0]} -> {shown}"]
+            [f"layer {k}: {type(first).__name__}", f"{first.weight_ih.shape[0]} -> {outputs}"]
             + ([" and ".join(parts)] if parts.keys() != {""} else [])
             + ([f"gates {' '.join(gates)}"] if gates else [])
             + [f"{sum(a.size for a in jax.tree.leaves(layer)):,} numbers", "/".join(sorted(dtypes))]
@@ -177,7 +178,7 @@ def described(layers: Sequence[PyTree]) -> Iterator[str]:
 
 
 def suffix_of(path: Path) -> str:
-    """The suffix of a file that is read or written here, `safetensors` or `onnx`.
+    """The suffix of a supported file, `safetensors` or `onnx`.
 
     Raises:
       ValueError: another suffix.
@@ -206,14 +207,14 @@ def _read_onnx(path: Path, nodes: Sequence[str] | None) -> Content:
     others = Counter(n.op for n in graph.nodes if n.op not in known and n.name not in used)
     if others:
         counts = [f"{count} {name}" for name, count in sorted(others.items())]
-        notes.append(f"left out, nodes that are not of the stack: {_some(counts)}")
+        notes.append(f"left out, nodes outside of the stack: {_some(counts)}")
     if any(state is not None for state in states_of(graph, stack)):
-        notes.append("left out, its initial states: read them with jlstm.interop.onnx_states")
+        notes.append("left out, initial states: read them with jlstm.interop.onnx_states")
     return Content("onnx", layers, notes)
 
 
 def _may_be_needed(name: str) -> bool:
-    """Only these arrays are read: the rest of a model may be large, and of dtypes unknown here."""
+    """Return True for the names to read; other arrays may be large, or of unsupported dtypes."""
     return KEY.fullmatch(name) is not None
 
 

@@ -1,6 +1,6 @@
-"""Pictures of what a layer does: each function returns a figure of matplotlib and shows nothing.
+"""Pictures of a layer at work: each function returns a matplotlib figure and displays nothing.
 
-Needs the extra `plot`; matplotlib is imported when a picture is drawn.
+Needs the extra `plot`; matplotlib is imported on use.
 """
 
 from jlstm.plot.animation import animate as animate

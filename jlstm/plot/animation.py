@@ -1,4 +1,4 @@
-"""`animate`: values flowing through a cell, step by step, as a GIF."""
+"""`animate`: the values of a cell, step by step, as a GIF."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from jlstm.types import LSTMState, LSTMTrace
 
-# Below the diagram, from the top down: the lines that share a scale.
+# The panels below the diagram, from the top down: values on the same scale.
 SERIES = (("fio", "gates"), ("gh", "g and h"), ("c", "cell"))
-HEIGHT = 13.4  # of the whole, where the diagram is 16 by 9
+HEIGHT = 13.4  # of the frame, on the scale on which the diagram is 16 by 9
 
 
 def animate(
@@ -46,34 +46,35 @@ def animate(
     width: float = 9.6,
     progress: Callable[[int, int], object] | None = None,
 ) -> Figure:
-    """Write a GIF of one unit's numbers as they flow through the cell, one frame a step.
+    """Write a GIF of the values of one unit as they flow through the cell, one frame per step.
 
-    Above is the diagram of `step`, below are the lines of its gates and values so far. `h` is
-    `o * tanh(c)`. At the default width a frame has 960 by 804 dots, about 40 kB in the file, and
-    takes a third of a second to draw.
+    The upper part is the diagram of `step`, the lower part plots the gates and values so far. `h`
+    is `o * tanh(c)`. At the default width a frame has 960 by 804 pixels, takes about 40 kB in the
+    file and a third of a second to draw.
 
     Args:
-      trace: of `lstm_trace`, or a layer and direction of `stack_trace`.
-      path: of the file; one that is there is replaced once the new one is whole.
-      unit: its number.
-      sequence: which one of a batch, an index or, of several batch axes, a tuple; None is the
-        first.
-      window: `(start, stop)`, the steps that are shown; None is all.
-      labels: of the steps, a string of characters for instance.
-      state: the state before the first step that is shown, each array `(*batch, hidden)`; None is
-        that of the trace, and zeros before step 0.
-      seconds: how long a step is shown.
+      trace: a trace of `lstm_trace`, or of one layer and direction of `stack_trace`.
+      path: the path of the file, which is written atomically and replaced if it exists.
+      unit: the number of the unit.
+      sequence: the index of one sequence of the batch, a tuple for several batch axes; None is
+        the first.
+      window: `(start, stop)`, the steps of the animation; None is all.
+      labels: one per step, such as the characters of a string.
+      state: the state before the first of these steps, each array `(*batch, hidden)`; None is that
+        of the trace, and zeros before step 0.
+      seconds: the duration of a step.
       theme: "light", "dark", or a `Theme`.
-      width: of the frames, in inches of 100 dots.
+      width: the width of the frames, in inches of 100 pixels.
       progress: called as `progress(done, frames)` after every frame.
 
     Returns:
-      The figure, as the last frame has it.
+      The figure, in the state of the last frame.
 
     Raises:
-      ValueError: no steps, a path that does not end in `.gif`, an index that is not there, steps
-        that do not follow from each other, as after a reset. TypeError: no trace of an LSTM, a
-        wrong type. OSError: the file cannot be written. ModuleNotFoundError: no matplotlib.
+      ValueError: no steps, a path that does not end in `.gif`, an index out of range, steps
+        that do not follow from the step before, as after a reset. TypeError: no trace of an LSTM, a
+        wrong type. OSError: the file cannot be written. ModuleNotFoundError: matplotlib is not
+        installed.
 
     Example:
       >>> import jax, jlstm, os, tempfile
@@ -87,10 +88,10 @@ def animate(
     theme = find_theme(theme)
     path = Path(path)
     if path.suffix.lower() != ".gif":
-        raise ValueError(f"path must end in .gif, which is what is written; got {path.name!r}")
+        raise ValueError(f"path must end in .gif, the only format supported; got {path.name!r}")
     chosen = select(trace, None, sequence, None, None, labels)
     batch, (time, hidden) = np.shape(trace.f)[1:-1], chosen.c.shape
-    check_index("unit", unit, hidden, "those of the layer")
+    check_index("unit", unit, hidden, "the units of the layer")
     start, stop = choose_window(window, time)
     if not 0.02 <= seconds <= 60:
         raise ValueError(f"seconds must lie in [0.02, 60], got {seconds}")
@@ -111,7 +112,7 @@ def _prepare(
     figure: Figure, steps: list[StepValues], unit: int, start: int, labels: list[str] | None,
     note: str, theme: Theme,
 ) -> Callable[[int], None]:  # fmt: skip
-    """Draw what stays, and give the function that draws what changes."""
+    """Draw the static parts and return the function that draws a step."""
     width = float(figure.get_size_inches()[0])
     points = width * 72 / PAGE[0]
     share = PAGE[1] / HEIGHT
@@ -130,8 +131,8 @@ def _prepare(
         label = "" if labels is None else visible(labels[k])
         key.set(text=label, visible=bool(label))
         for name, line in lines.items():
-            shown = [float(getattr(values, name)[unit]) for values in steps[: k + 1]]
-            line.set_data(np.arange(start, start + k + 1), shown)
+            so_far = [float(getattr(values, name)[unit]) for values in steps[: k + 1]]
+            line.set_data(np.arange(start, start + k + 1), so_far)
         for cursor in cursors:
             cursor.set_xdata([start + k, start + k])
 
@@ -142,7 +143,7 @@ def _series(
     figure: Figure, steps: list[StepValues], unit: int, start: int, limit: float,
     labels: list[str] | None, theme: Theme,
 ) -> tuple[dict[str, Line2D], list[Line2D]]:  # fmt: skip
-    """Three panels over the same steps: their lines, still empty, and a cursor in each."""
+    """Draw three panels over the same steps; return their empty lines and cursors."""
     size = float(figure.get_size_inches()[0]) / 9.6
     lines, cursors = {}, []
     for k, (names, title) in enumerate(SERIES):
@@ -175,12 +176,12 @@ def _write_gif(
     from matplotlib.animation import PillowWriter
 
     with tempfile.TemporaryDirectory() as folder:
-        whole = Path(folder) / "frames.gif"
+        temporary = Path(folder) / "frames.gif"
         writer = PillowWriter(fps=rate)  # pyrefly: ignore  its stub wants an int
-        with writer.saving(figure, str(whole), dpi=100):
+        with writer.saving(figure, str(temporary), dpi=100):
             for k in range(frames):
                 draw(k)
                 writer.grab_frame(facecolor=figure.get_facecolor())
                 if progress is not None:
                     progress(k + 1, frames)
-        write_bytes(path, whole.read_bytes())
+        write_bytes(path, temporary.read_bytes())

@@ -1,4 +1,4 @@
-"""`step`: one cell as a diagram, with the numbers of one step on its wires."""
+"""`step`: one cell as a diagram, with the values of one time step on its wires."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jlstm.shapes import Array, Float
     from jlstm.types import LSTMState
 
-LONGEST = 18  # characters of a label
+LONGEST = 18  # the most characters of a label
 
 
 def step(
@@ -38,32 +38,33 @@ def step(
     theme: str | Theme = "light",
     width: float = 12.0,
 ) -> Figure:
-    """One step of one cell as a diagram, with its numbers on the wires.
+    """Draw one time step of a cell as a diagram, with its values on the wires.
 
-    Filled boxes have weights and read all of `x` and `h`; circles and what else stands on the wires
-    works number by number. Of one unit each wire bears its number, and below the cell stand the
-    two equations with these numbers; of several units it bears a strip of colours, one a unit, and
-    below stand their scales. `x` and the old `h`, which all gates read, are strips of all their
-    numbers.
+    Filled boxes have weights and take all of `x` and `h`; circles and the other operations on the
+    wires are elementwise. For one unit each wire has its value, with the two equations in these
+    values below the cell; for several units it has a strip of colours, one per unit, with the
+    colour scales below. `x` and the old `h`, which all gates take, are strips of all their values.
 
     Args:
-      params: the weights of a layer of the LSTM.
+      params: the weights of an LSTM layer.
       state: the state before the step, `h` and `c`, each `(*batch, hidden)`.
       x: the input, `(*batch, input)`.
-      units: the number of a unit, or of several from left to right; strips of up to about 16 are
+      units: the number of a unit, or those of several from left to right; up to about 16 can be
         told apart.
-      sequence: which one of a batch, an index or, of several batch axes, a tuple; None is the
-        first.
-      label: what `x` stands for, a character for instance.
+      sequence: the index of one sequence of the batch, a tuple for several batch axes; None is
+        the first.
+      label: the meaning of `x`, such as a character.
       theme: "light", "dark", or a `Theme`.
-      width: of the figure, in inches; its height is 9 / 16 of it, and text grows with it.
+      width: the width of the figure in inches; its height is 9 / 16 of the width, and text scales
+        with it.
 
     Returns:
-      The figure, which belongs to no window: `figure.savefig("step.svg")`.
+      The figure, which is not attached to a window: `figure.savefig("step.svg")`.
 
     Raises:
-      ValueError: sizes or batch axes that differ, an index that is not there. TypeError: weights
-      of another kind, a wrong type. ModuleNotFoundError: no matplotlib.
+      ValueError: sizes or batch axes that differ, an index out of range. TypeError: weights
+      of another layer type, or an argument of a wrong type. ModuleNotFoundError: matplotlib is not
+      installed.
 
     Example:
       >>> import jax, jlstm
@@ -95,14 +96,14 @@ def step(
 
 
 def cell_limit(cells: Any) -> float:
-    """Where the colours of the cell end: at 1, or at its largest number."""
+    """The limit of the colour scale of the cell: 1, or its largest value."""
     return max(1.0, float(np.abs(np.asarray(cells)).max()))
 
 
 def draw_cell(
     axes: Axes, theme: Theme, width: float, values: StepValues, units: np.ndarray, limit: float
 ) -> Numbers:
-    """The diagram on axes of that many inches; the numbers can be filled anew."""
+    """Draw the diagram on axes of that width in inches; `fill` replaces its values."""
     unit = width * 72 / PAGE[0]
     draw_wiring(axes, theme, unit)
     numbers = place_numbers(axes, theme, unit, values, units, limit)
@@ -128,7 +129,7 @@ def draw_cell(
 
 
 def write_label(axes: Axes, label: str, theme: Theme, unit: float, y: float) -> Text:
-    """What `x` stands for, on a key at that height."""
+    """Write the meaning of `x` as a label at height `y`."""
     key = {"boxstyle": "round,pad=0.25", "facecolor": theme.panel, "edgecolor": theme.edge}
     label = label if len(label) <= LONGEST else label[: LONGEST - 1] + "…"
     size = 0.4 if len(label) < 8 else 0.26
@@ -152,7 +153,7 @@ def _count(number: int, of: str) -> str:
 
 
 def _scales(axes: Axes, theme: Theme, unit: float, limit: float) -> None:
-    """What the colours of strips mean."""
+    """Draw the colour scales of the strips."""
     for x, scale, name, end in (
         (6.6, "gate", "gates $f, i, o$", 1.0),
         (9.9, "value", r"$g,\ i\,g,\ \tanh c_t,\ h_t$", 1.0),

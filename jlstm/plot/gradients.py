@@ -1,4 +1,4 @@
-"""`gradient_flow`: how the gradient of a later `h` fades, or does not, with the lag."""
+"""`gradient_flow`: the norm of the gradient of a later `h` against the lag."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jlstm.cells.layer_types import check_layer, output_size
-from jlstm.flow import log_gradient_norms
+from jlstm.gradients import log_gradient_norms
 from jlstm.plot.style import WIDE, Theme, dress, find_theme, key, line_colors, new_figure
 from jlstm.plot.ticks import whole_numbers
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from jlstm.flow import GradientNorms
+    from jlstm.gradients import GradientNorms
     from jlstm.shapes import Array, Bool, Float, Int, PyTree
 
-# Below the rounding of float32 beside what comes from near steps, and so lost in the sum.
+# Smaller norms are below the rounding of float32 next to those of near steps.
 FLOOR = 1e-16
 TITLES = {
     "h": r"$\partial h_T\,/\,\partial h_t$: by an earlier hidden state",
@@ -39,32 +39,33 @@ def gradient_flow(
     theme: str | Theme = "light",
     width: float = 12.0,
 ) -> Figure:
-    """The norm of the gradient of the last `h` by the state at each lag before it.
+    """Plot the norm of the gradient of the last `h` with respect to the state at each earlier lag.
 
-    Left by `h`, with the cell held; right by the cell, with `h` held, for layers that have one.
-    Norms are those of `jlstm.gradient_norms`, over the square root of the units of that state: the
-    factor by which a small random change of it has grown when it arrives, so that layers of
-    different sizes can be compared, and `h` begins at 1. A line is the median over the batch, a
-    band its middle 80%. What is below 1e-16 is not shown.
+    The left panel is with respect to `h`, with the cell fixed; the right panel with respect to the
+    cell, with `h` fixed, for layers with a cell. Norms are those of `jlstm.gradient_norms`, divided
+    by the square root of the number of units of that state: the factor by which a small random
+    change of the state grows until it reaches the last `h`. Layers of different sizes are thus
+    comparable, and `h` starts at 1. A line is the median over the batch, a band its middle 80%.
+    Values below 1e-16 are not drawn.
 
     Args:
-      params: a layer's weights, of the LSTM or of any of `jlstm.variants`; or several by the name
-        that they have in the picture.
+      params: a layer's weights, of the LSTM or of any of `jlstm.variants`; or several layers by
+        the names for the picture.
       xs: the inputs, `(time, *batch, input)`.
       state: the state before the first step, or several by name; None is zeros.
-      lengths: valid steps of each sequence, as in `jlstm.gradient_norms`. Lags are counted from
-        the last valid step.
+      lengths: the number of valid steps of each sequence, as in `jlstm.gradient_norms`. Lags are
+        counted from the last valid step.
       resets: as in `jlstm.gradient_norms`.
       last: the later step; None is the last of `xs`.
       theme: "light", "dark", or a `Theme`.
-      width: of the figure, in inches.
+      width: the width of the figure in inches.
 
     Returns:
-      The figure, which belongs to no window.
+      The figure, which is not attached to a window.
 
     Raises:
-      ValueError, TypeError: as `jlstm.gradient_norms`, and for no layer at all.
-      ModuleNotFoundError: no matplotlib.
+      ValueError, TypeError: as in `jlstm.gradient_norms`; no layer.
+      ModuleNotFoundError: matplotlib is not installed.
 
     Example:
       >>> import jax, jlstm
@@ -89,8 +90,8 @@ def gradient_flow(
         )
         for name, layer in layers.items()
     }
-    curves = {name: _curves(layers[name], found, lengths) for name, found in norms.items()}
-    with_cell = any("c" in found for found in curves.values())
+    curves = {name: _curves(layers[name], logs, lengths) for name, logs in norms.items()}
+    with_cell = any("c" in curve for curve in curves.values())
     figure = new_figure(width, width * 0.42, theme)
     panels = figure.subplots(1, 1 + with_cell, sharex=True, sharey=True, squeeze=False)[0]
     for axes, by in zip(panels, "hc", strict=False):
@@ -106,7 +107,7 @@ def gradient_flow(
 def _curves(
     params: PyTree, norms: GradientNorms, lengths: Int[Array, "*batch"] | None
 ) -> dict[str, np.ndarray]:
-    """At each lag the 10%, 50% and 90% quantiles over the batch, `(3, lags)`, by `h` and by `c`."""
+    """The 10%, 50% and 90% quantiles over the batch at each lag, `(3, lags)`, by `h` and by `c`."""
     time = len(norms.h)
     ends = np.minimum(time if lengths is None else np.ravel(lengths), time)
     source = ends - 1 - np.arange(np.max(ends, initial=0))[:, None]  # NaN before a sequence begins
@@ -128,7 +129,7 @@ def _draw(axes: Axes, curves: dict[str, np.ndarray], names: list[str], theme: Th
         number = names.index(name)
         color = colors[number % len(colors)]
         style = dashes[number // len(colors) % len(dashes)]
-        lags = np.arange(len(median))[median > 0]  # of the cell, none at lag 0
+        lags = np.arange(len(median))[median > 0]  # that of the cell is 0 at lag 0
         low, median, high = low[lags], median[lags], high[lags]
         axes.fill_between(lags, low, high, color=color, alpha=0.2, linewidth=0)
         axes.plot(lags, median, color=color, linewidth=2, linestyle=style, label=name)

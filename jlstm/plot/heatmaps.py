@@ -1,4 +1,4 @@
-"""`gates`: all that happens in a layer over time, a panel for each gate and value."""
+"""`gates`: the gates, the cell and the output of a layer over time, one panel each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from jlstm.shapes import Array, Float
     from jlstm.types import LSTMTrace
 
-# Beside each gate what it decides on: the three products of the equations, a row each.
+# Each gate next to the value that it scales: the three products of the equations, one per row.
 PANELS = {
     "f": ("forget gate f", "how much of the old cell is kept"),
     "c": ("cell c", "the memory"),
@@ -51,33 +51,34 @@ def gates(
     theme: str | Theme = "light",
     width: float = 12.0,
 ) -> Figure:
-    """Every gate, the candidate, the cell and the hidden state of a layer: time against units.
+    """Draw the gates, the candidate, the cell and the hidden state of a layer: time against units.
 
-    Gates in (0, 1) have one scale, values around 0 another, symmetric: [-1, 1] of `g` and `h`; of
-    `c` all but the outermost 0.1% of its numbers, beyond which colours stay. Where there are more
-    steps or units than dots, a dot is a mean.
+    Gates, in (0, 1), have one colour scale, values around 0 another, symmetric one: [-1, 1] for `g`
+    and `h`, and for `c` the range of all but its largest 0.1%, which is clipped. Where there are
+    more steps or units than pixels, a pixel is a mean.
 
     Args:
-      trace: of `lstm_trace`. Of a stack choose a layer, and of a bidirectional one a direction, as
-        `traces[1].forward`: each is a picture of its own.
-      hs: what the layer shows, as `lstm_trace` returns it; None is `o * tanh(c)`, which it is
-        where no projection follows.
-      sequence: which one of a batch, an index or, of several batch axes, a tuple; None is the
-        first.
-      window: `(start, stop)`, the steps that are drawn; None is all.
-      units: the numbers of the units that are drawn, from the top down; None is all. See
+      trace: a trace of `lstm_trace`. For a stack choose a layer, and for a bidirectional layer a
+        direction, such as `traces[1].forward`.
+      hs: the layer's outputs, as `lstm_trace` returns them; None is `o * tanh(c)`, the outputs
+        without a projection.
+      sequence: the index of one sequence of the batch, a tuple for several batch axes; None is
+        the first.
+      window: `(start, stop)`, the steps to draw; None is all.
+      units: the numbers of the units to draw, from the top down; None is all. See
         `order_by_memory`.
-      labels: of the steps, a string of characters for instance; written where there is room, which
-        is for about 80.
+      labels: one per step, such as the characters of a string; drawn if they
+        fit, up to about 80.
       theme: "light", "dark", or a `Theme`.
-      width: of the figure, in inches.
+      width: the width of the figure in inches.
 
     Returns:
-      The figure, which belongs to no window: `figure.savefig("gates.png")`.
+      The figure, which is not attached to a window: `figure.savefig("gates.png")`.
 
     Raises:
-      ValueError: no steps, an index that is not there, arrays that do not fit.
-      TypeError: no trace of an LSTM, a wrong type. ModuleNotFoundError: no matplotlib.
+      ValueError: no steps, an index out of range, arrays that do not fit.
+      TypeError: an argument that is not the trace of an LSTM, or of a wrong type.
+      ModuleNotFoundError: matplotlib is not installed.
 
     Example:
       >>> import jax, jlstm
@@ -98,8 +99,8 @@ def gates(
         limit = _limit(name, values)
         image = _image(axes, name, values, chosen.first, limit, theme)
         extend = "both" if (np.abs(values) > limit * 1.001).any() else "neither"
-        kind = "value" if name in "gch" else "share"
-        color_bar(figure, image, axes, kind, theme, extend=extend)
+        scale = "value" if name in "gch" else "share"
+        color_bar(figure, image, axes, scale, theme, extend=extend)
         axes.spines["left"].set(color=COLORS[name], linewidth=3)
     if chosen.note:
         figure.suptitle(chosen.note, color=theme.quiet, fontsize=9, x=0.01, ha="left", family=FONT)
@@ -107,7 +108,7 @@ def gates(
         axes.set_xticks([])
     for axes in grid[-1]:
         axes.set_xlabel("time")
-    figure.draw_without_rendering()  # the layout, which says what there is room for
+    figure.draw_without_rendering()  # compute the layout, from which the room for labels follows
     for axes, name in zip(grid.flat, PANELS, strict=True):
         projected = name == "h" and chosen.h.shape != chosen.c.shape
         numbers = np.arange(chosen.h.shape[1]) if projected else chosen.units
@@ -120,7 +121,7 @@ def gates(
 def _image(
     axes: Axes, name: str, values: np.ndarray, first: int, limit: float, theme: Theme
 ) -> AxesImage:
-    """Time to the right, units down, in the colours of that gate or value."""
+    """Draw time to the right and units downward, in the colours of the gate or value."""
     steps, units = values.shape
     image = axes.imshow(
         values.T,
@@ -132,14 +133,14 @@ def _image(
         interpolation_stage="data",
         extent=(first - 0.5, first + steps - 0.5, units - 0.5, -0.5),
     )
-    if steps <= 60 and units <= 32:  # lines between the numbers
+    if steps <= 60 and units <= 32:  # lines between the cells of the image
         axes.hlines(np.arange(units - 1) + 0.5, *axes.get_xlim(), theme.page, linewidth=0.6)
         axes.vlines(first + np.arange(steps - 1) + 0.5, *axes.get_ylim(), theme.page, linewidth=0.6)
     return image
 
 
 def _limit(name: str, values: np.ndarray) -> float:
-    """Where the colours end: at 1, but those of the cell at its largest numbers."""
+    """The limit of the colour scale: 1, or for the cell its largest values."""
     if name != "c":
         return 1.0
     finite = np.abs(values[np.isfinite(values)])

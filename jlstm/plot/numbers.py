@@ -1,4 +1,4 @@
-"""The numbers on the wires of a cell: of one unit as figures, of several as strips of colour."""
+"""The values on the wires of a cell: numbers for one unit, strips of colour for several."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Place(NamedTuple):
-    """Where a number lies on its wire, on which side its name stands, and its scale."""
+    """The position of a value on its wire, the side of its name, and its scale."""
 
     x: float
     y: float
@@ -60,20 +60,20 @@ PILL, STRIP, VECTOR = (1.18, 0.44), (1.18, 0.4), (2.0, 0.3)
 
 
 class Numbers(NamedTuple):
-    """What changes in the drawing from step to step."""
+    """The parts of the drawing that change from step to step."""
 
     units: np.ndarray
     theme: Theme
-    limit: float  # of the colours of the cell
-    pills: dict[str, tuple[Patch, Text]]  # of one unit
-    strips: dict[str, AxesImage]  # of several, and of the vectors that all gates read
+    limit: float  # of the colour scale of the cell
+    pills: dict[str, tuple[Patch, Text]]  # for one unit
+    strips: dict[str, AxesImage]  # for several, and for the vectors that all gates take
     equations: tuple[Text, ...]
 
 
 def place_numbers(
     axes: Axes, theme: Theme, unit: float, values: StepValues, units: np.ndarray, limit: float
 ) -> Numbers:
-    """Draw them; `fill` writes those of another step in their place."""
+    """Draw the values of a step; `fill` replaces them by those of another."""
     pills, strips = {}, {}
     for name, place in PLACES.items():
         if name.startswith("z_") and (values.z is None or len(units) > 1):
@@ -106,7 +106,7 @@ def place_numbers(
 
 
 def fill(numbers: Numbers, values: StepValues) -> None:
-    """Write the numbers of a step."""
+    """Write the values of a step."""
     now = {name: getattr(values, name) for name in PLACES if not name.startswith("z_")}
     if values.z is not None:
         now |= {f"z_{gate}": z for gate, z in zip("ifgo", values.z, strict=True)}
@@ -135,7 +135,7 @@ def strip(
     axes: Axes, x: float, y: float, size: tuple[float, float], scale: str, limit: float,
     theme: Theme, unit: float,
 ) -> AxesImage:  # fmt: skip
-    """A row of colours, one a number, in the middle of `(x, y)`."""
+    """Draw a row of colours, one per value, centred at `(x, y)`."""
     from matplotlib.patches import Rectangle
 
     width, height = size
@@ -151,7 +151,7 @@ def strip(
 
 
 def figures(value: float) -> str:
-    """A number in seven signs or fewer, six of them beside exponents."""
+    """A number in at most seven characters."""
     size = abs(value)
     if size >= 9_999.5:
         text = f"{value:.1e}".replace("e+0", "e").replace("e+", "e")

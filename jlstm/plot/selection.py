@@ -1,4 +1,4 @@
-"""What of a trace is drawn: one sequence of its batch, a window of its steps, some of its units."""
+"""The part of a trace to draw: one sequence of the batch, a window of steps, and units."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Selection(NamedTuple):
-    """One sequence in NumPy: each array `(time, units)`, with what the picture says of it."""
+    """One sequence as NumPy arrays `(time, units)`, with its labels."""
 
     i: np.ndarray
     f: np.ndarray
@@ -24,31 +24,31 @@ class Selection(NamedTuple):
     o: np.ndarray
     c: np.ndarray
     h: np.ndarray
-    units: np.ndarray  # their numbers in the layer
-    first: int  # number of the first step
-    labels: list[str] | None  # of the steps
-    note: str  # which sequence of how many, or nothing
+    units: np.ndarray  # the numbers of the units in the layer
+    first: int  # the number of the first step
+    labels: list[str] | None  # one per step
+    note: str  # the number of the sequence in a batch, or empty
 
     @property
     def stop(self) -> int:
-        """The number after that of the last step."""
+        """The number of the last step plus 1."""
         return self.first + len(self.f)
 
 
 def order_by_memory(trace: LSTMTrace) -> Int[np.ndarray, "hidden"]:
-    """The units of a layer from the one that keeps its cell the longest to the one that forgets.
+    """Order the units of a layer from the longest memory to the shortest.
 
-    By the mean logarithm of the forget gate, over all steps and sequences: `exp` of it is the
-    factor by which a unit's cell shrinks in a step.
+    The order is that of the mean logarithm of the forget gate over all steps and sequences, whose
+    `exp` is the factor by which the cell of a unit shrinks per step.
 
     Args:
-      trace: of `lstm_trace`, or one layer and direction of `stack_trace`.
+      trace: a trace of `lstm_trace`, or of one layer and direction of `stack_trace`.
 
     Returns:
       The numbers of the units, for `units` of `gates`.
 
     Raises:
-      TypeError: no trace of an LSTM.
+      TypeError: an argument that is not the trace of an LSTM.
 
     Example:
       >>> import jax, jlstm
@@ -72,31 +72,31 @@ def select(
     units: Sequence[int] | None,
     labels: Sequence[Any] | None,
 ) -> Selection:
-    """What was asked for, checked.
+    """Check the arguments and select that part of the trace.
 
     Raises:
-      ValueError, TypeError: an index that is not there, arrays that do not fit; no steps.
+      ValueError, TypeError: an index out of range, arrays that do not fit; no steps.
     """
     check_trace(trace)
     time, *batch, hidden = np.shape(trace.f)
     if time == 0:
         raise ValueError("trace has 0 steps: there is nothing to draw")
-    shown = np.asarray(trace.o * np.tanh(trace.c)) if hs is None else hs
-    if np.shape(shown)[:-1] != (time, *batch) or (
-        units is not None and np.shape(shown)[-1] != hidden
+    outputs = np.asarray(trace.o * np.tanh(trace.c)) if hs is None else hs
+    if np.shape(outputs)[:-1] != (time, *batch) or (
+        units is not None and np.shape(outputs)[-1] != hidden
     ):
-        raise ValueError(f"hs has shape {np.shape(shown)}, trace has {(time, *batch, hidden)}")
+        raise ValueError(f"hs has shape {np.shape(outputs)}, trace has {(time, *batch, hidden)}")
     at = choose_sequence(sequence, tuple(batch))
     start, stop = choose_window(window, time)
     chosen = choose_units(units, hidden)
     labels = check_labels(labels, time)
 
-    def one(values: Any) -> np.ndarray:
+    def part(values: Any) -> np.ndarray:
         values = np.asarray(values)[(slice(start, stop), *at)].astype(np.float64)
         return values if units is None else values[:, chosen]
 
     return Selection(
-        *(one(values) for values in (*trace, shown)),
+        *(part(values) for values in (*trace, outputs)),
         units=chosen,
         first=start,
         labels=None if labels is None else labels[start:stop],
@@ -105,7 +105,7 @@ def select(
 
 
 def choose_sequence(sequence: Any, batch: tuple[int, ...]) -> tuple[int, ...]:
-    """Its index along each batch axis; None is the first."""
+    """The index of a sequence along each batch axis; None is the first."""
     if sequence is None:
         if 0 in batch:
             raise ValueError(f"the batch axes {batch} hold no sequence")
@@ -116,12 +116,12 @@ def choose_sequence(sequence: Any, batch: tuple[int, ...]) -> tuple[int, ...]:
             f"sequence={sequence!r} names {len(index)} batch axes, there are {len(batch)}"
         )
     for k, size in zip(index, batch, strict=True):
-        check_index("sequence", k, size, "the batch axes being " + str(batch))
+        check_index("sequence", k, size, f"for batch axes {batch}")
     return index
 
 
 def describe_sequence(at: tuple[int, ...], batch: tuple[int, ...]) -> str:
-    """Which sequence is drawn, where there are several."""
+    """The number of the sequence, if there are several."""
     if np.prod(batch, dtype=int) <= 1:
         return ""
     place = ", ".join(map(str, at))
@@ -130,36 +130,36 @@ def describe_sequence(at: tuple[int, ...], batch: tuple[int, ...]) -> str:
 
 
 def choose_units(units: Any, hidden: int) -> np.ndarray:
-    """Numbers of units, in the order given; None is all."""
+    """The numbers of units, in the given order; None is all."""
     if units is None:
         return np.arange(hidden)
     if np.ndim(units) != 1 or not len(units):
         raise TypeError(f"units must be a sequence of 1 unit or more, got {units!r:.80}")
     for unit in np.asarray(units).tolist():
-        check_index("units", unit, hidden, "those of the layer")
+        check_index("units", unit, hidden, "the units of the layer")
     return np.asarray(units)
 
 
 def choose_window(window: Any, time: int) -> tuple[int, int]:
-    """Its first step and the one after its last; None is all."""
+    """The first step of a window and the step after its last; None is all."""
     if window is None:
         return 0, time
     if not isinstance(window, tuple) or len(window) != 2:
         raise TypeError(f"window must be (start, stop), got {window!r:.80}")
     start, stop = window
     check_index("window[0]", start, time, "the steps of trace")
-    check_index("window[1]", stop, time + 1, f"trace having {time} steps")
+    check_index("window[1]", stop, time + 1, f"for {time} steps")
     if stop <= start:
         raise ValueError(f"window must hold 1 step or more, got {window}")
     return start, stop
 
 
 def check_labels(labels: Any, time: int) -> list[str] | None:
-    """One label a step, as text; a string has one a character."""
+    """One label per step, as text; the characters of a string."""
     if labels is None:
         return None
     if not hasattr(labels, "__len__"):
-        raise TypeError(f"labels must be a sequence, one a step, got {described(labels)}")
+        raise TypeError(f"labels must be a sequence, one per step, got {described(labels)}")
     if len(labels) != time:
         raise ValueError(f"labels has {len(labels)} entries, there are {time} steps")
     return [str(label) for label in labels]

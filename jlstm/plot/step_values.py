@@ -1,4 +1,4 @@
-"""The numbers on the wires of a cell in one step, from its weights or from a trace."""
+"""The values on the wires of a cell at one step, from its weights or from a trace."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class StepValues(NamedTuple):
-    """One sequence: `x` has the features, all else the units of the layer."""
+    """The values of one sequence at one step: `x` over the features, the others over the units."""
 
     x: np.ndarray | None
     h_old: np.ndarray
@@ -34,30 +34,30 @@ class StepValues(NamedTuple):
 
     @property
     def kept(self) -> np.ndarray:
-        """What the forget gate leaves of the old cell."""
+        """The part of the old cell that the forget gate keeps."""
         return self.f * self.c_old
 
     @property
     def stored(self) -> np.ndarray:
-        """What the input gate lets in of the candidate."""
+        """The part of the candidate that the input gate stores."""
         return self.i * self.g
 
     @property
     def squashed(self) -> np.ndarray:
-        """The cell as the output gate finds it."""
+        """The input of the output gate: `tanh` of the cell."""
         return np.tanh(self.c)
 
 
 def of_trace(
     chosen: Selection, start: int, state: LSTMState | None, at: tuple[int, ...]
 ) -> list[StepValues]:
-    """Those of every step of a sequence from `start` on, before which the layer was in `state`.
+    """The values of every step of a sequence from `start` on, from the state before `start`.
 
-    None is what the step before left, or zeros at the beginning.
+    None is the state after the step before, or zeros before the first step.
 
     Raises:
       ValueError: a step that does not follow from the one before it: after a reset, in a layer that
-        reads backward, or from another state.
+        runs backward, or from another state.
     """
     if state is not None:
         h, c = (np.asarray(a, np.float64)[at] for a in state)
@@ -65,34 +65,34 @@ def of_trace(
         h, c = chosen.h[start - 1], chosen.c[start - 1]
     else:
         h = c = np.zeros_like(chosen.c[0])
-    found = []
+    steps = []
     for t in range(start, len(chosen.c)):
         i, f, g, o, new_c, new_h = (getattr(chosen, name)[t] for name in "ifgoch")
         values = StepValues(None, h, c, None, i, f, g, o, new_c, new_h)
         if (np.abs(values.kept + values.stored - new_c) > 1e-3 * (1 + np.abs(new_c))).any():
             raise ValueError(
                 f"the cell at step {t} does not follow from the one before it (a reset, a layer "
-                "that reads backward, another initial state): choose a window in which each does, "
-                "and give the state before it"
+                "that runs backward, another initial state): choose a window in which each does, "
+                "and pass the state before it"
             )
-        found.append(values)
+        steps.append(values)
         h, c = new_h, new_c
-    return found
+    return steps
 
 
 def of_step(
     params: LSTMParams, state: LSTMState, x: Float[Array, "*batch input"], at: tuple[int, ...]
 ) -> StepValues:
-    """Those of one sequence of a step; arguments are checked."""
+    """The values of one sequence at a step, with the arguments checked."""
     check_step(params, state, x, LSTMParams, SHAPES[LSTMParams])
     z = pre_activations(params, state.h, x)
     (i, f, g, o), _, _ = lstm_equations(z, state.c)
     new, _ = lstm_step(params, state, x)
 
-    def one(values: Array) -> np.ndarray:
+    def pick(values: Array) -> np.ndarray:
         return np.asarray(values, np.float64)[at]
 
     return StepValues(
-        one(x), one(state.h), one(state.c), one(z).reshape(4, -1),
-        one(i), one(f), one(g), one(o), one(new.c), one(new.h),
+        pick(x), pick(state.h), pick(state.c), pick(z).reshape(4, -1),
+        pick(i), pick(f), pick(g), pick(o), pick(new.c), pick(new.h),
     )  # fmt: skip

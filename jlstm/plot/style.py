@@ -1,4 +1,4 @@
-"""How the pictures look: colours for light and dark pages, figures, axes, and text that is read."""
+"""Style of the pictures: colours for light and dark pages, figures, axes and legible text."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FONT = "DejaVu Sans"  # comes with matplotlib, as does the next
+FONT = "DejaVu Sans"  # part of matplotlib, as is the next
 FIXED = "DejaVu Sans Mono"
-WIDE = 10.0  # inches from which there is room for the second half of a title
+WIDE = 10.0  # inches; wider figures have room for the second half of a title
 
 
 class Theme(NamedTuple):
-    """The colours of a page; those of data tell values apart for colour-blind readers too."""
+    """The colours of a page, colour-blind safe for data."""
 
     page: str
-    panel: str  # of the cell's body and of axes
+    panel: str  # background of the cell and of axes
     edge: str
     text: str
-    quiet: str  # text beside the data, and wires
-    sequential: str  # colour map of numbers in (0, 1), by its name in matplotlib
-    diverging: tuple[str, ...]  # colours of numbers from -1 to 1, 0 being near that of the panel
+    quiet: str  # secondary text, and wires
+    sequential: str  # the matplotlib name of the colour map for values in (0, 1)
+    diverging: tuple[str, ...]  # colours from -1 to 1; that of 0 is close to the panel
 
 
 LIGHT = Theme(
@@ -36,7 +36,7 @@ DARK = Theme(
     ("#b5e3ff", "#5fb0ea", "#2b6ca8", "#1c242d", "#9a4a1c", "#e88b45", "#ffd9a8"),
 )  # fmt: skip
 
-# Okabe and Ito (2008): told apart under every common form of colour blindness.
+# Okabe and Ito (2008), distinguishable under every common form of colour blindness.
 COLORS = {
     "f": "#D55E00",
     "i": "#009E73",
@@ -48,7 +48,7 @@ COLORS = {
 
 
 def find_theme(theme: str | Theme) -> Theme:
-    """The colours of "light" or "dark", or one's own.
+    """The theme "light" or "dark", or a custom one.
 
     Raises:
       ValueError: another name. TypeError: neither a name nor a `Theme`.
@@ -63,12 +63,12 @@ def find_theme(theme: str | Theme) -> Theme:
 
 
 def line_colors(theme: Theme) -> tuple[str, ...]:
-    """Colours of lines that stand for no gate: Okabe and Ito's, and that of text."""
+    """Colours of lines other than gates: those of Okabe and Ito, and that of text."""
     return (*(COLORS[name] for name in "foicg"), theme.text, COLORS["h"])
 
 
 def color_map(theme: Theme, *, diverging: bool) -> Any:
-    """The colours of numbers: of gates in (0, 1), or of values around 0."""
+    """The colour map of gates, in (0, 1), or of values around 0."""
     from matplotlib import colormaps
     from matplotlib.colors import LinearSegmentedColormap
 
@@ -78,10 +78,10 @@ def color_map(theme: Theme, *, diverging: bool) -> Any:
 
 
 def new_figure(width: float, height: float, theme: Theme) -> Figure:
-    """An empty page of so many inches, of no window and no global state.
+    """An empty figure in inches, without a window and without global state.
 
     Raises:
-      ValueError: a width that no picture fits in. ModuleNotFoundError: matplotlib is not installed.
+      ValueError: a width out of range. ModuleNotFoundError: matplotlib is not installed.
     """
     if not 4 <= width <= 100:
         raise ValueError(f"width must lie in [4, 100] inches, got {width}")
@@ -94,7 +94,7 @@ def new_figure(width: float, height: float, theme: Theme) -> Figure:
 
 
 def dress(axes: Axes, theme: Theme, *, title: str = "", x: str = "", y: str = "") -> None:
-    """Colours and fonts of a panel, whatever matplotlib's global settings are."""
+    """Set the colours and fonts of a panel, independently of matplotlib's global settings."""
     size = font_scale(axes)
     axes.set_facecolor(theme.panel)
     axes.grid(False)
@@ -108,7 +108,7 @@ def dress(axes: Axes, theme: Theme, *, title: str = "", x: str = "", y: str = ""
 
 
 def color_bar(figure: Figure, image: Any, axes: Any, label: str, theme: Theme, **more: Any) -> None:
-    """The scale of an image, beside it."""
+    """Draw the colour bar of an image next to it."""
     size = font_scale(axes)
     bar = figure.colorbar(image, ax=axes, pad=0.01, **more)
     bar.set_label(label, color=theme.quiet, fontsize=8.5 * size, family=FONT)
@@ -118,7 +118,7 @@ def color_bar(figure: Figure, image: Any, axes: Any, label: str, theme: Theme, *
 
 
 def key(axes: Axes, theme: Theme, **more: Any) -> None:
-    """What the lines of a panel are, on its own ground so that it is read over them."""
+    """Draw the legend of a panel, on an opaque background."""
     options: dict[str, Any] = {"loc": "best", "framealpha": 1.0, "borderpad": 0.5}
     options |= more
     axes.legend(facecolor=theme.panel, edgecolor=theme.edge, labelcolor=theme.text,
@@ -126,7 +126,7 @@ def key(axes: Axes, theme: Theme, **more: Any) -> None:
 
 
 def font_scale(axes: Axes) -> float:
-    """Letters are smaller in figures below 9 inches, so that titles fit."""
+    """The scale of fonts, smaller in figures below 9 inches so that titles fit."""
     return min(1.0, float(axes.figure.bbox.width / axes.figure.dpi) / 9)
 
 
@@ -139,12 +139,12 @@ def luminance(color: Any) -> float:
 
 
 def text_on(color: Any) -> str:
-    """Black or white, whichever is read better on that colour: a contrast of 4.58:1 or more."""
+    """Black or white, whichever has the higher contrast with `color`: 4.58:1 or more."""
     return "black" if luminance(color) > 0.179 else "white"
 
 
 def visible(label: Any) -> str:
-    """A label as it can be drawn: spaces and line ends as signs, what the font lacks as a dot."""
+    """A label in printable characters: signs for white space, a dot for missing glyphs."""
     from matplotlib.font_manager import findfont, get_font
 
     glyphs = get_font(findfont(FIXED)).get_charmap()

@@ -1,4 +1,4 @@
-"""`memory`: how much of an earlier cell is left at each later step."""
+"""`memory`: the share of an earlier cell that each later step retains."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jlstm.flow import kept_in_steps
+from jlstm.memory import kept_in_steps
 from jlstm.plot.selection import select
 from jlstm.plot.style import (
     COLORS,
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from jlstm.shapes import Array, Bool, Int
     from jlstm.types import LSTMTrace
 
-MOST = 256  # earlier steps that are followed
-TINY = 1e-9  # a share that is none; products far below it are slow on many processors
+MOST = 256  # the most earlier steps
+TINY = 1e-9  # smaller shares are set to 0: denormal products are slow on many processors
 
 
 def memory(
@@ -46,34 +46,35 @@ def memory(
     theme: str | Theme = "light",
     width: float = 12.0,
 ) -> Figure:
-    """How much of an earlier cell survives at each later step: products of forget gates.
+    """Draw the share of an earlier cell that later steps retain: products of forget gates.
 
-    Left, every pair of steps: the share of the cell after the step of the row that is still in the
-    cell after the step of the column, in the mean over units. Right, that share against the lag
-    between the two, in the mean over earlier steps: a thin line for each unit, their median, and
-    the band of their middle 80%. See `jlstm.memory_kept`.
+    The left panel has every pair of steps: the share of the cell after the step of the row that the
+    step of the column retains, as the mean over units. The right panel has this share against the
+    lag between the two, as the mean over earlier steps: a thin line per unit, the median, and a
+    band of the middle 80%. See `jlstm.memory_kept`.
 
-    Of more than 256 steps, 256 that lie evenly are taken as earlier ones.
+    For more than 256 steps, 256 evenly spaced steps are the earlier ones.
 
     Args:
-      trace: of `lstm_trace`, or a layer and direction of `stack_trace`.
-      lengths: those that the trace was made with.
-      resets: those that the trace was made with, which it does not show.
-      reverse: whether the trace is of a layer that reads from the last step to the first.
-      sequence: which one of a batch, an index or, of several batch axes, a tuple; None is the
-        first.
-      window: `(start, stop)`, the steps that are drawn; None is all.
+      trace: a trace of `lstm_trace`, or of one layer and direction of `stack_trace`.
+      lengths: those of the traced call.
+      resets: those of the traced call, which a trace does not include.
+      reverse: True for the trace of a layer that runs from the last step to the first.
+      sequence: the index of one sequence of the batch, a tuple for several batch axes; None is
+        the first.
+      window: `(start, stop)`, the steps to draw; None is all.
       units: the numbers of the units; None is all.
-      labels: of the steps, a string of characters for instance; written where there is room.
+      labels: one per step, such as the characters of a string; drawn if they fit.
       theme: "light", "dark", or a `Theme`.
-      width: of the figure, in inches.
+      width: the width of the figure in inches.
 
     Returns:
-      The figure, which belongs to no window.
+      The figure, which is not attached to a window.
 
     Raises:
-      ValueError: no steps, an index that is not there, resets of other axes. TypeError: no trace of
-      an LSTM, a wrong type. ModuleNotFoundError: no matplotlib.
+      ValueError: no steps, an index out of range, resets of other axes. TypeError: an argument that
+      is not the trace of an LSTM, or of a wrong type. ModuleNotFoundError: matplotlib is not
+      installed.
 
     Example:
       >>> import jax, jlstm
@@ -95,7 +96,7 @@ def memory(
     _draw_lags(right, by_lag, theme)
     if chosen.note:
         figure.suptitle(chosen.note, color=theme.quiet, fontsize=9, x=0.01, ha="left", family=FONT)
-    figure.draw_without_rendering()  # the layout, which says what there is room for
+    figure.draw_without_rendering()  # compute the layout, from which the room for labels follows
     for along, name in (("x", "later step"), ("y", "earlier step")):
         label_steps(left, chosen.first, chosen.stop, chosen.labels, theme, along=along)
         axis = left.xaxis if along == "x" else left.yaxis
@@ -107,12 +108,12 @@ def survival(f: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     """Means of products of `f` over the steps after each start.
 
     Args:
-      f: what each step leaves, `(time, units)`.
+      f: the share that each step retains, `(time, units)`.
       starts: the earlier steps.
 
     Returns:
       `(pairs, by_lag)`: over the units, `(starts, time)`, NaN before a start; and over the starts,
-      `(time, units)`, at each lag that one of them has.
+      `(time, units)`, by lag.
     """
     time, units = f.shape
     pairs = np.full((len(starts), time), np.nan)

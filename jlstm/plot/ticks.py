@@ -1,4 +1,4 @@
-"""Axes of steps and of units: numbers, or the characters of a text where there is room."""
+"""Axes of steps and of units: numbers, or the characters of a text if they fit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jlstm.plot.style import FIXED, Theme, visible
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Inches that a label needs along its axis: of one character, and of a number.
+# The room in inches for a label along its axis: a character, and a number.
 CHARACTER, NUMBER = 0.062, 0.085
 
 
@@ -25,9 +25,9 @@ def label_steps(
     *,
     along: str = "x",
 ) -> None:
-    """The axis of the steps from `start` to `stop - 1`: their labels if they fit, else numbers.
+    """Label the steps from `start` to `stop - 1`: with `labels` if they fit, else with numbers.
 
-    The layout of the figure must be known by then.
+    The layout of the figure must be computed before.
     """
     axis = axes.xaxis if along == "x" else axes.yaxis
     whole_numbers(axis)
@@ -43,7 +43,7 @@ def label_steps(
 
 
 def label_units(axes: Axes, numbers: np.ndarray, given: Sequence[int] | None) -> None:
-    """The axis of the units: their numbers if they fit, else how many there are."""
+    """Label the axis of the units: with their numbers if they fit, else with their count."""
     count = len(numbers)
     if _inches(axes, "y") >= NUMBER * count:
         axes.set_yticks(np.arange(count), [str(number) for number in numbers])
@@ -58,7 +58,7 @@ def label_units(axes: Axes, numbers: np.ndarray, given: Sequence[int] | None) ->
 
 
 def whole_numbers(axis: Any, most: int = 9) -> None:
-    """No ticks between the numbers of steps, lags or units."""
+    """Set ticks at integers only."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axis.set_major_locator(MaxNLocator(most, integer=True, steps=(1, 2, 5, 10)))
@@ -66,7 +66,7 @@ def whole_numbers(axis: Any, most: int = 9) -> None:
 
 
 def _inches(axes: Axes, along: str) -> float:
-    """How long the axis is."""
+    """The length of an axis."""
     ends = axes.transAxes.transform([(0, 0), (1, 1)]) / axes.figure.dpi
     return float(np.ptp(ends[:, 0 if along == "x" else 1]))
 

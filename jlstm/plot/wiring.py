@@ -1,4 +1,4 @@
-"""The cell as a drawing: its wires, gates and operations, before any number is on them.
+"""The drawing of a cell without values: its wires, gates and operations.
 
 Lengths are in units of a page of 16 by 9; one unit is `width / 16` inches.
 """
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 PAGE = (16.0, 9.0)
 CELL, BUS, GATES, STORE, SHOW = 7.15, 2.6, 4.05, 5.75, 6.12  # heights
-AT = {"f": 4.3, "i": 6.2, "g": 8.1, "o": 10.0}  # where the gates stand
-OUT = 12.5  # where what is shown leaves the cell
+AT = {"f": 4.3, "i": 6.2, "g": 8.1, "o": 10.0}  # x of the gates
+OUT = 12.5  # x of the output
 BODY = (2.75, 1.85, 13.6, 7.95)  # left, bottom, right, top
-INPUT = (3.3, 1.5)  # where x comes in
-START, END = 0.25, 15.75  # of the wires that come from a step before and go to one after
+INPUT = (3.3, 1.5)  # start of the wire of x
+START, END = 0.25, 15.75  # of the wires from the step before and to the step after
 RADIUS = 0.29  # of an operation
 BOX = (1.3, 0.84)  # a gate
 HEAD, BEND = 0.2, 0.3  # of arrows, and of corners
@@ -32,7 +32,7 @@ class Wire(NamedTuple):
     """A line through points, with round corners."""
 
     points: Sequence[tuple[float, float]]
-    color: str  # of a gate or a state, or "quiet"
+    color: str  # the name of a gate or a state, or "quiet"
     arrow: bool = True
     width: float = 2.4
 
@@ -55,7 +55,7 @@ WIRES = (
 )
 SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
 NAMES = {"f": "forget", "i": "input", "g": "candidate", "o": "output"}
-TIMES, PLUS = ((0.11, 0.11), (0.11, -0.11)), ((0.15, 0.0), (0.0, 0.15))  # arms of the signs
+TIMES, PLUS = ((0.11, 0.11), (0.11, -0.11)), ((0.15, 0.0), (0.0, 0.15))  # half of each stroke
 OPERATIONS = (
     (AT["f"], CELL, TIMES),
     (AT["g"], CELL, PLUS),
@@ -71,7 +71,7 @@ JUNCTIONS = (
 
 
 def draw_wiring(axes: Axes, theme: Theme, unit: float) -> None:
-    """The cell without numbers; `unit` is the points of one unit of length."""
+    """Draw the cell without values; `unit` is the number of points per unit of length."""
     from matplotlib.patches import Circle, FancyBboxPatch
 
     axes.set(xlim=(0, PAGE[0]), ylim=(0, PAGE[1]), aspect="equal")
@@ -112,7 +112,7 @@ def draw_wiring(axes: Axes, theme: Theme, unit: float) -> None:
 def write(
     axes: Axes, x: float, y: float, text: str, size: float, color: str, unit: float, **more: Any
 ) -> Text:
-    """Text whose letters are `size` units high."""
+    """Write text with a font size of `size` units."""
     options: dict[str, Any] = {
         "ha": "center", "va": "center_baseline", "family": FONT, "math_fontfamily": "stix",
         "zorder": 6,
@@ -143,6 +143,6 @@ def _draw_wire(axes: Axes, wire: Wire, color: str, unit: float) -> None:
 
 
 def _toward(corner: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Where the bend at a corner begins, on the way to the next one."""
+    """The point where the bend at a corner begins, toward `other`."""
     away = other - corner
     return corner + away * min(BEND / np.linalg.norm(away), 0.5)

@@ -1,4 +1,4 @@
-"""What the benchmarks time is the same computation: every peer gives what jlstm gives."""
+"""The benchmarks time the same computation: every peer returns what jlstm returns."""
 
 import importlib
 

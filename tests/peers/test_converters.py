@@ -1,4 +1,4 @@
-"""Weights there and back, and what the real library computes with them."""
+"""Round trips of weights, and the outputs of the other library with them."""
 
 import jax
 import jax.numpy as jnp
@@ -138,7 +138,7 @@ def test_linen(cell, bidirectional):
         shapes = jax.eval_shape(module.init, jax.random.key(0), xs)["params"]
         assert jax.tree.map(jnp.shape, weights) == jax.tree.map(lambda a: a.shape, dict(shapes))
         xs = module.apply({"params": weights}, xs, seq_lengths=jnp.asarray(LENGTHS))
-        xs = jnp.where(MASK, xs, 0)  # Flax goes on through padding
+        xs = jnp.where(MASK, xs, 0)  # Flax continues through padding
     close(hs_of(stack, LENGTHS), xs)
     (single,) = interop.from_flax(weights)
     same_bits(single, stack[1])
@@ -174,7 +174,7 @@ def test_nnx(cell, bidirectional):
         close(hs_of(jax.tree.map(lambda a: 2 * a, stack)), xs)
 
 
-# Haiku and Equinox, who know no lengths: there each sequence runs alone, at its own length.
+# Haiku and Equinox do not support lengths: each sequence runs alone.
 
 
 def each_alone(run):

@@ -1,4 +1,4 @@
-"""ONNX: what ONNX Runtime computes with our models, and ours with ONNX's own test cases."""
+"""ONNX: our models in ONNX Runtime, and ONNX's test cases in our layers."""
 
 import jax
 import jax.numpy as jnp
@@ -95,7 +95,7 @@ def change(onnx, model, **attributes):
 
 @pytest.mark.parametrize(("attributes", "message"), [
     ({"activations": ["Sigmoid", "Relu", "Tanh"]}, "layer_0: has the activations Sigmoid, Relu,"),
-    ({"clip": 3.0}, r"layer_0: has clip=3.0, which no layer here has"),
+    ({"clip": 3.0}, r"layer_0: has clip=3.0, which is not supported"),
     ({"direction": "bidirectional"}, r"layer_0: W must be \(2, 24, 4\), got \(1, 24, 4\)"),
 ])  # fmt: skip
 def test_equations_that_are_not_ours_are_refused(onnx, attributes, message):
@@ -114,7 +114,7 @@ def test_models_that_are_no_stack_are_refused(onnx):
         interop.from_onnx(model)
     second.input[0] = "xs"
     with pytest.raises(
-        ValueError, match=r"2 recurrent nodes of the model are no one stack: 'layer_0'"
+        ValueError, match=r"2 recurrent nodes of the model do not form one stack: 'layer_0'"
     ):
         interop.from_onnx(model)
     between.input[0] = "xs"
@@ -131,18 +131,20 @@ def test_models_that_are_no_stack_are_refused(onnx):
         kept = [c for c in model.graph.initializer if c.name != name]
         del broken.graph.initializer[:]
         broken.graph.initializer.extend(kept)
-        with pytest.raises(ValueError, match=rf"layer_0: {name[0]}: '{name}' is made by no node"):
+        with pytest.raises(ValueError, match=rf"layer_0: {name[0]}: '{name}' is neither an output"):
             interop.from_onnx(broken)
         value = onnx.helper.make_tensor_value_info(
             name, onnx.TensorProto.FLOAT, "abc"[: 3 - (name == "B_0")]
         )
         broken.graph.input.append(value)
-        with pytest.raises(ValueError, match=rf"layer_0: {name[0]} is no constant: it depends on"):
+        with pytest.raises(
+            ValueError, match=rf"layer_0: {name[0]} is not a constant: it depends on"
+        ):
             interop.from_onnx(broken)
 
 
 def between_layers(onnx, nodes, **changes):
-    """A model of two layers with other nodes between them, which read `Y_0` and give `hs_0`."""
+    """A model of two layers with other nodes between them, from `Y_0` to `hs_0`."""
     bidirectional = changes.pop("bidirectional", False)
     model = interop.to_onnx(draw(sizes=(6, 6), bidirectional=bidirectional))
     kept = [n for n in model.graph.node if n.name == "layer_0"]
@@ -185,13 +187,13 @@ def test_what_lies_between_two_layers(onnx, bidirectional, nodes, good):
         stack = draw(sizes=(6, 6), bidirectional=bidirectional)
         same_bits(interop.from_onnx(model), stack)
         return
-    with pytest.raises(ValueError, match=r"layer_1: the output of layer_0 comes in other axes"):
+    with pytest.raises(ValueError, match=r"layer_1: takes the output of layer_0 in another order"):
         interop.from_onnx(model)
 
 
 def test_a_layer_that_reads_a_last_state_is_no_stack(onnx):
     model = between_layers(onnx, [("Identity", ["Y_h_0"], ["hs_0"], {})])
-    with pytest.raises(ValueError, match="layer_1: takes the last state of layer_0, and a layer"):
+    with pytest.raises(ValueError, match="layer_1: takes the last state of layer_0, but a layer"):
         interop.from_onnx(model)
 
 

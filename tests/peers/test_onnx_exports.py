@@ -1,4 +1,4 @@
-"""ONNX as PyTorch exports it: the layers, and what ONNX Runtime computes with the file."""
+"""ONNX as PyTorch exports it: the layers, against the file in ONNX Runtime."""
 
 import contextlib
 import io
@@ -55,7 +55,7 @@ def scan(layers, states, xs, first):
 
 
 def given_states(kind, both, *states):
-    """States as PyTorch takes them, one entry `(batch, hidden)` a layer and direction, as ours."""
+    """States as PyTorch takes them, one entry `(batch, hidden)` per layer and direction."""
     each = [jlstm.LSTMState(*s) if kind == "LSTM" else s[0] for s in zip(*states, strict=True)]
     pairs = zip(each[::2], each[1::2], strict=False) if both else ()
     return [jlstm.BiLSTMState(*pair) for pair in pairs] or each

@@ -1,4 +1,4 @@
-"""ONNX as tools other than PyTorch's write it, built by hand, and what is no stack."""
+"""ONNX as tools other than PyTorch write it, built by hand, and models that are not stacks."""
 
 import jax
 import numpy as np
@@ -159,7 +159,7 @@ def test_stacks(onnx, name):
 
 
 def refused():
-    """Models that are no stack: nodes, constants, more inputs, the message."""
+    """Models that are not stacks: nodes, constants, more inputs, the message."""
     first, second = lstm(shown="Y1,Yh,Yc"), SECOND
     lengths = [("L", ("b",), np.int32)]
     start = [("s", (1, "b", H))]
@@ -183,7 +183,7 @@ def refused():
         "every other step": ([*between, ("Slice", "Y1_s,zero,end,zero,two", "c", {}), after],
                              TWO | {"end": np.array([99])}, [], "n3: takes .* changed by Slice"),
         "turned": ([*between, ("Transpose", "Y1_s", "c", {"perm": [1, 0, 2]}), after], TWO, [],
-                   "n3: the output of n0 comes in other axes"),
+                   "n3: takes the output of n0 in another order"),
         "masked": ([*between, ("Equal", "Y1_s,nothing", "m", {}), ("Where", "m,four,Y1_s", "c", {}),
                     after], TWO | {"nothing": np.float32(0), "four": np.float32(4)}, [],
                    "n4: takes .* changed by"),
@@ -193,10 +193,10 @@ def refused():
                                                          {"hidden_size": H})], TWO, [],
                                 "n2: its initial_h is computed by a node LSTM from the layers"),
         "two stacks": ([lstm(), lstm(shown="Z")], weights(), [],
-                       r"2 recurrent nodes of the model are no one stack: 'n0' .LSTM., 'n1'"),
+                       r"2 recurrent nodes of the model do not form one stack: 'n0' .LSTM., 'n1'"),
         "forward and reverse of two inputs": (
             [lstm(), lstm("Z", "Z1", direction="reverse")], weights(), [("Z", ("t", "b", I))],
-            "no one stack"),
+            "not form one stack"),
         "summed directions": ([lstm(shown="F"), lstm(shown="G", direction="reverse"),
                                ("Add", "F,G", "Y1", {}), squeezed("Y1"), SECOND], TWO, [],
                               "n4: takes the output of n0 and n1 changed by Add"),
@@ -221,7 +221,7 @@ def refused():
             "n1: its sequence_lens is computed by a node Min"),
         "a Dropout that drops": (
             [*between, ("Dropout", "Y1_s,half,yes", "c", {}), after],
-            TWO | {"half": np.float32(0.5), "yes": np.array(True)}, [], "no one stack"),
+            TWO | {"half": np.float32(0.5), "yes": np.array(True)}, [], "not form one stack"),
         "lengths of all but one step": (
             [*BATCH, ("Gather", "sizes,zero_", "time", {"axis": 0}),
              ("Sub", "time,one", "less", {}), ("Expand", "less,batch", "t", {}),
@@ -237,7 +237,7 @@ def refused():
             weights() | {"last": np.array([-1]), "past": np.array([-99])}, start,
             "n1: its initial_h is computed by a node Slice"),
         "weights of an input": ([("Mul", "W,u", "w", {}), lstm(letters="w,R,B")], weights(),
-                                [("u", ())], "n1: W is no constant: it depends on u"),
+                                [("u", ())], "n1: W is not a constant: it depends on u"),
         "weights quantised as it runs": (
             [("DynamicQuantizeLinear", "u", "q,scale,point", {}),
              ("DequantizeLinear", "q,scale,point", "w", {}), lstm(letters="w,R,B")], weights(),
@@ -249,7 +249,7 @@ def refused():
         "both peepholes and input_forget": (
             [lstm(letters="W,R,B,,,,P", input_forget=1)], weights() | {"P": normal(1, 3 * H)}, [],
             "n0: input_forget together with peepholes is not supported"),
-        "a missing value": ([lstm("nowhere")], weights(), [], "'nowhere' is made by no node"),
+        "a missing value": ([lstm("nowhere")], weights(), [], "'nowhere' is neither an output"),
         "a circle": ([("Relu", "b", "a", {}), ("Relu", "a", "b", {}), lstm("a")], weights(), [],
                      "depends on itself"),
     }  # fmt: skip
@@ -268,7 +268,7 @@ def test_quantised_nodes_are_named(onnx):
     node = ("DynamicQuantizeLSTM", "X,W,R,B", "Y", {"hidden_size": H, "domain": "com.microsoft"})
     model = build(onnx, [node], weights())
     with pytest.raises(
-        ValueError, match=r"n0: com.microsoft.DynamicQuantizeLSTM is quantised, and"
+        ValueError, match=r"n0: com.microsoft.DynamicQuantizeLSTM is quantised and not"
     ):
         interop.from_onnx(model)
 
@@ -276,7 +276,7 @@ def test_quantised_nodes_are_named(onnx):
 def test_nodes_by_name(onnx):
     nodes = [lstm(shown="Y1"), lstm(shown="Z", letters="W,R"), squeezed("Y1"), SECOND]
     model = build(onnx, nodes, TWO | INTS)
-    with pytest.raises(ValueError, match="no one stack"):
+    with pytest.raises(ValueError, match="not form one stack"):
         interop.from_onnx(model)
     xs = normal(4, 2, I)
     for chosen, output in ((["n0", "n3"], "Y"), (["n1"], "Z"), (["Z"], "Z"), (["n0"], "Y1")):
@@ -284,8 +284,8 @@ def test_nodes_by_name(onnx):
         hs = jlstm.stack_scan(interop.from_onnx(model, nodes=chosen), None, xs)[1]
         assert_close(hs, run(model, X=xs)[0][:, 0], TOLERANCE)
     for chosen, message in [
-        (["n0", "n1"], "2 recurrent nodes are chosen and are no one stack: 'n0'"),
-        (["n1", "n3"], "no one stack"),
+        (["n0", "n1"], "2 recurrent nodes chosen do not form one stack: 'n0'"),
+        (["n1", "n3"], "not form one stack"),
         (["n2"], "model has no recurrent node 'n2', but: n0, n1, n3"),
         (["n1", "Z"], "nodes has a name twice: n1, Z"),
         ("n1", "nodes must be a list of names"),
@@ -301,7 +301,7 @@ def test_a_decoder_by_name_leaves_its_states_to_you(onnx):
         ("LSTM", "Z,W,R,B,,Yh,Yc", "Y", {"hidden_size": H}),
     ]
     model = build(onnx, nodes, weights(), [("X", ("t", "b", I)), ("Z", ("u", "b", I))])
-    with pytest.raises(ValueError, match="no one stack"):
+    with pytest.raises(ValueError, match="not form one stack"):
         interop.from_onnx(model)
     xs, zs = normal(4, 2, I), normal(3, 2, I, seed=2)
     states, _ = jlstm.stack_scan(interop.from_onnx(model, nodes=["n0"]), None, xs)
@@ -325,7 +325,7 @@ def test_branches_of_an_if(onnx, constant):
         [("X", ("t", "b", I))] + [("which", (), bool)] * (not constant),
     )  # fmt: skip
     with pytest.raises(
-        ValueError, match=r"no one stack, 2 of them in branches of an If: 'n0/then_"
+        ValueError, match=r"not form one stack, 2 of them in branches of an If: 'n0/then_"
     ):
         interop.from_onnx(model)
     xs = normal(4, 2, I)
@@ -427,7 +427,7 @@ def test_what_is_no_model(onnx, tmp_path):
     for data in (bytearray(whole), memoryview(whole)):
         assert len(interop.from_onnx(data)) == 1
     for data in (b"", b"\x08\x08:\x00" * 99, whole[: len(whole) // 2]):
-        with pytest.raises(ValueError, match="model is no whole model of ONNX") as raised:
+        with pytest.raises(ValueError, match="model is not a complete ONNX model") as raised:
             interop.from_onnx(data)
         assert len(str(raised.value)) < 200
     with pytest.raises(TypeError, match="its bytes or its path, got dict"):
@@ -436,5 +436,5 @@ def test_what_is_no_model(onnx, tmp_path):
         model, tmp_path / "m.onnx", save_as_external_data=True, size_threshold=0, location="w"
     )
     assert len(interop.from_onnx(tmp_path / "m.onnx")) == 1
-    with pytest.raises(ValueError, match="W lies in a file beside the model: give"):
+    with pytest.raises(ValueError, match="W is stored in a file beside the model: pass"):
         interop.from_onnx((tmp_path / "m.onnx").read_bytes())

@@ -1,4 +1,4 @@
-"""ONNX: GRU and simple RNN both ways, streams, and ONNX's own cases of all recurrent nodes."""
+"""ONNX: GRU and simple RNN, streams, and the test cases of ONNX for all recurrent nodes."""
 
 import importlib
 import warnings
@@ -193,7 +193,9 @@ def test_weights_that_are_inputs_are_refused(name):
     if name not in CASES:
         pytest.skip(f"this onnx has no {name}")
     model, values, _ = with_constants(onnx, CASES[name], ())
-    with pytest.raises(ValueError, match="W is no constant: it depends on W; weights and biases"):
+    with pytest.raises(
+        ValueError, match="W is not a constant: it depends on W; weights and biases"
+    ):
         interop.from_onnx(model)
     for letter in values.keys() & set("WRBP"):  # as files of before IR version 4 have them
         model.graph.initializer.append(onnx.numpy_helper.from_array(values[letter], letter))
@@ -202,8 +204,8 @@ def test_weights_that_are_inputs_are_refused(name):
 
 
 @pytest.mark.parametrize(("kind", "attributes", "message"), [
-    ("GRU", {"activations": ["HardSigmoid", "Tanh"]}, "has the activations HardSigmoid, Tanh, and"),
-    ("RNN", {"activations": ["Relu"]}, "has the activations Relu, and a layer here has tanh"),
+    ("GRU", {"activations": ["HardSigmoid", "Tanh"]}, "has the activations HardSigmoid, Tanh, but"),
+    ("RNN", {"activations": ["Relu"]}, "has the activations Relu, but jlstm has tanh"),
     ("RNN", {"activations": ["Affine"], "activation_alpha": [1.0]}, "has the activations Affine"),
     ("GRU", {"clip": 2.0}, "has clip=2.0"),
     ("LSTM", {"clip": 0.0}, "has clip=0.0"),

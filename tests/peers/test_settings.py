@@ -93,7 +93,7 @@ def agrees(keras, layer):
 
 @pytest.mark.parametrize("kind", KERAS)
 def test_keras_has_no_other_argument(keras, kind):
-    """A new argument of a new version fails here until somebody has looked at it."""
+    """An argument of a new version fails here until it is classified."""
     named = set(inspect.signature(getattr(keras.layers, kind).__init__).parameters)
     assert named - {"self", "kwargs"} == set(KERAS[kind])
 
@@ -147,7 +147,7 @@ def test_settings_of_each_direction_are_looked_at(keras, inner, which):
 
 
 def test_directions_that_differ(keras):
-    """Sizes and biases may differ; the type may not, nor which of them runs backwards."""
+    """Sizes and biases may differ; the type and the backward one may not."""
     layers = keras.layers
 
     def both(first, second):
@@ -269,7 +269,7 @@ def test_keras_classes_that_may_compute_otherwise_are_refused(keras):
 
 
 def test_mixed_precision_of_keras(keras):
-    """The weights are float32 and are carried; Keras alone rounds what it computes with them."""
+    """The weights are float32 and are carried; only Keras computes in lower precision."""
     layer = built(keras.layers.LSTM(UNITS, return_sequences=True, dtype="mixed_bfloat16"))
     found = interop.from_keras(layer)
     assert found[0].weight_hh.dtype == jnp.float32

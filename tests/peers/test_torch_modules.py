@@ -58,7 +58,7 @@ def made(torch, kind, **options):
 
 
 def outputs(torch, module):
-    """What the module computes, time first."""
+    """The outputs of the module, time first."""
     xs = torch.tensor(XS).to(next(module.parameters()).dtype)
     with torch.no_grad():
         if type(module).__name__.endswith("Cell"):
@@ -75,7 +75,7 @@ def hs_of(layers, xs=XS):
 
 @pytest.mark.parametrize("kind", ARGUMENTS)
 def test_every_argument_is_classified(torch, kind):
-    """A new argument of a new version fails here until somebody has looked at it."""
+    """An argument of a new version fails here until it is classified."""
     module = getattr(torch.nn, kind)
     base = module.__mro__[1]
     named = set()
@@ -127,7 +127,7 @@ def test_a_simple_rnn(torch, kind):
         interop.from_torch(tanh.state_dict())
     with pytest.raises(ValueError, match="must be 'tanh' or 'relu', got 'sigmoid'"):
         interop.from_torch(tanh.state_dict(), nonlinearity="sigmoid")
-    with pytest.raises(ValueError, match=r"nonlinearity='tanh' is of torch.nn.RNN, and weight_hh"):
+    with pytest.raises(ValueError, match=r"nonlinearity='tanh' is for torch.nn.RNN, but weight_hh"):
         interop.from_torch(made(torch, "LSTM"), nonlinearity="tanh")
 
 
@@ -149,7 +149,7 @@ def _is_rnn(node):
 
 
 def trained(module):
-    """Parameters moved off their start, where a normed weight is the weight itself."""
+    """Parameters changed from their initial values, at which a normed weight equals the weight."""
     for k, parameter in enumerate(module.parameters()):
         parameter.data.mul_(1.1 + 0.1 * k)
     return module
@@ -208,13 +208,13 @@ def test_weights_in_forms_that_are_refused(torch):
     for k in range(2):
         two[f"parametrizations.weight_hh_l0.original{k}"] = plain["weight_hh_l0"][:, : 2 + k]
     with pytest.raises(
-        ValueError, match=r"shapes \(20, 2\) and \(20, 3\), which is no weight norm"
+        ValueError, match=r"shapes \(20, 2\) and \(20, 3\), which is not weight norm"
     ):
         interop.from_torch(two)
 
 
 def test_weight_drop(torch):
-    """The weights of before the drop stand in the module, or in one around it."""
+    """The weights from before the drop are in the module, or in a wrapper."""
     plain = made(torch, "LSTM").state_dict()
     expected = interop.from_torch(plain)
     raw = plain["weight_hh_l0"]
@@ -228,7 +228,7 @@ def test_weight_drop(torch):
 
 
 def model(torch, **parts):
-    """A model around recurrent modules, with arrays that are none of theirs."""
+    """A model around recurrent modules, with other arrays."""
     whole = torch.nn.Module()
     whole.embed = torch.nn.Embedding(11, FEATURES)
     whole.tagger = torch.nn.ModuleDict(parts)

@@ -114,5 +114,5 @@ def _check(name: str, module: Any, within: bool = False) -> None:
 
 
 def _refuse(name: str, kind: str, setting: str, value: Any, cure: str) -> None:
-    shown = getattr(value, "__name__", None) or f"{value!r:.60}"
-    raise ValueError(f"{name}, a {kind}, has {setting}={shown}; {cure}")
+    text = getattr(value, "__name__", None) or f"{value!r:.60}"
+    raise ValueError(f"{name}, a {kind}, has {setting}={text}; {cure}")

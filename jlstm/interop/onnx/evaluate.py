@@ -1,4 +1,4 @@
-"""ONNX: a model from its file, and one node on arrays, by ONNX's reference evaluator."""
+"""Loading of ONNX models, and evaluation of single nodes with ONNX's reference evaluator."""
 
 from __future__ import annotations
 
@@ -10,42 +10,41 @@ import numpy as np
 
 from jlstm.checks.extras import needs
 
-# The first versions that ONNX's evaluator knows, of operators that earlier ones agree with.
+# The first versions that ONNX's evaluator supports of operators that have not changed since.
 SINCE = {"QuantizeLinear": 19, "DequantizeLinear": 19}
-
-
 RECURRENT = ("LSTM", "GRU", "RNN")
 
 
 class Node(NamedTuple):
-    """A node, with the names that its values have in the flat graph."""
+    """A node, with the names of its values in the flat graph."""
 
     name: str
-    op: str  # with its domain, where that is not ONNX's own
+    op: str  # with its domain, unless that is ONNX's
     proto: Any
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    branches: tuple[tuple[str, ...], ...] = ()  # of an If: the outputs of its branches
-    captured: tuple[tuple[str, str], ...] = ()  # of a Loop: its own names of outer values, and ours
+    branches: tuple[tuple[str, ...], ...] = ()  # the outputs of the branches of an If
+    captured: tuple[tuple[str, str], ...] = ()  # outer values of a Loop: inner name, flat name
 
     @property
     def recurrent(self) -> bool:
-        """Return whether it is an LSTM, GRU or RNN, be it quantised."""
+        """Return True for an LSTM, GRU or RNN, quantised or not."""
         plain = self.op.rpartition(".")[2]
         return plain in RECURRENT or ("Quant" in plain and plain.endswith(RECURRENT))
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """All values that it may depend on."""
+        """All values that the node may depend on."""
         inner = [name for branch in self.branches for name in branch]
         return tuple(filter(None, (*self.inputs, *inner, *(name for _, name in self.captured))))
 
 
 def load_model(model: Any) -> Any:
-    """An `onnx.ModelProto` from one, from its bytes or from its path.
+    """Load an `onnx.ModelProto` from its bytes or from its path, or return it as it is.
 
     Raises:
-      ValueError: no whole model. TypeError: something else. OSError: the file cannot be read.
+      ValueError: an incomplete model. TypeError: an argument that is neither.
+      OSError: the file cannot be read.
     """
     with needs("a model of ONNX", "interop"):
         import onnx
@@ -63,28 +62,28 @@ def load_model(model: Any) -> Any:
     except OSError:
         raise
     except Exception as error:  # of protobuf, which is not imported here
-        raise ValueError(f"{name} is no whole model of ONNX: {error!s:.200}") from None
+        raise ValueError(f"{name} is not a complete ONNX model: {error!s:.200}") from None
     if not loaded.graph.node:
-        raise ValueError(f"{name} is no whole model of ONNX: its graph has no node")
+        raise ValueError(f"{name} is not a complete ONNX model: its graph has no node")
     return loaded
 
 
-def evaluate(node: Node, found: Mapping[str, Any], opsets: Mapping[str, int]) -> list[Any]:
-    """The outputs of one node, by ONNX's reference evaluator."""
+def evaluate(node: Node, values: Mapping[str, Any], opsets: Mapping[str, int]) -> list[Any]:
+    """The outputs of one node, from ONNX's reference evaluator."""
     import onnx
     from onnx import helper
     from onnx.reference import ReferenceEvaluator
 
-    if node.op == "ConstantFill":  # of no standard: PyTorch writes it for opsets before 9
-        return [_constant_fill(node, found)]
+    if node.op == "ConstantFill":  # not standard: PyTorch writes it for opsets before 9
+        return [_constant_fill(node, values)]
     proto = onnx.NodeProto()
     proto.CopyFrom(node.proto)
     proto.domain = domain_of(proto.domain)
-    own = zip(proto.input, node.inputs, strict=True)
-    feeds = {name: found[flat] for name, flat in (*own, *node.captured) if name}
-    inputs = [_value_info(name, value) for name, value in feeds.items()]
+    inputs = zip(proto.input, node.inputs, strict=True)
+    feeds = {name: values[flat] for name, flat in (*inputs, *node.captured) if name}
+    infos = [_value_info(name, value) for name, value in feeds.items()]
     outputs = [onnx.ValueInfoProto(name=name) for name in proto.output if name]
-    graph = helper.make_graph([proto], "node", inputs, outputs)
+    graph = helper.make_graph([proto], "node", infos, outputs)
     versions = {**opsets, "": max(opsets.get("", 1), SINCE.get(node.op, 1))}
     results = iter(ReferenceEvaluator(graph, opsets=versions).run(None, feeds))
     return [next(results) if name else None for name in proto.output]
@@ -100,15 +99,15 @@ def _value_info(name: str, value: Any) -> Any:
     return helper.make_tensor_value_info(name, number, value.shape)
 
 
-def _constant_fill(node: Node, found: Mapping[str, Any]) -> np.ndarray:
+def _constant_fill(node: Node, values: Mapping[str, Any]) -> np.ndarray:
     from onnx import helper
 
     options = {a.name: helper.get_attribute_value(a) for a in node.proto.attribute}
-    shape = found[node.inputs[0]] if options.get("input_as_shape") else options["shape"]
+    shape = values[node.inputs[0]] if options.get("input_as_shape") else options["shape"]
     dtype = helper.tensor_dtype_to_np_dtype(options.get("dtype", 1))
     return np.full([int(size) for size in shape], options.get("value", 0.0), dtype)
 
 
 def domain_of(domain: str) -> str:
-    """The domain of an operator, empty for ONNX's own."""
+    """The domain of an operator, empty for that of ONNX."""
     return "" if domain == "ai.onnx" else domain

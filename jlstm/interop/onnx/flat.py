@@ -19,7 +19,7 @@ class FlatGraph:
     """
 
     def __init__(self, model: Any):
-        model = load_model(model)  # first, as it says what to install
+        model = load_model(model)  # before onnx is imported: its error names the extra
         from onnx import inliner
 
         if model.functions:
@@ -30,17 +30,17 @@ class FlatGraph:
         self.tensors: dict[str, Any] = {}
         self.types: dict[str, Any] = {}
         self.inputs: list[str] = []
-        self.repeated: dict[str, str] = {}  # recurrent nodes inside others that run them many times
+        self.repeated: dict[str, str] = {}  # recurrent nodes inside a Loop or Scan, by name
         self._names: set[str] = set()
         self._flatten(model.graph, ChainMap(), "")
         self.recurrent = [node for node in self.nodes if node.recurrent]
 
     def _flatten(self, graph: Any, outer: ChainMap[str, str], prefix: str) -> tuple[str, ...]:
-        """Add the nodes of a graph; the flat names of its outputs."""
+        """Add the nodes of a graph and return the flat names of its outputs."""
         scope = outer.new_child()
-        made = [name for node in graph.node for name in node.output]
+        outputs = [name for node in graph.node for name in node.output]
         names = [value.name for value in (*graph.input, *graph.initializer)]
-        scope.update({name: prefix + name for name in (*names, *made) if name})
+        scope.update({name: prefix + name for name in (*names, *outputs) if name})
         self.tensors |= {scope[tensor.name]: tensor for tensor in graph.initializer}
         for value in (*graph.input, *graph.output, *graph.value_info):
             if value.name in scope.maps[0]:
@@ -78,18 +78,18 @@ class FlatGraph:
         self.makers |= {output: node for output in node.outputs if output}
 
     def shape(self, name: str) -> list[int | str | None] | None:
-        """The declared shape of a value: sizes, names of sizes, or None for a size unknown."""
-        kind = self.types.get(name)
-        if kind is None or not kind.tensor_type.HasField("shape"):
+        """The declared shape of a value: sizes, names of sizes, or None for an unknown size."""
+        declared = self.types.get(name)
+        if declared is None or not declared.tensor_type.HasField("shape"):
             return None
-        return [d.dim_param or (d.dim_value or None) for d in kind.tensor_type.shape.dim]
+        return [d.dim_param or (d.dim_value or None) for d in declared.tensor_type.shape.dim]
 
     def dtype(self, name: str) -> np.dtype:
-        """The declared dtype of a value, float32 where none is."""
+        """The declared dtype of a value, float32 if none is declared."""
         from onnx import helper
 
-        kind = self.types.get(name)
-        number = kind.tensor_type.elem_type if kind is not None else 0
+        declared = self.types.get(name)
+        number = declared.tensor_type.elem_type if declared is not None else 0
         try:
             return np.dtype(helper.tensor_dtype_to_np_dtype(number) if number else np.float32)
         except KeyError:
@@ -97,13 +97,14 @@ class FlatGraph:
 
 
 def _captured(graph: Any, scope: Mapping[str, str]) -> dict[str, str]:
-    """The values of outer graphs that a subgraph reads, and their flat names."""
-    own = {value.name for value in (*graph.input, *graph.initializer)}
-    own |= {name for node in graph.node for name in node.output}
-    read = {name for node in graph.node for name in node.input} | {v.name for v in graph.output}
-    found = {name: scope[name] for name in read - own if name in scope}
+    """The values of outer graphs that a subgraph takes, and their flat names."""
+    local = {value.name for value in (*graph.input, *graph.initializer)}
+    local |= {name for node in graph.node for name in node.output}
+    taken = {name for node in graph.node for name in node.input} | {v.name for v in graph.output}
+    captured = {name: scope[name] for name in taken - local if name in scope}
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                found |= _captured(attribute.g, {k: v for k, v in scope.items() if k not in own})
-    return found
+                outer = {name: flat for name, flat in scope.items() if name not in local}
+                captured |= _captured(attribute.g, outer)
+    return captured

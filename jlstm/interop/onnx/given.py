@@ -1,4 +1,4 @@
-"""ONNX: the lengths and initial states that recurrent nodes take, and what they amount to."""
+"""Checks of the lengths and initial states that recurrent nodes of an ONNX model take."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jlstm.interop.onnx.sizes import around, bounds
 
 
 def lengths_of(graph: Graph, x: str, cell: Cell, places: Sequence[str], probe: Probe) -> str:
-    """The lengths of a node: nothing where they are the time, else where they come from."""
+    """The source of the lengths of a node, `""` if they equal the time."""
     name = cell.reads("sequence_lens")
     if not name or "sequence_lens" not in places:
         return name and f"lengths {name}"
@@ -23,14 +23,14 @@ def lengths_of(graph: Graph, x: str, cell: Cell, places: Sequence[str], probe: P
     free = graph.sources(name, values=True)
     if not free:
         others = graph.sources(name) - graph.sources(x)
-        if others and not probe.apart:  # their sizes were drawn as those of the layers
+        if others and not probe.apart:  # their sizes were drawn equal to those of the layers
             raise ValueError(computed(graph, cell, "sequence_lens"))
         if value.size and (value == probe.time).all():
             return ""
         kind = "computed by the model" if graph.sources(name) else "constants of the model"
         raise ValueError(
-            f"{cell.name}: its sequence_lens are {kind}, {some(value)} for {probe.time} time "
-            "steps; give lengths to stack_scan"
+            f"{cell.name}: its sequence_lens are {kind}, {listed(value)} for {probe.time} time "
+            "steps; pass lengths to stack_scan"
         )
     for source in sorted(free):
         given = np.ravel(probe.drawn.get(source, np.zeros(0)))
@@ -43,7 +43,7 @@ def check_long_lengths(
     graph: Graph, stack: Sequence[Sequence[Cell]], places: dict[str, list[str]],
     cut: tuple[str, ...], probe: Probe,
 ) -> None:  # fmt: skip
-    """Lengths that are those of an input stay so, however long, and around the model's numbers."""
+    """Check that lengths from an input are unchanged, also long ones and ones near constants."""
     rng = np.random.default_rng(1)
     for cell in itertools.chain(*stack):
         name = cell.reads("sequence_lens")
@@ -68,7 +68,7 @@ def check_long_lengths(
 def check_state(
     graph: Graph, cell: Cell, place: str, probe: Probe, constants: dict[str, np.ndarray]
 ) -> None:
-    """The initial state is a constant for every sequence, or entries of inputs in their order."""
+    """Check that the initial state is a constant, or entries of inputs in their order."""
     name = cell.reads(place)
     state = np.asarray(probe.values[name])
     directions, _, hidden = sizes(graph, cell)
@@ -82,8 +82,8 @@ def check_state(
         if same(constants.setdefault(name, state[:, :1]), state[:, :1]):
             return
         raise ValueError(
-            f"{cell.name}: its {place} depends on the time or the batch, as {some(state.ravel())} "
-            f"for {probe.time} time steps of {probe.batch} sequences shows, and is no constant"
+            f"{cell.name}: its {place} is not a constant but depends on the time or the batch: for "
+            f"{probe.time} time steps of {probe.batch} sequences it is {listed(state.ravel())}"
         )
     inputs = [probe.drawn[source] for source in sorted(free)]
     if not free or not all(any(_selects(part, a) for a in inputs) for part in state):
@@ -91,7 +91,7 @@ def check_state(
 
 
 def _selects(state: np.ndarray, given: np.ndarray) -> bool:
-    """Return whether `(batch, hidden)` are entries of an array, with the units in its order."""
+    """Return True if `(batch, hidden)` are entries of an array, with the units in its order."""
     flat = given.ravel()
     if not flat.size or len(np.unique(flat)) != flat.size:
         return same(state.ravel(), flat)
@@ -105,22 +105,22 @@ def _selects(state: np.ndarray, given: np.ndarray) -> bool:
 
 
 def computed(graph: Graph, cell: Cell, place: str) -> str:
-    """The message about a state or lengths that the model computes."""
+    """The error message for a state or lengths that the model computes."""
     node = graph.makers.get(cell.reads(place))
     how = f"computed by a node {node.op}" if node else "the data of the first layer"
     given = "lengths" if place == "sequence_lens" else "states"
     return (
         f"{cell.name}: its {place} is {how}; nodes=[{cell.name!r}] takes its "
-        f"weights all the same, and you give the {given} to stack_scan"
+        f"weights only; pass the {given} to stack_scan"
     )
 
 
 def same(a: np.ndarray, b: np.ndarray) -> bool:
-    """Return whether two arrays have the same shape and entries."""
+    """Return True if two arrays have the same shape and entries."""
     return np.array_equal(a, b)
 
 
-def some(values: Any) -> str:
-    """The first few values, in words."""
-    shown = ", ".join(str(value) for value in list(values)[:8])
-    return shown + (", ..." if len(values) > 8 else "")
+def listed(values: Any) -> str:
+    """The first few values, as text."""
+    text = ", ".join(str(value) for value in list(values)[:8])
+    return text + (", ..." if len(values) > 8 else "")

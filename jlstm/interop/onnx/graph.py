@@ -17,7 +17,7 @@ RANDOM = {
 
 
 class Undecidable(ValueError):
-    """A fault that no other size mends: an If whose branches differ, an unknown operator."""
+    """An error at every size: an If whose branches differ, an unknown operator."""
 
 
 class Graph(FlatGraph):
@@ -45,7 +45,7 @@ class Graph(FlatGraph):
                 stack += missing
                 continue
             if missing:
-                raise ValueError(f"model is no graph in order: {top!r} depends on itself")
+                raise ValueError(f"the graph of the model has a cycle: {top!r} depends on itself")
             if top not in known:
                 free = not reads and self._free(top, cut)
                 below = [known[read] for read in reads]
@@ -55,14 +55,14 @@ class Graph(FlatGraph):
 
     def between(self, name: str) -> list[str]:
         """The operators between a value and the free values that it depends on."""
-        found, names = [], [name]
+        ops, names = [], [name]
         for name in names:
             node = self.makers.get(name)
             if node is None or node.recurrent or not self.sources(name, values=True):
                 continue
-            found.append(node.op)
+            ops.append(node.op)
             names += [read for read in node.reads if read not in names]
-        return list(dict.fromkeys(reversed(found)))
+        return list(dict.fromkeys(reversed(ops)))
 
     def _free(self, name: str, cut: frozenset[str]) -> bool:
         node = self.makers.get(name)
@@ -71,12 +71,12 @@ class Graph(FlatGraph):
         return node is not None and (node.recurrent or node.op in RANDOM or _trains(self, node))
 
     def _reads(self, name: str, cut: frozenset[str], values: bool) -> tuple[str, ...]:
-        """The values that this one is computed from."""
+        """The values from which this value is computed."""
         node = self.makers.get(name)
         if name in self.constants or name in self.tensors or self._free(name, cut):
             return ()
         if node is None:
-            raise ValueError(f"{name!r} is made by no node, and is no input of the model")
+            raise ValueError(f"{name!r} is neither an output of a node nor an input of the model")
         if values and (node.op in ("Shape", "Size") or self._vanishes(node)):
             return ()
         if node.op == "If" and not self.sources(node.inputs[0]):
@@ -85,32 +85,32 @@ class Graph(FlatGraph):
         return node.reads
 
     def _vanishes(self, node: Node) -> bool:
-        """Return whether the node computes zeros from a value: `0 * x`, `x - x`."""
+        """Return True if the node computes zeros from a value: `0 * x`, `x - x`."""
         if node.op == "Sub":
             return node.inputs[0] == node.inputs[1]
         known = [name for name in node.inputs if name in self.tensors or name in self.constants]
         return node.op == "Mul" and any(not self.constant(name).any() for name in known)
 
     def constant(self, name: str) -> np.ndarray:
-        """A value that depends on nothing."""
+        """The value of a constant."""
         return self.compute([name], {})[name]
 
     def compute(self, names: Iterable[str], known: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of these names, given those of others.
+        """Compute the values of these names, given the `known` ones.
 
         Raises:
           ValueError: a node that cannot be computed, with its name and the reason.
         """
         from onnx import numpy_helper
 
-        found: dict[str, Any] = dict(known)
+        values: dict[str, Any] = dict(known)
         names = list(names)
         stack = list(names)
         while stack:
             name = stack[-1]
             if name in self.constants:
-                found.setdefault(name, self.constants[name])
-            if name in found:
+                values.setdefault(name, self.constants[name])
+            if name in values:
                 stack.pop()
                 continue
             if name in self.tensors:
@@ -118,45 +118,46 @@ class Graph(FlatGraph):
                 continue
             node = self.makers.get(name)
             if node is None or node.recurrent:
-                raise ValueError(f"its value {name!r} depends on what is not known")
-            missing = [read for read in self._wanted(node, found) if read not in found]
+                raise ValueError(f"its value {name!r} depends on unknown values")
+            missing = [read for read in self._wanted(node, values) if read not in values]
             if missing:
                 stack += missing
                 continue
-            outputs = self._run(node, found)
+            outputs = self._run(node, values)
             free = node.op in RANDOM or _trains(self, node)
-            if not free and all(read in self.constants for read in self._wanted(node, found)):
+            if not free and all(read in self.constants for read in self._wanted(node, values)):
                 self.constants |= outputs
-            found |= outputs
-        return {name: found[name] for name in names}
+            values |= outputs
+        return {name: values[name] for name in names}
 
-    def _wanted(self, node: Node, found: Mapping[str, Any]) -> tuple[str, ...]:
-        """The values that a node needs: of an `If`, the branch that is taken.
+    def _wanted(self, node: Node, values: Mapping[str, Any]) -> tuple[str, ...]:
+        """The values that a node needs: for an `If`, those of the taken branch.
 
-        Where the values of inputs decide and not their shapes, both are, and have to agree.
+        Both branches are taken, and must agree, if the condition depends on the values of inputs
+        and not only on their shapes.
         """
         if node.op != "If":
             return node.reads
         (condition,) = node.inputs
-        if condition not in found:
+        if condition not in values:
             return (condition,)
-        return (condition, *(n for branch in self._taken(node, found) for n in branch if n))
+        return (condition, *(n for branch in self._taken(node, values) for n in branch if n))
 
-    def _taken(self, node: Node, found: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+    def _taken(self, node: Node, values: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
         if self.sources(node.inputs[0], values=True):
             return node.branches
-        return (node.branches[0 if bool(np.all(found[node.inputs[0]])) else 1],)
+        return (node.branches[0 if bool(np.all(values[node.inputs[0]])) else 1],)
 
-    def _run(self, node: Node, found: Mapping[str, Any]) -> dict[str, Any]:
+    def _run(self, node: Node, values: Mapping[str, Any]) -> dict[str, Any]:
         if node.op == "If":
-            first, *others = ([found[n] for n in b] for b in self._taken(node, found))
+            first, *others = ([values[n] for n in b] for b in self._taken(node, values))
             for other in others:
                 if not all(map(np.array_equal, first, other)):
                     raise Undecidable(f"the branches of the node {node.name} (If) differ")
             return dict(zip(node.outputs, first, strict=False))
         try:
-            results = evaluate(node, found, self.opsets)
-        except Exception as error:  # of any kind: the evaluator lets NumPy's errors through
+            results = evaluate(node, values, self.opsets)
+        except Exception as error:  # of any type: the evaluator lets NumPy's errors through
             reason = " ".join(str(error).split())
             unknown = isinstance(error, NotImplementedError) or "No implementation" in reason
             raise (Undecidable if unknown else ValueError)(
@@ -167,18 +168,18 @@ class Graph(FlatGraph):
 
 def _array(name: str, tensor: Any, numpy_helper: Any) -> np.ndarray:
     if tensor.data_location == tensor.EXTERNAL and not tensor.raw_data:
-        raise ValueError(f"{name} lies in a file beside the model: give the model's path")
+        raise ValueError(f"{name} is stored in a file beside the model: pass the model's path")
     try:
         return numpy_helper.to_array(tensor)
-    except Exception as error:  # of any kind: an unknown dtype is a KeyError or a TypeError
+    except Exception as error:  # of any type: an unknown dtype is a KeyError or a TypeError
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"{name} is no tensor that can be read: of dtype {tensor.data_type} and shape "
+            f"{name} cannot be read as a tensor of dtype {tensor.data_type} and shape "
             f"{list(tensor.dims)}: {reason:.100}"
         ) from None
 
 
 def _trains(graph: Graph, node: Node) -> bool:
-    """Return whether this is a Dropout that drops."""
+    """Return True for a Dropout in training mode."""
     mode = node.inputs[2] if node.op == "Dropout" and len(node.inputs) > 2 else ""
     return bool(mode and not graph.sources(mode) and graph.constant(mode).all())

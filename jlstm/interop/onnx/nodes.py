@@ -1,4 +1,4 @@
-"""ONNX: one `LSTM`, `GRU` or `RNN` node as the weights of its directions."""
+"""One `LSTM`, `GRU` or `RNN` node of an ONNX model as the weights of its directions."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
 PLACES = {
     "X": 0, "W": 1, "R": 2, "B": 3, "sequence_lens": 4, "initial_h": 5, "initial_c": 6, "P": 7,
 }  # fmt: skip
-NO_CLIP = 3e38  # what exporters write for no limit is float32's largest number
+NO_CLIP = 3e38  # exporters write the largest float32 for no limit
 
 
 class Cell(NamedTuple):
-    """A recurrent node whose equations are those of a layer here."""
+    """A recurrent node with the equations of a layer type of this library."""
 
     node: Node
     direction: str
@@ -40,34 +40,34 @@ class Cell(NamedTuple):
 
     @property
     def name(self) -> str:
-        """That of the node."""
+        """The name of the node."""
         return self.node.name
 
     @property
     def op(self) -> str:
-        """One of LSTM, GRU and RNN."""
+        """The operator: LSTM, GRU or RNN."""
         return self.node.op
 
     def reads(self, place: str) -> str:
-        """The name of the value there, or nothing."""
+        """The name of the input at that place, `""` if it is missing."""
         at = PLACES[place]
         return self.node.inputs[at] if len(self.node.inputs) > at else ""
 
 
 def as_cell(node: Node) -> Cell:
-    """A recurrent node with its attributes; those that change its equations are refused.
+    """Read the attributes of a recurrent node.
 
     Raises:
-      ValueError: a quantised node, or equations that no layer here has.
+      ValueError: a quantised node, or equations that no layer type has.
     """
     from onnx import helper
 
     name = node.name
     if node.op not in GATES:
-        kind = "quantised" if "Quant" in node.op else "no operator of ONNX's own"
+        kind = "quantised" if "Quant" in node.op else "not a standard operator of ONNX"
         raise ValueError(
-            f"{name}: {node.op} is {kind}, and has no weights of a layer here; export the model "
-            "in floating point, with standard LSTM, GRU or RNN nodes"
+            f"{name}: {node.op} is {kind} and not supported; export the model in floating point, "
+            "with standard LSTM, GRU or RNN nodes"
         )
     options = {a.name: helper.get_attribute_value(a) for a in node.proto.attribute}
     direction = _text(options.get("direction", "forward"))
@@ -77,17 +77,17 @@ def as_cell(node: Node) -> Cell:
     activations = tuple(map(_text, options.get("activations", expected)))
     if tuple(map(str.lower, activations)) != expected:
         raise ValueError(
-            f"{name}: has the activations {', '.join(activations)}, and a layer here has "
+            f"{name}: has the activations {', '.join(activations)}, but jlstm has "
             f"{', '.join(expected)}"
         )
     clip = options.get("clip", NO_CLIP)
     if not isinstance(clip, (int, float)) or not abs(clip) >= NO_CLIP:
-        raise ValueError(f"{name}: has clip={clip!r}, which no layer here has")
+        raise ValueError(f"{name}: has clip={clip!r}, which is not supported")
     return Cell(node, direction, bool(options.get("layout", 0)), options)
 
 
 def sizes(graph: Graph, cell: Cell) -> tuple[int, int, int]:
-    """Directions, input size and hidden size."""
+    """The number of directions, the input size and the hidden size."""
     w, r = (_weights(graph, cell, place) for place in "WR")
     return len(w), w.shape[-1], r.shape[-1]
 
@@ -110,7 +110,7 @@ def read_cells(graph: Graph, cell: Cell) -> list[PyTree]:
 
 
 def second_bias(graph: Graph, cell: Cell) -> bool:
-    """Return whether both of the node's biases are not zero somewhere, so that their sum rounds."""
+    """Return True if both biases of the node are nonzero somewhere, so that their sum rounds."""
     b = _optional(graph, cell, "B")
     if b is None:
         return False
@@ -140,10 +140,10 @@ def _optional(graph: Graph, cell: Cell, place: str) -> Any:
     except ValueError as error:
         raise ValueError(f"{cell.name}: {place}: {error}") from None
     quantised = any("Quant" in op for op in graph.between(name))
-    kind = "quantised" if quantised else "no constant"
+    kind = "quantised" if quantised else "not a constant"
     raise ValueError(
         f"{cell.name}: {place} is {kind}: it depends on {', '.join(sorted(free))}; weights and "
-        "biases have to be constants of the model"
+        "biases must be constants of the model"
     )
 
 
@@ -158,8 +158,8 @@ def _check_shapes(cell: Cell, arrays: dict[str, Any]) -> None:
         if array is not None and array.shape != wanted[letter]:
             raise ValueError(f"{cell.name}: {letter} must be {wanted[letter]}, got {array.shape}")
     if cell.options.get("hidden_size", hidden) != hidden:
-        found = cell.options["hidden_size"]
-        raise ValueError(f"{cell.name}: hidden_size is {found}, R has {hidden}")
+        stated = cell.options["hidden_size"]
+        raise ValueError(f"{cell.name}: hidden_size is {stated}, R has {hidden}")
 
 
 def _read_lstm(cell: Cell, w: Array, r: Array, b: Array | None, p: Array | None) -> PyTree:
@@ -174,13 +174,13 @@ def _read_lstm(cell: Cell, w: Array, r: Array, b: Array | None, p: Array | None)
 
 def _read_gru(cell: Cell, w: Array, r: Array, b: Array | None, p: Array | None) -> PyTree:
     hidden = r.shape[0]
-    of_inputs, of_state = jnp.split(jnp.zeros(6 * hidden, r.dtype) if b is None else b, 2)
+    input_bias, recurrent_bias = jnp.split(jnp.zeros(6 * hidden, r.dtype) if b is None else b, 2)
     w, r = (reorder(a, GRU_FROM_ONNX) for a in (w, r))
     if not cell.options.get("linear_before_reset"):
-        return ChoGRUParams(w, r, reorder(of_inputs + of_state, GRU_FROM_ONNX))
-    inside = of_state.at[2 * hidden :].set(0)
-    bias = reorder(of_inputs + inside, GRU_FROM_ONNX)
-    return GRUParams(w, r, bias, of_state[2 * hidden :])
+        return ChoGRUParams(w, r, reorder(input_bias + recurrent_bias, GRU_FROM_ONNX))
+    gates_bias = recurrent_bias.at[2 * hidden :].set(0)
+    bias = reorder(input_bias + gates_bias, GRU_FROM_ONNX)
+    return GRUParams(w, r, bias, recurrent_bias[2 * hidden :])
 
 
 def _read_rnn(cell: Cell, w: Array, r: Array, b: Array | None, p: Array | None) -> PyTree:

@@ -1,4 +1,4 @@
-"""ONNX: random values for what a model computes between its recurrent nodes."""
+"""Evaluation of an ONNX model between its recurrent nodes, on random values."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from jlstm.interop.onnx.graph import Graph, Undecidable
 from jlstm.interop.onnx.nodes import Cell, sizes
 from jlstm.interop.onnx.sizes import bounds, more_sizes
 
-# (time, batch) that differ from each other; `more_sizes` follow them.
+# The first (time, batch), all different; `more_sizes` follow.
 SIZES = ((5, 3), (4, 2), (7, 4), (2, 6))
-MANY = 2**16  # numbers from which on a draw has to be fast
-CHAIN = 8  # values before the first node that are tried as its only source
+MANY = 2**16  # draws of more numbers use a faster generator
+CHAIN = 8  # the most values before the first node that are tried as its only source
 
 
 class Probe(NamedTuple):
-    """One evaluation of a model: its time and batch, the values drawn, the values computed."""
+    """One evaluation of a model: its time and batch size, the drawn and the computed values."""
 
     time: int
     batch: int
     drawn: dict[str, np.ndarray]
     values: dict[str, Any]
-    apart: bool  # whether axes that are not those of the layers had sizes of their own
+    apart: bool  # True if the sizes of other axes differ from those of the layers
 
 
 def cuts(graph: Graph, name: str) -> list[tuple[str, ...]]:
-    """Values that alone may stand for what the model takes: this one, what it is made of, none."""
-    found: list[tuple[str, ...]] = []
-    while name and len(found) < CHAIN:
-        found.append((name,))
+    """Choices of the values to draw in place of the inputs: this value, its sources, or none."""
+    chain: list[tuple[str, ...]] = []
+    while name and len(chain) < CHAIN:
+        chain.append((name,))
         node = graph.makers.get(name)
         if node is None or node.recurrent:
             break
         name = next((i for i in node.inputs if i and graph.sources(i)), "")
-    return [*found, ()]
+    return [*chain, ()]
 
 
 def probes(
     graph: Graph, stack: Sequence[Sequence[Cell]], wanted: Sequence[str], cut: tuple[str, ...]
 ) -> Iterator[Probe]:
-    """The wanted values for several draws of all that they depend on.
+    """Compute the wanted values for several draws of all that they depend on.
 
     Raises:
-      ValueError: they cannot be computed, at any size that was tried.
+      ValueError: they cannot be computed at any of the sizes tried.
     """
     rng = np.random.default_rng(0)
     failure = ValueError("no sizes fit the model")
@@ -75,14 +75,14 @@ def probes(
         except Undecidable:
             raise
         except ValueError:
-            continue  # a size that the model does not take
+            continue  # the model does not support this size
 
 
 def _first(
     graph: Graph, stack: Sequence[Sequence[Cell]], wanted: Sequence[str], cut: tuple[str, ...],
     size: tuple[int, int], k: int, rng: np.random.Generator,
 ) -> Probe:  # fmt: skip
-    """The evaluation in the first way of drawing shapes that the model takes."""
+    """The evaluation with the first choice of shapes that the model accepts."""
     failure = ValueError("no shapes fit the model")
     for apart, fill in itertools.product((True, False), range(4)):
         try:
@@ -138,7 +138,7 @@ def _probe(
     taken = graph.compute([x], drawn)[x]
     if np.ndim(taken) != 3 or np.shape(taken)[2] != features:
         raise ValueError(
-            f"its input {x} would have the shape {np.shape(taken)}, and not {features} features"
+            f"its input {x} would have the shape {np.shape(taken)}, but not {features} features"
         )
     batch, time = np.shape(taken)[:2] if first.batch_first else np.shape(taken)[1::-1]
     for cell in itertools.chain(*stack):
@@ -153,7 +153,7 @@ def _outputs(stack: Sequence[Sequence[Cell]]) -> list[str]:
 def _outputs_of(
     graph: Graph, cell: Cell, time: int, batch: int, k: int, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Random numbers in the shapes of a node's outputs."""
+    """Random values with the shapes of a node's outputs."""
     directions, _, hidden = sizes(graph, cell)
     dtype = graph.constant(cell.reads("R")).dtype
     shapes = [(time, directions, batch, hidden), *[(directions, batch, hidden)] * 2]
@@ -169,17 +169,17 @@ def _outputs_of(
 def _recurrent_values(
     graph: Graph, names: set[str], size: tuple[int, int], rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """The outputs of recurrent nodes that are not of the stack, time-major."""
+    """Random outputs of recurrent nodes outside of the stack, time-major."""
     from jlstm.interop.onnx.nodes import as_cell
 
-    found: dict[str, np.ndarray] = {}
+    values: dict[str, np.ndarray] = {}
     for name in sorted(names):
-        found |= _outputs_of(graph, as_cell(graph.makers[name]), *size, 0, rng)
-    return found
+        values |= _outputs_of(graph, as_cell(graph.makers[name]), *size, 0, rng)
+    return values
 
 
 def _normal(shape: Sequence[int], k: int, rng: np.random.Generator) -> np.ndarray:
-    """Random numbers: of several sizes, in some draws with steps of zeros, as padding has."""
+    """Random numbers on the scale of draw `k`; odd draws have steps of zeros, as padding."""
     if np.prod(shape, dtype=int) > MANY:
         return rng.random(shape, np.float32) - np.float32(0.5)
     values = rng.normal(size=shape) * (0.5, 1.0, 8.0, 0.05)[k % 4]
@@ -192,7 +192,7 @@ def _draw(
     graph: Graph, name: str, shape: Sequence[int], k: int, rng: np.random.Generator,
     distinct: bool,
 ) -> np.ndarray:  # fmt: skip
-    """Random values of the declared dtype; distinct ones are of both signs, in no order."""
+    """Random values of the declared dtype; if `distinct`, of both signs and unordered."""
     dtype = graph.dtype(name)
     if distinct and dtype.kind in "fiuV":
         count = int(np.prod(shape))
@@ -202,7 +202,9 @@ def _draw(
     if dtype.kind == "b":
         return rng.random(shape) < 0.5
     if np.issubdtype(dtype, np.integer):
-        most = 3 if len(shape) > 1 else 2 + 3 * (k % 4)  # one axis may be lengths, more are symbols
+        most = (
+            3 if len(shape) > 1 else 2 + 3 * (k % 4)
+        )  # one axis may be lengths, more axes are tokens
         return rng.integers(0, most, shape).astype(dtype)
     return _normal(shape, k, rng).astype(dtype)
 
@@ -211,7 +213,7 @@ def _shape(
     graph: Graph, stack: Sequence[Sequence[Cell]], name: str, size: tuple[int, int], fill: int,
     apart: bool, named: dict[str, int], main: bool,
 ) -> list[int]:  # fmt: skip
-    """A shape for a value: as declared; what is free is drawn, in as many ways as `fill` counts."""
+    """A shape for a value: as declared, with free sizes according to the choice `fill`."""
     time, batch = size
     first = stack[0][0]
     directions, features, hidden = sizes(graph, first)
@@ -219,7 +221,7 @@ def _shape(
     if declared is None and graph.dtype(name) != np.float32 and not main:
         declared = [None] * (1 + fill % 2)
     if declared is None and not main and fill % 2 == 0:
-        return [8 * directions, batch, hidden]  # states, of all layers together
+        return [8 * directions, batch, hidden]  # the states of all layers
     ordered = [batch, time] if first.batch_first else [time, batch]
     if declared is None:
         if name == first.reads("X"):
@@ -237,14 +239,14 @@ def _shape(
         if not isinstance(d, int) and main and fill >= 2 and axis == len(declared) - 1:
             d = features
         if not isinstance(d, int):
-            own = 0 if main or not apart else 1 + len(named)
-            d = named.setdefault(d or f"{name}.{axis}", next(free) + own)
+            offset = 0 if main or not apart else 1 + len(named)
+            d = named.setdefault(d or f"{name}.{axis}", next(free) + offset)
         shape.append(d)
     return shape
 
 
 def _names(graph: Graph, x: str, first: Cell, size: tuple[int, int]) -> dict[str, int]:
-    """The names of the axes of what the first layer takes, and their sizes."""
+    """The names of the axes of the first layer's input, and their sizes."""
     declared = graph.shape(x) or []
     ordered = size[::-1] if first.batch_first else size
     if len(declared) != 3:

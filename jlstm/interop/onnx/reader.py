@@ -1,4 +1,4 @@
-"""ONNX: stacks from the recurrent nodes of a model. Imports onnx on use."""
+"""Stacks from the recurrent nodes of an ONNX model. Imports onnx on use."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ if TYPE_CHECKING:
 
 
 def from_onnx(model: Any, nodes: Sequence[str] | None = None) -> tuple[PyTree, ...]:
-    """The layers of a model's `LSTM`, `GRU` and `RNN` nodes.
+    """Convert the `LSTM`, `GRU` and `RNN` nodes of a model to layers.
 
-    Two biases of a node are added, which rounds once. The nodes have to be one stack: each takes
-    what the one before it outputs, and nothing between them changes it but its axes. That, and
-    what lengths and initial states amount to, is decided by ONNX's reference evaluator on random
-    numbers at several times and batches, those around the model's own numbers among them; a model
-    whose numbers are beyond what can be tried is refused. Constants may be computed in the model;
-    functions and subgraphs are searched too, and an initializer is a constant even if an input has
-    its name. A node that a Loop or Scan repeats is taken by name alone.
+    The two biases of a node are added, which rounds once. The nodes must form one stack: each takes
+    the output of the node before it, and the nodes between them change its axes only. This, and the
+    meaning of lengths and initial states, is checked with ONNX's reference evaluator on random
+    numbers at several times and batch sizes, including those around constants of the model; a model
+    with constants too large for this raises an error. Constants may be computed in the model;
+    functions and subgraphs are searched as well, and an initializer is a constant even if an input
+    has its name. A node inside a Loop or Scan is taken only by name.
 
-    What the model computes before and after the stack is left to you, and so are its initial
-    states: `onnx_states` has those that are constants. Weights do not depend on the layout of
-    inputs; `jlstm.stack_scan` takes `xs` time-major. With `input_forget` the forget gate's weights
-    are not used, and not kept.
+    Computations before and after the stack are not converted, and neither are initial states;
+    `onnx_states` returns the constant ones. Weights do not depend on the layout of inputs;
+    `jlstm.stack_scan` takes `xs` time-major. With `input_forget` the weights of the forget gate are
+    unused and are dropped.
 
     Args:
-      model: an `onnx.ModelProto`, the bytes of one, or its path.
-      nodes: the names of the nodes that are the stack, or of their outputs; None takes all. Of
-        chosen nodes, states and lengths that the rest of the model computes are left to you.
+      model: an `onnx.ModelProto`, its bytes, or its path.
+      nodes: the names of the nodes of the stack, or of their outputs; None takes all. States and
+        lengths of named nodes may be computed by the rest of the model; they are not converted.
 
     Returns:
-      A tuple of layers: `LSTMParams`, `PeepholeParams`, `CoupledParams`, `GRUParams` (of
-      `linear_before_reset=1`), `ChoGRUParams` or `RNNParams`, `BiLSTMParams` of two, or, where a
-      node runs in reverse alone, `BiLSTMParams(None, backward)`.
+      A tuple of `LSTMParams`, `PeepholeParams`, `CoupledParams`, `GRUParams` (for
+      `linear_before_reset=1`), `ChoGRUParams` or `RNNParams`, or of `BiLSTMParams` with two;
+      `BiLSTMParams(None, backward)` for a node that runs in reverse only.
 
     Raises:
-      ValueError: no such node; nodes that are no stack; weights that are no constants or quantised;
-        other activations, clipping; lengths or states that the model computes.
+      ValueError: no such node; nodes that do not form a stack; weights that are quantised or not
+        constant; other activations, clipping; lengths or states that the model computes.
 
     Example:
       >>> import jax, jlstm
@@ -59,7 +59,7 @@ def from_onnx(model: Any, nodes: Sequence[str] | None = None) -> tuple[PyTree, .
 
 
 def layers_of(graph: Graph, stack: Stack) -> tuple[PyTree, ...]:
-    """The layers of a stack that was found in a model."""
+    """The layers of a stack that `read_stack` returned."""
     layers = []
     for cells in stack:
         layer = as_layer([params for cell in cells for params in read_cells(graph, cell)])
@@ -70,27 +70,26 @@ def layers_of(graph: Graph, stack: Stack) -> tuple[PyTree, ...]:
 
 
 def onnx_states(model: Any, nodes: Sequence[str] | None = None) -> tuple[PyTree, ...]:
-    """The initial states that are constants of the model, one entry per layer.
+    """Read the initial states that are constants of the model, one entry per layer.
 
     Args:
       model: as for `from_onnx`.
       nodes: as for `from_onnx`.
 
     Returns:
-      A tuple as `stack_scan` takes it: `LSTMState`, `h` alone of a GRU or RNN, `BiLSTMState`; None
-      for zeros, and for states that are inputs of the model or that it computes. A constant is
-      `(batch, hidden)`, for the one batch size that it was made for, or, where the model repeats
-      it for every sequence, `(hidden,)`: `jlstm.broadcast_state` gives it a batch.
+      A tuple for `stack_scan`: `LSTMState`, `h` alone for a GRU or RNN, `BiLSTMState`; None for
+      zeros, and for states that are inputs of the model or that it computes. A constant has shape
+      `(batch, hidden)` for a fixed batch size, or `(hidden,)` if the model repeats it for every
+      sequence: `jlstm.broadcast_state` adds the batch axes.
 
     Raises:
-      ValueError: as `from_onnx`; of `initial_h` and `initial_c` one is a constant, and the other is
-        not.
+      ValueError: as in `from_onnx`; only one of `initial_h` and `initial_c` is a constant.
     """
     return states_of(*read_stack(model, nodes))
 
 
 def states_of(graph: Graph, stack: Stack) -> tuple[PyTree, ...]:
-    """The constant initial states of a stack that was found in a model."""
+    """The constant initial states of a stack that `read_stack` returned."""
     states = []
     for cells in stack:
         parts = [part for cell in cells for part in _constant_states(graph, stack, cell)]
@@ -104,12 +103,12 @@ def states_of(graph: Graph, stack: Stack) -> tuple[PyTree, ...]:
 
 
 def adds_biases(graph: Graph, stack: Stack) -> bool:
-    """Return whether a node has two biases that are not zero, so that their sum rounds."""
+    """Return True if a node has two nonzero biases, so that their sum rounds."""
     return any(second_bias(graph, cell) for cells in stack for cell in cells)
 
 
 def read_stack(model: Any, nodes: Sequence[str] | None = None) -> tuple[Graph, Stack]:
-    """The graph of a model, and its recurrent nodes as a stack, checked."""
+    """Return the graph of a model and its recurrent nodes as a stack, checked."""
     graph = Graph(model)
     stack = find_stack(graph, nodes)
     prove_stack(graph, stack, chosen=nodes is not None)
@@ -117,34 +116,39 @@ def read_stack(model: Any, nodes: Sequence[str] | None = None) -> tuple[Graph, S
 
 
 def _constant_states(graph: Graph, stack: Stack, cell: Cell) -> list[PyTree]:
-    """The state of each direction, None where it is zero or no constant."""
+    """The state of each direction, None if it is zero or not a constant."""
     places = STATES if cell.op == "LSTM" else STATES[:1]
     names = {place: cell.reads(place) for place in places}
     constant = {p: not name or not graph.sources(name, values=True) for p, name in names.items()}
-    found = {p: _constant(graph, stack, names[p], cell) for p in places if names[p] and constant[p]}
-    if not any(array.any() for array in found.values()):
+    arrays = {
+        place: _constant(graph, stack, names[place], cell)
+        for place in places
+        if names[place] and constant[place]
+    }
+    if not any(array.any() for array in arrays.values()):
         return [None]
     if not all(constant.values()):
         given, other = sorted(places, key=lambda place: not constant[place])
         raise ValueError(f"{cell.name}: {given} is a constant, {other} is not")
-    shapes = {array.shape for array in found.values()}
+    shapes = {array.shape for array in arrays.values()}
     if len(shapes) > 1:
         raise ValueError(f"{cell.name}: its initial states have the shapes {sorted(shapes)}")
-    arrays = [_of_directions(cell, found.get(p), next(iter(found.values()))) for p in places]
+    like = next(iter(arrays.values()))
+    states = [_by_direction(cell, arrays.get(place), like) for place in places]
     if cell.op != "LSTM":
-        return list(arrays[0])
-    return [LSTMState(h, c) for h, c in zip(*arrays, strict=True)]
+        return list(states[0])
+    return [LSTMState(h, c) for h, c in zip(*states, strict=True)]
 
 
-def _of_directions(cell: Cell, array: Any, like: Any) -> Array:
-    """A state as `(directions, batch, hidden)`; one that is not given is zero."""
+def _by_direction(cell: Cell, array: Any, like: Any) -> Array:
+    """A state as `(directions, batch, hidden)`; a missing one is zero."""
     array = np.zeros_like(like) if array is None else array
     swapped = cell.batch_first and array.ndim == 3
     return as_array(cell.name, array.swapaxes(0, 1) if swapped else array)
 
 
 def _constant(graph: Graph, stack: Stack, name: str, cell: Cell) -> np.ndarray:
-    """A constant state; one that is repeated for every sequence without its batch axis."""
+    """A constant state; without its batch axis if the model repeats it for every sequence."""
     if not graph.sources(name):
         return graph.constant(name)
     state = next(evaluations(graph, stack, [name])).values[name]

@@ -1,4 +1,4 @@
-"""ONNX: which recurrent nodes are one stack, and the proof that they are."""
+"""The recurrent nodes of an ONNX model that form one stack, and the proof that they do."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from jlstm.interop.onnx.given import (
     check_state,
     computed,
     lengths_of,
+    listed,
     same,
-    some,
 )
 from jlstm.interop.onnx.graph import Graph
 from jlstm.interop.onnx.nodes import Cell, as_cell
@@ -28,10 +28,10 @@ Stack = list[tuple[Cell, ...]]
 
 
 def find_stack(graph: Graph, nodes: Sequence[str] | None) -> Stack:
-    """The nodes of each layer, one of each or a forward and a reverse one, in order.
+    """The nodes of each layer in order: one, or a forward and a reverse one.
 
     Raises:
-      ValueError: there is none, there is none of a name, or they are no one stack.
+      ValueError: no recurrent node, none of a name, or nodes that do not form one stack.
     """
     if not graph.recurrent:
         held = ", ".join(sorted({node.op for node in graph.nodes}))
@@ -42,8 +42,8 @@ def find_stack(graph: Graph, nodes: Sequence[str] | None) -> Stack:
             raise ValueError(f"{node.name}: has no input X")
         if nodes is None and node.name in graph.repeated:
             raise ValueError(
-                f"{node.name}: lies in the node {graph.repeated[node.name]}, which runs it several "
-                f"times; nodes=[{node.name!r}] takes its weights all the same"
+                f"{node.name}: is inside the node {graph.repeated[node.name]}, which runs it "
+                f"several times; nodes=[{node.name!r}] takes its weights only"
             )
     makers = {output: node.name for node in chosen for output in node.outputs if output}
     parents = {
@@ -70,18 +70,18 @@ def find_stack(graph: Graph, nodes: Sequence[str] | None) -> Stack:
 def prove_stack(graph: Graph, stack: Stack, chosen: bool) -> None:
     """Check that `stack_scan` computes what the model computes between these nodes.
 
-    What the model computes is evaluated on random numbers, at several times and batches where it
-    allows several: the input of each layer is the output of the one before, lengths are the time
-    or an input of the model, initial states are constants or inputs of the model.
+    The model is evaluated on random numbers, at several times and batch sizes where it allows
+    several: the input of each layer must be the output of the layer before it, lengths the time or
+    an input of the model, initial states constants or inputs of the model.
 
     Args:
       graph: the model.
-      stack: as `find_stack` gives it.
-      chosen: whether the nodes were chosen by name; then states and lengths that the rest of the
-        model computes are left to the caller.
+      stack: the nodes, as `find_stack` returns them.
+      chosen: True for nodes that were chosen by name: states and lengths that the rest of the model
+        computes are then left to the caller.
 
     Raises:
-      ValueError: they are no stack, with the node and the reason.
+      ValueError: nodes that do not form a stack, with the node and the reason.
     """
     _check_sources(graph, stack)
     cells = list(itertools.chain(*stack))
@@ -109,16 +109,16 @@ def _prove(graph: Graph, stack: Stack, places: dict[str, list[str]], wanted: lis
     first = stack[0][0].name
     message = str(failure)
     known = any(message.startswith(f"{cell.name}: ") for cell in itertools.chain(*stack))
-    raise ValueError(message if known else f"{first}: what it takes is not clear: {message}")
+    raise ValueError(message if known else f"{first}: its inputs cannot be evaluated: {message}")
 
 
 def _better(first: ValueError, last: ValueError) -> ValueError:
-    """Of the reasons of the last two attempts the one that names a recurrent node."""
+    """Choose the more specific of the errors of the last two attempts."""
     return first if "cannot be computed" in str(last) or "would have" in str(last) else last
 
 
 def _check_sources(graph: Graph, stack: Stack) -> None:
-    """Each layer depends on the output of the layer before it, and on nothing else."""
+    """Check that each layer depends only on the output of the layer before it."""
     for before, layer in itertools.pairwise(stack):
         names = " and ".join(cell.name for cell in before)
         outputs = {cell.node.outputs[0] for cell in before}
@@ -127,31 +127,31 @@ def _check_sources(graph: Graph, stack: Stack) -> None:
             free = graph.sources(cell.reads("X"), values=True)
             if free & lasts:
                 raise ValueError(
-                    f"{cell.name}: takes the last state of {names}, and a layer of a stack takes "
+                    f"{cell.name}: takes the last state of {names}, but a layer of a stack takes "
                     "the whole sequence"
                 )
             if free != outputs:
                 others = ", ".join(sorted(free - outputs))
                 raise ValueError(
-                    f"{cell.name}: takes {others} beside the output of {names}, and a layer of a "
-                    "stack takes that alone"
+                    f"{cell.name}: takes {others} beside the output of {names}, but a layer of a "
+                    "stack takes that output only"
                 )
 
 
 def _to_prove(graph: Graph, stack: Stack, cell: Cell, chosen: bool) -> list[str]:
-    """The inputs of the node that have to be computed to know what they amount to."""
-    own = {output for c in itertools.chain(*stack) for output in c.node.outputs if output}
+    """The inputs of the node that have to be evaluated."""
+    outputs = {output for c in itertools.chain(*stack) for output in c.node.outputs if output}
     data = graph.sources(stack[0][0].reads("X"), values=True)
-    found = ["X"]
+    places = ["X"]
     for place in ("sequence_lens", *STATES):
         name = cell.reads(place)
         if not name or (place == "initial_c" and cell.op != "LSTM"):
             continue
         free = graph.sources(name, values=True)
-        if free & own:
+        if free & outputs:
             raise ValueError(
                 f"{cell.name}: its {place} is computed by a node {graph.makers[name].op} from the "
-                "layers of the stack, which stack_scan does not do"
+                "layers of the stack, which stack_scan does not support"
             )
         if name in graph.inputs and name not in data:
             continue
@@ -160,8 +160,8 @@ def _to_prove(graph: Graph, stack: Stack, cell: Cell, chosen: bool) -> list[str]
         if not free <= set(graph.inputs) or free & data:
             raise ValueError(computed(graph, cell, place))
         if graph.sources(name) or place == "sequence_lens":
-            found.append(place)
-    return found
+            places.append(place)
+    return places
 
 
 def _compare(
@@ -174,17 +174,17 @@ def _compare(
         for cell in cells
     ]
     (first, wanted), *others = lengths
-    for cell, found in others:
-        if found != wanted:
+    for cell, given in others:
+        if given != wanted:
             raise ValueError(
-                f"{cell.name}: takes {found or 'no lengths'}, {first.name} takes "
-                f"{wanted or 'no lengths'}; a stack has the same for all layers"
+                f"{cell.name}: takes {given or 'no lengths'}, {first.name} takes "
+                f"{wanted or 'no lengths'}; the layers of a stack have the same lengths"
             )
     for k, layer in enumerate(stack):
         for cell in layer:
             taken = probe.values[cell.reads("X")]
             if 1 in (probe.time, probe.batch) and np.ndim(taken) != 3:
-                continue  # a Squeeze took that axis too: the model fails there, whatever we say
+                continue  # a Squeeze removed an axis of size 1: the model fails at this size
             if k == 0:
                 shared = probe.values[layer[0].reads("X")]
                 if not same(_time_major(cell, taken), _time_major(layer[0], shared)):
@@ -199,27 +199,27 @@ def _compare(
 def _check_taken(
     graph: Graph, before: Sequence[Cell], cell: Cell, taken: np.ndarray, probe: Probe
 ) -> None:
-    """The layer takes the output of the layer before, direction beside direction."""
+    """Check that `cell` takes the output of `before`, with time, batch and directions in order."""
     outputs = []
     for earlier in before:
         y = probe.drawn[earlier.node.outputs[0]]
         y = y.swapaxes(0, 1) if earlier.batch_first else y.swapaxes(1, 2)
         outputs.append(y.reshape(probe.time, probe.batch, -1))
-    shown = np.concatenate(outputs, axis=-1)
-    if same(taken, shown):
+    output = np.concatenate(outputs, axis=-1)
+    if same(taken, output):
         return
     names = " and ".join(earlier.name for earlier in before)
-    if taken.size == shown.size and same(np.sort(taken, axis=None), np.sort(shown, axis=None)):
+    if taken.size == output.size and same(np.sort(taken, axis=None), np.sort(output, axis=None)):
         raise ValueError(
-            f"{cell.name}: the output of {names} comes in other axes than (time, batch, features) "
-            "with one direction beside the other, as a stack has them"
+            f"{cell.name}: takes the output of {names} in another order of axes than (time, batch, "
+            "features) with the directions concatenated"
         )
     between = graph.between(cell.reads("X"))
     ops = [op for op in between if op not in MOVES] or between
     how = "quantised" if any("Quant" in op for op in ops) else "changed"
     raise ValueError(
-        f"{cell.name}: takes the output of {names} {how} by {', '.join(ops)}, and a stack has "
-        "nothing between its layers but changes of axes"
+        f"{cell.name}: takes the output of {names} {how} by {', '.join(ops)}, but between the "
+        "layers of a stack only axes may change"
     )
 
 
@@ -230,25 +230,25 @@ def _time_major(cell: Cell, array: Any) -> np.ndarray:
 def _chosen(graph: Graph, nodes: Sequence[str]) -> list[Node]:
     if isinstance(nodes, str) or not nodes:
         raise ValueError(f"nodes must be a list of names of recurrent nodes, got {nodes!r}")
-    found = []
+    chosen = []
     for name in nodes:
         named = [node for node in graph.recurrent if name == node.name or name in node.outputs]
         if len(named) != 1:
-            held = some([node.name for node in graph.recurrent])
+            held = listed([node.name for node in graph.recurrent])
             many = "no" if not named else f"{len(named)} different"
             raise ValueError(f"model has {many} recurrent node {name!r}, but: {held}")
-        found += named
-    if len({node.name for node in found}) < len(nodes):
-        raise ValueError(f"nodes has a name twice: {some(nodes)}")
-    return found
+        chosen += named
+    if len({node.name for node in chosen}) < len(nodes):
+        raise ValueError(f"nodes has a name twice: {listed(nodes)}")
+    return chosen
 
 
 def _no_stack(nodes: Sequence[Node], chosen: Sequence[str] | None) -> str:
     inner = sum("_branch/" in node.name for node in nodes)
     where = f", {inner} of them in branches of an If" if inner else ""
     names = ", ".join(f"{node.name!r} ({node.op})" for node in nodes)
-    asked = "are chosen and are" if chosen is not None else "of the model are"
+    source = "chosen" if chosen is not None else "of the model"
     return (
-        f"{len(nodes)} recurrent nodes {asked} no one stack{where}: {names}; "
+        f"{len(nodes)} recurrent nodes {source} do not form one stack{where}: {names}; "
         "from_onnx(model, nodes=[...]) takes one of them, or those of one stack"
     )
