@@ -495,7 +495,7 @@ def test_changed_data_are_not_measured_in_silence(finished, tmp_path):
     before = path.read_bytes()
     try:
         np.savez(path, inputs=RNG.normal(size=(60, 9, 3)), labels=["early", "late"] * 30)
-        with pytest.raises(InputError, match="does not hold the data of the run in"):
+        with pytest.raises(InputError, match="no longer holds the data of the run in"):
             evaluate_main([str(out)])
     finally:
         path.write_bytes(before)
