@@ -548,12 +548,12 @@ def test_the_command_explains_its_flags():
 @pytest.mark.parametrize(("flags", "message"), [
     (["nowhere.toml"], "cannot read the config nowhere.toml: No such file or directory"),
     (["configs/char_lm.toml", "--foo", "3"], "Unrecognized options: --foo"),
-    (["configs/char_lm.toml", "--model.hiden", "3"], "was --model.hidden meant?"),
+    (["configs/char_lm.toml", "--model.hiden", "3"], "did you mean --model.hidden?"),
     (["configs/char_lm.toml", "--model.hidden", "8,4"],
      "with spaces between them: --model.hidden 8 4"),
     (["configs/co2.toml", "--data.delimiter", ";"],
      "invalid choice ';' for --data.delimiter, which is one of comma, pipe, semicolon, space, tab; "
-     "was semicolon meant?"),
+     "did you mean semicolon?"),
     (["configs/co2.toml", "--data.path", "configs"], "Is a directory; name a file"),
     (["configs/char_lm.toml", "--steps"], "Missing value for argument '--steps'"),
     (["configs/char_lm.toml", "--steps", "many"], "Error parsing --steps: invalid literal"),
@@ -609,4 +609,4 @@ def test_errors_have_their_words_on_any_screen(screen):
     command = [sys.executable, "-m", "train", "configs/char_lm.toml", "--model.hiden", "3"]
     environment = os.environ | screen
     process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert process.stderr.endswith("was --model.hidden meant?\n")
+    assert process.stderr.endswith("did you mean --model.hidden?\n")

@@ -118,7 +118,9 @@ def test_the_recipes_of_the_messages_are_right(tmp_path):
 def test_no_npz(tmp_path, data):
     path = tmp_path / "a.npz"
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"a.npz is no .npz file of plain arrays: .+; np.savez"):
+    with pytest.raises(
+        InputError, match=r"a.npz is not an .npz file of plain arrays: .+; np.savez"
+    ):
         read_sequences(str(path))
     np.savez_compressed(path, **ARRAYS)
     whole = path.read_bytes()

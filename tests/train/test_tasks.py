@@ -227,7 +227,7 @@ def test_a_file_to_predict_for_may_have_no_classes(tmp_path):
 
 @pytest.mark.parametrize(("labels", "message"), [
     (["a"] * 9 + ["b"], "no sequence of class b is left to train on|too few"),
-    (["a"] * 30, "has one class alone, a"),
+    (["a"] * 30, "has only one class, a"),
     (["a", "b"], "has too few sequences"),
 ])  # fmt: skip
 def test_classes_that_cannot_be_learned(tmp_path, labels, message):
@@ -343,7 +343,7 @@ def test_another_table_needs_the_times_that_were_learned_from(tmp_path):
     path.write_text(
         "\n".join([lines[0], *lines[1:100], "n/a," + lines[100].partition(",")[2], *lines[101:]])
     )
-    with pytest.raises(InputError, match="the time 'n/a' is no number and no date"):
+    with pytest.raises(InputError, match="the time 'n/a' is neither a number nor a date"):
         forecasts.read(config, data.about, str(path))
     path.write_text("\n".join(line.partition(",")[2] for line in lines))
     with pytest.raises(InputError, match="has no column 'when'"):

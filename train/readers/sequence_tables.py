@@ -30,16 +30,16 @@ UCR = (
 
 
 class Read(NamedTuple):
-    """Sequences as the files have them."""
+    """Sequences as read from files."""
 
-    sequences: list[np.ndarray]  # (time, features), NaN where a value is missing
-    labels: list[str]  # empty where there are no classes; "" is a class that is not known
+    sequences: list[np.ndarray]  # (time, features), NaN is a missing value
+    labels: list[str]  # empty without classes; "" is an unknown class
     names: list[str]  # ids, or files
     columns: list[str]  # the features
 
 
 def from_long(path: str, data: bytes, how: Series) -> Read:
-    """Sequences of one table: a row is a step, the column `how.id` says of which sequence."""
+    """Read sequences of one table: each row is a step, of the sequence in the column `how.id`."""
     table = read_sequence_table(path, data, how)
     if how.id not in table.header:
         raise InputError(
@@ -69,16 +69,16 @@ def from_long(path: str, data: bytes, how: Series) -> Read:
 
 
 def read_sequence_table(path: str, data: bytes, how: Series) -> Rows:
-    """The cells of a table whose columns have names."""
+    """The cells of a table with named columns."""
     table = read_rows(path, data, how)
     if all(PLAIN.fullmatch(name) for name in table.header):
-        raise InputError(f"{path} has no header: its first line holds numbers alone; {UCR}")
+        raise InputError(f"{path} has no header: its first line holds only numbers; {UCR}")
     check_header(path, table)
     return table
 
 
 def features_of(path: str, table: Rows, how: Series, not_one: set[str]) -> list[str]:
-    """The columns to read: those that are named, or all that say nothing else."""
+    """The feature columns: those that are named, or all that have no other role."""
     named = [*how.columns, *([how.time] if how.time else [])]
     unknown = [name for name in named if name not in table.header]
     if unknown:
@@ -106,7 +106,7 @@ def features_of(path: str, table: Rows, how: Series, not_one: set[str]) -> list[
 
 
 def read_features(path: str, table: Rows, names: list[str], how: Series) -> np.ndarray:
-    """The columns of these names, `(rows, columns)` in float64; NaN is a missing value."""
+    """Read the columns of these names, `(rows, columns)` in float64; NaN is a missing value."""
     values = np.empty((len(table.rows), len(names)))
     for k, name in enumerate(names):
         cells = table.column(name)
@@ -118,8 +118,8 @@ def read_features(path: str, table: Rows, names: list[str], how: Series) -> np.n
             text = name not in how.columns and not any(map(looks_like_a_number, set(cells)))
             if unlabelled and text:
                 why = (
-                    f"is no number; if the column, as there is no {how.label!r}, has the classes: "
-                    f"--data.label {name!r}; to leave it out: --data.columns"
+                    f"is not a number; if the column, as there is no {how.label!r}, has the "
+                    f"classes: --data.label {name!r}; to leave it out: --data.columns"
                 )
             if how.time is None and is_date(cell):
                 why = f"is a date; if the column is the time: --data.time {name!r}"
@@ -130,7 +130,7 @@ def read_features(path: str, table: Rows, names: list[str], how: Series) -> np.n
 
 
 def check_times(path: str, table: Rows, how: Series, sequences: list[list[int]]) -> None:
-    """The times of a sequence rise: rows in another order would be another sequence."""
+    """Check that the times of a sequence increase."""
     if how.time is None:
         return
     cells = table.column(how.time)
@@ -145,7 +145,7 @@ def check_times(path: str, table: Rows, how: Series, sequences: list[list[int]])
 
 
 def _times(path: str, table: Rows, how: Series, cells: list[str]) -> list:
-    """Times as numbers that rise as they do."""
+    """Convert times to numbers in the same order."""
     if all(map(PLAIN.fullmatch, cells)):
         return list(map(Decimal, cells))  # exact, also for nanoseconds since 1970
     numbers = read_numbers(cells, how)
@@ -158,7 +158,7 @@ def _times(path: str, table: Rows, how: Series, cells: list[str]) -> list:
     if dates is None:
         texts = [row for row in range(len(cells)) if not is_date(cells[row])]
         bad = next((row for row in numbers.bad if row in texts), (texts or numbers.bad)[0])
-        why = "is no number and no date such as 2024-01-31 14:00"
+        why = "is neither a number nor a date such as 2024-01-31 14:00"
         why += about_names(cells[bad])
         if not texts:
             why = "and those above it are written differently"
@@ -169,7 +169,7 @@ def _times(path: str, table: Rows, how: Series, cells: list[str]) -> list:
 
 
 def _labels(path: str, table: Rows, how: Series, rows: dict[str, list[int]]) -> list[str]:
-    """The class of each sequence, which is the same in all its rows."""
+    """The class of each sequence, which must be the same in all its rows."""
     column, labels = table.column(how.label), []
     for name, of_one in rows.items():
         found = list(dict.fromkeys(column[row] for row in of_one))

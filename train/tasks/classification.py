@@ -50,7 +50,7 @@ def load(config: Classification) -> Data:
     if unseen:
         raise InputError(f"{found.source}: no sequence of class {unseen[0]} is left to train on")
     if len(classes) < 2:
-        raise InputError(f"{found.source} has one class alone, {classes[0]}")
+        raise InputError(f"{found.source} has only one class, {classes[0]}")
     features = sequences[0].shape[1]
     joined = np.concatenate([sequences[k] for k in splits[0]])
     named = [f"feature {k + 1}" for k in range(features)]
