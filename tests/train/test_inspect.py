@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jlstm
-from tests.support.pages import content_of, make_page
+from tests.support.pages import NASTY, content_of, make_page
 from tests.support.runs import run_command, tiny
 from tests.support.small import make, untrained
 from train import inspect
@@ -19,10 +19,6 @@ from train.tasks import char_lm, find_task
 from train.viewer import html_page
 
 NAMES = ["char_lm", "classification", "forecasting", "piano_roll"]
-NASTY = (
-    "</script><img src=x onerror=alert(1)>\t\x01 e\u0301 \u05e9\u05dc\u05d5\u05dd \u202e \u4f60 "
-    "\U0001f422\u200d <!-- &amp; @CONTENT@ \u2028\x0b\n" + "long" * 99 + "\n"
-)
 
 
 @pytest.fixture(scope="module")
