@@ -41,13 +41,15 @@ def check_config(values: dict[str, Any], where: str) -> Config:
         known = ", ".join(CONFIGS)
         raise InputError(f"{where}: task must be one of {known}; got {task!r}")
     try:
-        kind = pydantic.TypeAdapter(CONFIGS[task])
-        return kind.validate_json(json.dumps(values, default=str))
+        adapter = pydantic.TypeAdapter(CONFIGS[task])
+        return adapter.validate_json(json.dumps(values, default=str))
     except pydantic.ValidationError as error:
-        found = error.errors()  # a tuple with a bad item is not too short as well
-        inside = {one["loc"][: len(one["loc"]) - 1] for one in found}
-        found = [one for one in found if one["type"] != "too_short" or one["loc"] not in inside]
-        raise InputError(f"{where}: {'; '.join(map(_complaint, found))}") from None
+        errors = error.errors()  # a tuple with a bad item is not too short as well
+        inside = {item["loc"][: len(item["loc"]) - 1] for item in errors}
+        errors = [
+            item for item in errors if item["type"] != "too_short" or item["loc"] not in inside
+        ]
+        raise InputError(f"{where}: {'; '.join(map(_complaint, errors))}") from None
 
 
 def to_values(config: Config) -> dict[str, Any]:
@@ -82,19 +84,19 @@ def differences(old: Config, new: Config) -> list[str]:
     """Keys whose change would make `new` another run than `old`, with both values."""
     if old.task != new.task:
         return [f"task ({old.task} before, {new.task} now)"]
-    found = [] if new.steps >= old.steps else [f"steps ({old.steps} before, {new.steps} now)"]
+    changes = [] if new.steps >= old.steps else [f"steps ({old.steps} before, {new.steps} now)"]
     for part in dataclasses.fields(old):
         before, after = getattr(old, part.name), getattr(new, part.name)
         if part.name in FREE or before == after:
             continue
         if not dataclasses.is_dataclass(before):
-            found.append(f"{part.name} ({before} before, {after} now)")
+            changes.append(f"{part.name} ({before} before, {after} now)")
             continue
         for key in dataclasses.fields(before):
             a, b = getattr(before, key.name), getattr(after, key.name)
             if a != b and f"{part.name}.{key.name}" not in FREE:
-                found.append(f"{part.name}.{key.name} ({a} before, {b} now)")
-    return found
+                changes.append(f"{part.name}.{key.name} ({a} before, {b} now)")
+    return changes
 
 
 def _complaint(error: Any) -> str:

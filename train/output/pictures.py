@@ -35,15 +35,15 @@ def in_both(draw: Callable[[Figure], None], width: float, height: float) -> dict
 
     Colours that `draw` leaves open, as "C0" and the default colour map, are those of the page.
     """
-    found = {}
+    images = {}
     for name in THEMES:
         with matplotlib.rc_context(_style(name)):
             figure = Figure(figsize=(width, height), layout="constrained")
             draw(figure)
             image = io.BytesIO()
             figure.savefig(image, format="png", dpi=DOTS)
-        found[name] = image.getvalue()
-    return found
+        images[name] = image.getvalue()
+    return images
 
 
 def _style(name: str) -> dict[str, Any]:
@@ -121,9 +121,11 @@ def draw_forecasts(
     panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
     steps = np.arange(first, len(measured))
     # One line of all forecasts, broken between them.
-    at = np.concatenate([[*range(start, start + len(some)), np.nan] for start, some in forecasts])
+    at = np.concatenate(
+        [[*range(start, start + len(values)), np.nan] for start, values in forecasts]
+    )
     for k, (axes, name) in enumerate(zip(panels, names, strict=False)):
-        heights = np.concatenate([[*some[:, k], np.nan] for _, some in forecasts])
+        heights = np.concatenate([[*values[:, k], np.nan] for _, values in forecasts])
         axes.plot(steps, measured[first:, k], color="C0", lw=1, label="measured")
         axes.plot(at, heights, color="C1", lw=1, label="forecast")
         axes.set_title(drawable(name), loc="left", fontsize=9, parse_math=False)

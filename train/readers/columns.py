@@ -117,14 +117,14 @@ def _from_table(
     check_header(path, rows)
     cells = dict(zip(rows.header, map(list, zip(*rows.rows, strict=True)), strict=True))
     free = {name: column for name, column in cells.items() if name not in names or name == time}
-    found = find_time(path, rows, free, time, how.date_order)
-    if not found.cells:
+    time_column = find_time(path, rows, free, time, how.date_order)
+    if not time_column.cells:
         refuse_long_table(path, rows, cells)
-    for name in found.parts:
+    for name in time_column.parts:
         cells.pop(name)
     table = _numbers(path, rows, cells, names, how)
-    table.left_out.update(found.left_out)
-    return on_a_grid(path, table, found, how.date_order)
+    table.left_out.update(time_column.left_out)
+    return on_a_grid(path, table, time_column, how.date_order)
 
 
 def _numbers(
@@ -134,21 +134,21 @@ def _numbers(
     _check_names(path, names, list(cells))
     values, left_out, missing = {}, {}, Counter()
     for name in names or cells:
-        found = read_numbers(cells[name], how)
-        present = len(cells[name]) - found.missing.total()
+        numbers = read_numbers(cells[name], how)
+        present = len(cells[name]) - numbers.missing.total()
         reason = (
-            None if names else _reason_to_leave_out(path, name, cells[name], found.bad, present)
+            None if names else _reason_to_leave_out(path, name, cells[name], numbers.bad, present)
         )
         if reason is not None:
             left_out[name] = reason
-        elif found.bad:
-            row = found.bad[0]
+        elif numbers.bad:
+            row = numbers.bad[0]
             cell = cells[name][row]
             place = f"{path}, {rows.where(row)}: {cell[:40]!r} in column {name!r}"
             raise InputError(f"{place} {complaint(cell, how, name in names)}")
         else:
-            values[name] = found.values
-            missing.update(found.missing)
+            values[name] = numbers.values
+            missing.update(numbers.missing)
     if not values:
         reasons = "; ".join(
             f"column {name!r} {reason}" for name, reason in list(left_out.items())[:3]

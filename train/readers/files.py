@@ -67,18 +67,18 @@ def arrays_of(path: str, data: bytes, cure: str = PLAIN) -> dict[str, np.ndarray
       data: the content of the file.
       cure: the way to save an array of Python objects, for errors.
     """
-    found = {}
+    arrays = {}
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             for name in file.files:
-                found[name] = _plain_array(path, file, name, cure)
+                arrays[name] = _plain_array(path, file, name, cure)
     except InputError:
         raise
     except Exception as error:  # numpy, zipfile and zlib raise many types
         raise InputError(
             f"{path} is not an .npz file of plain arrays: {first_line(error)}; np.savez writes one"
         ) from None
-    return found
+    return arrays
 
 
 def _plain_array(path: str, file: Any, name: str, cure: str) -> np.ndarray:
@@ -130,10 +130,10 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 def inside_package(package: str, place: str, task: str) -> Path:
     """A file inside a package, found without importing the package."""
-    found = importlib.util.find_spec(package)
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
         raise InputError(
             f"the data of this config comes with the package {package}: pip install '.[data]' in "
             f"the clone, or name a file of your own for {task}: --data.path FILE"
         )
-    return Path(found.origin).parent / place
+    return Path(spec.origin).parent / place

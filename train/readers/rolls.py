@@ -54,9 +54,9 @@ def read_rolls(
     if suffix not in (".mat", ".npz"):
         raise InputError(f"data.path {path} must end in .mat or .npz")
     data = read_bytes("data.path", path)
-    found = (_from_npz if suffix == ".npz" else _from_mat)(path, data, parts)
+    splits = (_from_npz if suffix == ".npz" else _from_mat)(path, data, parts)
     rolls = {}
-    for part, pieces in found.items():
+    for part, pieces in splits.items():
         if not pieces:
             raise InputError(f"{path}: the {part} split has no piece")
         rolls[part] = [
@@ -129,11 +129,11 @@ def _from_npz(path: str, data: bytes, parts: tuple[str, ...]) -> dict[str, Piece
         raise InputError(
             f"{path} has an array {odd[0]!r}, and names must begin with {', '.join(PARTS)}"
         )
-    found: dict[str, Pieces] = {part: [] for part in parts}
+    pieces: dict[str, Pieces] = {part: [] for part in parts}
     for part in parts:
         for name in sorted((n for n in arrays if n.startswith(part)), key=natural):
-            found[part] += _pieces(path, name, arrays[name])
-    return found
+            pieces[part] += _pieces(path, name, arrays[name])
+    return pieces
 
 
 def _from_mat(path: str, data: bytes, parts: tuple[str, ...]) -> dict[str, Pieces]:
@@ -154,8 +154,8 @@ def _from_mat(path: str, data: bytes, parts: tuple[str, ...]) -> dict[str, Piece
     missing = [f"{part}data" for part in parts if f"{part}data" not in arrays]
     if missing:
         raise InputError(f"{path} has no {missing[0]}; it has {names_of(arrays)}")
-    found = {f"{part}data": arrays[f"{part}data"] for part in parts}
+    pieces = {f"{part}data": arrays[f"{part}data"] for part in parts}
     return {
         name.removesuffix("data"): [] if array.shape == (0, 0) else _pieces(path, name, array)
-        for name, array in found.items()  # 0 x 0 is MATLAB's []
+        for name, array in pieces.items()  # 0 x 0 is MATLAB's []
     }

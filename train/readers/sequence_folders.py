@@ -59,9 +59,9 @@ def files_of_folder(key: str, path: str) -> dict[str, bytes]:
     try:
         entries = [entry for entry in root.iterdir() if not entry.name.startswith(".")]
         folders = [entry for entry in entries if entry.is_dir()]
-        found = [entry for entry in entries if not entry.is_dir()]
+        tables = [entry for entry in entries if not entry.is_dir()]
         inside = {
-            folder.name: [one for one in folder.iterdir() if not one.name.startswith(".")]
+            folder.name: [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
             for folder in folders
         }
     except OSError as error:
@@ -75,28 +75,28 @@ def files_of_folder(key: str, path: str) -> dict[str, bytes]:
     empty = [name for name, files in inside.items() if not files]
     if empty:
         raise InputError(f"{key} {path}: the folder {empty[0]} of a class is empty")
-    sequences = [one for one in found if not _lists_classes(one.name)]
-    lists = [one.name for one in found if _lists_classes(one.name)]
+    sequences = [entry for entry in tables if not _lists_classes(entry.name)]
+    lists = [entry.name for entry in tables if _lists_classes(entry.name)]
     if sequences and folders:
         raise InputError(
             f"{key} {path} holds both files ({sequences[0].name}) and folders ({folders[0].name}); "
             "put each file into the folder of its class"
         )
-    if folders and found:
+    if folders and tables:
         raise InputError(f"{key} {path} holds both folders of classes and {lists[0]}; delete one")
     if len(lists) > 1:
         raise InputError(f"{key} {path} holds both {lists[0]} and {lists[1]}; delete one")
-    found += [one for files in inside.values() for one in files]
-    odd = sorted(str(one) for one in found if not _is_table(one) or one.is_dir())
+    tables += [entry for files in inside.values() for entry in files]
+    odd = sorted(str(entry) for entry in tables if not _is_table(entry) or entry.is_dir())
     if odd:
         raise InputError(
             f"{odd[0]} is not a table; {path} must hold a table for each sequence: .csv, .tsv, "
             ".txt, also .gz, .xlsx or .parquet"
         )
-    if len(found) == len(lists):
+    if len(tables) == len(lists):
         raise InputError(f"{key} {path} is a folder without tables, such as .csv files")
-    found.sort(key=lambda one: natural(one.relative_to(root).as_posix()))
-    return {one.relative_to(root).as_posix(): read_bytes(key, str(one)) for one in found}
+    tables.sort(key=lambda entry: natural(entry.relative_to(root).as_posix()))
+    return {entry.relative_to(root).as_posix(): read_bytes(key, str(entry)) for entry in tables}
 
 
 def _is_table(path: Path) -> bool:

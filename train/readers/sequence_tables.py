@@ -65,7 +65,7 @@ def from_long(path: str, data: bytes, how: Series) -> Read:
         )
     check_times(path, table, how, list(rows.values()))
     labels = _labels(path, table, how, rows) if how.label in table.header else []
-    return Read([values[of_one] for of_one in rows.values()], labels, list(rows), columns)
+    return Read([values[row_numbers] for row_numbers in rows.values()], labels, list(rows), columns)
 
 
 def read_sequence_table(path: str, data: bytes, how: Series) -> Rows:
@@ -110,22 +110,22 @@ def read_features(path: str, table: Rows, names: list[str], how: Series) -> np.n
     values = np.empty((len(table.rows), len(names)))
     for k, name in enumerate(names):
         cells = table.column(name)
-        found = read_numbers(cells, how)
-        if found.bad:
-            cell = cells[found.bad[0]]
-            why = complaint(cell, how, name in how.columns)
+        numbers = read_numbers(cells, how)
+        if numbers.bad:
+            cell = cells[numbers.bad[0]]
+            reason = complaint(cell, how, name in how.columns)
             unlabelled = how.id in table.header and how.label not in table.header
             text = name not in how.columns and not any(map(looks_like_a_number, set(cells)))
             if unlabelled and text:
-                why = (
+                reason = (
                     f"is not a number; if the column, as there is no {how.label!r}, has the "
                     f"classes: --data.label {name!r}; to leave it out: --data.columns"
                 )
             if how.time is None and is_date(cell):
-                why = f"is a date; if the column is the time: --data.time {name!r}"
-            where = f"{path}, {table.where(found.bad[0])}"
-            raise InputError(f"{where}: {cell[:40]!r} in column {name!r} {why}")
-        values[:, k] = found.values
+                reason = f"is a date; if the column is the time: --data.time {name!r}"
+            where = f"{path}, {table.where(numbers.bad[0])}"
+            raise InputError(f"{where}: {cell[:40]!r} in column {name!r} {reason}")
+        values[:, k] = numbers.values
     return values
 
 
@@ -171,12 +171,12 @@ def _times(path: str, table: Rows, how: Series, cells: list[str]) -> list:
 def _labels(path: str, table: Rows, how: Series, rows: dict[str, list[int]]) -> list[str]:
     """The class of each sequence, which must be the same in all its rows."""
     column, labels = table.column(how.label), []
-    for name, of_one in rows.items():
-        found = list(dict.fromkeys(column[row] for row in of_one))
-        if len(found) > 1:
+    for name, row_numbers in rows.items():
+        classes = list(dict.fromkeys(column[row] for row in row_numbers))
+        if len(classes) > 1:
             raise InputError(
-                f"{path}: sequence {name!r} has classes {found[0]!r} and {found[1]!r} in column "
-                f"{how.label!r}; a sequence has one class, and each its own id"
+                f"{path}: sequence {name!r} has classes {classes[0]!r} and {classes[1]!r} in "
+                f"column {how.label!r}; a sequence has one class, and each its own id"
             )
-        labels.append("" if found[0] == "?" else found[0])
+        labels.append("" if classes[0] == "?" else classes[0])
     return labels if any(labels) else []

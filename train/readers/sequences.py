@@ -68,18 +68,18 @@ def read_labelled(path: str | None, test_path: str | None, how: Series | None = 
         folder = inside_package("sktime", "datasets/data/JapaneseVowels", "classification")
         path, test_path = (str(folder / f"JapaneseVowels_{part}.ts") for part in ("TRAIN", "TEST"))
         source = "JapaneseVowels"
-    found = _read_sequences("data.path", path, how)
-    _check_classes(found, how, "to learn")
+    train = _read_sequences("data.path", path, how)
+    _check_classes(train, how, "to learn")
     if test_path is None:
-        return found
-    named = tuple(found.columns)
+        return train
+    named = tuple(train.columns)
     test = _read_sequences("data.test_path", test_path, how, named)
     _check_classes(test, how, "to test on")
-    features, wanted = test.sequences[0].shape[1], found.sequences[0].shape[1]
+    features, wanted = test.sequences[0].shape[1], train.sequences[0].shape[1]
     if features != wanted:
         raise InputError(f"{test_path} has {features} features, {path} has {wanted}")
-    both = hashlib.sha256((found.sha256 + test.sha256).encode()).hexdigest()
-    return found._replace(test=test, source=source or path, sha256=both)
+    both = hashlib.sha256((train.sha256 + test.sha256).encode()).hexdigest()
+    return train._replace(test=test, source=source or path, sha256=both)
 
 
 def read_sequences(

@@ -52,10 +52,10 @@ def grid_of(
     Raises:
       ValueError: they are not, or neither rise nor fall, or may be read in several ways.
     """
-    found = dates or read_dates(cells, order)
-    if found is None:
+    parsed = dates or read_dates(cells, order)
+    if parsed is None:
         return _of_numbers(cells)
-    times, style = found
+    times, style = parsed
     falls = _falls(ticks_of(times)[0], cells)
     even = even_times(reversed_times(times) if falls else times)
     return Grid(
