@@ -1,4 +1,4 @@
-"""Pages of `train.inspect`, made and read as a program would: JSON, base64, deflate."""
+"""Pages of `train.inspect`, and their content: JSON, base64, deflate."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ NASTY = (
 
 
 def make_page(run, **options) -> str:
-    """The page of a run as text; `path` is that of the data."""
+    """The page of a run as text; `path` is the data."""
     if "path" in options:
         options["data"] = DataFile(str(options.pop("path")))
     return inspect.inspect(inspect.Command(run, **options), Console(quiet=True))[0]

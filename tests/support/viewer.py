@@ -78,7 +78,7 @@ def step_of(browser):
 
 
 def place_of(browser, content, step):
-    """Where a character of a text of short lines is on the screen."""
+    """The place on the screen of a character in a text of short lines."""
     box = browser.evaluate(
         "(() => { const b = document.getElementById('panel').getBoundingClientRect();"
         " return [b.x, b.y, b.width, b.height]; })()"

@@ -24,7 +24,7 @@ from train.output.folder import open_folder
 SLOW = pytest.mark.slow
 
 
-def test_a_folder_that_is_no_run_is_refused(finished, tmp_path):
+def test_a_folder_without_a_run_is_refused(finished, tmp_path):
     config = finished[0]
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="exists and holds no run; choose another"):
@@ -64,7 +64,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
 
 
 @pytest.mark.parametrize("steps", [1, 2])
-def test_a_state_that_cannot_go_on_is_not_kept(tmp_path, steps):
+def test_a_state_with_a_loss_that_is_not_finite_is_not_saved(tmp_path, steps):
     """The loss of the step itself is finite; the weights that it leaves are useless."""
     rate = Optimizer(learning_rate=1e38, final_learning_rate=1e38, warmup=0)
     config = tiny(write_text_file(tmp_path), optimizer=rate, checkpoint_every=1, steps=steps)
@@ -107,8 +107,8 @@ def test_a_disk_that_fills(finished, tmp_path, validate_every, message):
 
 
 @pytest.mark.slow
-def test_a_reader_that_has_enough(finished):
-    """As `head`: it closes the pipe, which holds 64 KiB, before all is written."""
+def test_a_closed_pipe(finished):
+    """`head` closes the pipe, which holds 64 KiB, before all is written."""
     args = [sys.executable, "-m", "train.sample", str(finished[1]), "--length", "200000"]
     process = subprocess.Popen(args, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None

@@ -42,7 +42,7 @@ def stopped_at(monkeypatch, step):
 
 
 @pytest.mark.parametrize("step", [4, 18, *(pytest.param(k, marks=SLOW) for k in (10, 34, 40))])
-def test_going_on_is_bit_for_bit(finished, tmp_path, monkeypatch, step):
+def test_resuming_is_bit_for_bit(finished, tmp_path, monkeypatch, step):
     config, whole, _, _ = finished
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
@@ -68,7 +68,7 @@ def test_going_on_is_bit_for_bit(finished, tmp_path, monkeypatch, step):
 
 
 @pytest.mark.slow
-def test_more_steps_go_on(finished, tmp_path):
+def test_more_steps_resume_a_finished_run(finished, tmp_path):
     config, _, _, _ = finished
     out = tmp_path / "run"
     run_here(config, out)
@@ -113,7 +113,7 @@ def test_a_changed_text_is_refused(finished, tmp_path):
         run_here(replace(config, steps=20), out)
 
 
-def test_lines_of_metrics_that_are_no_metrics_are_dropped(finished, tmp_path):
+def test_invalid_lines_of_metrics_are_dropped(finished, tmp_path):
     config, whole, _, _ = finished
     out = tmp_path / "run"
     shutil.copytree(whole, out)
@@ -136,7 +136,7 @@ def test_a_refused_text_changes_nothing(finished, tmp_path):
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 
 
-def test_sigterm_saves_and_ends(finished, tmp_path):
+def test_sigterm_saves_a_checkpoint_and_exits(finished, tmp_path):
     config = replace(finished[0], steps=100_000, checkpoint_every=100_000)
     out = tmp_path / "run"
     process = subprocess.Popen(
@@ -155,7 +155,7 @@ def test_sigterm_saves_and_ends(finished, tmp_path):
     assert newest(out) == int(error.split()[2])
 
 
-def test_a_call_to_end_in_this_process_costs_no_bit(finished, tmp_path, monkeypatch):
+def test_sigterm_in_this_process_costs_no_bit(finished, tmp_path, monkeypatch):
     config, whole, _, _ = finished
     out = tmp_path / "run"
     append = loop.metrics.append

@@ -1,4 +1,4 @@
-"""Help on any screen: no line wider than it, no character that it lacks, nothing left out."""
+"""Help on any screen: no line too wide, no character that it lacks, nothing left out."""
 
 import os
 import re
@@ -34,7 +34,7 @@ def help_of(program, **environment):
 
 
 def words(text):
-    """What is said, wherever its lines are broken."""
+    """The words of a text, independent of line breaks."""
     return re.sub(r"[^\w-]", "", BOXES.sub("", text)).replace("--", "-").replace("-", "")
 
 

@@ -109,7 +109,7 @@ def test_columns_of_npz(tmp_path):
 
 
 def test_a_frame_of_pandas_as_it_writes_itself(tmp_path):
-    """With its index, with dates for an index, and read and written again."""
+    """Frames with an index, with dates as index, and written twice."""
     frame = pd.DataFrame({"a": np.arange(20) % 3, "b": np.arange(20) / 4})
     dated = frame.assign(date=pd.date_range("2024-01-31", periods=20, freq="ME"))
     path = tmp_path / "a.csv"
@@ -501,7 +501,7 @@ def test_excel(tmp_path):
 ])  # fmt: skip
 @pytest.mark.parametrize("suffix", [".xlsx", ".parquet"])
 def test_numbers_of_a_workbook_are_numbers_whatever_the_flags(tmp_path, suffix, flags):
-    """As openpyxl and pandas read them; the flags say how cells of text are written."""
+    """The numbers that openpyxl and pandas read; the flags apply to cells of text."""
     rng = np.random.default_rng(7)
     numbers = pd.DataFrame({
         "three": rng.integers(1_000, 999_999, 60) / 1000, "whole": rng.integers(-9_999, 9_999, 60),

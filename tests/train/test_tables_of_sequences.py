@@ -112,7 +112,7 @@ def test_text_that_is_no_long_csv(tmp_path, text, message):
 
 
 def test_features_may_be_called_as_years_are(tmp_path):
-    """As wavelengths are: the header of a table for forecasts would be of times."""
+    """Wavelengths, for example; in a table for forecasts such a header would be times."""
     path = tmp_path / "a.csv"
     path.write_text("id,1400,1500,1600,label\na,1,2,3,u\na,4,5,6,u\nb,7,8,9,v\n")
     found = read_labelled(str(path), None)
@@ -361,7 +361,7 @@ def test_a_run_on_a_folder_and_on_one_file(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".xlsx", ".parquet"])
 def test_numbers_of_workbooks_are_numbers_whatever_the_flags(tmp_path, suffix):
-    """As pandas reads them, in one table and in a folder; text follows the flags."""
+    """The numbers that pandas reads, in one table and in a folder; text follows the flags."""
     rng = np.random.default_rng(3)
     frame = pd.DataFrame({"a": rng.integers(1_000, 99_999, 40) / 1000, "b": rng.normal(size=40)})
     written = frame.assign(text=[f"{n:.3f}".replace(".", ",") for n in frame["a"]])

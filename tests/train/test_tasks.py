@@ -143,7 +143,7 @@ def test_padding_and_the_rows_that_fill_up_change_no_figure(loaded):
 
 
 def test_the_loss_is_the_mean_over_all_items(loaded):
-    """That of a batch is that of its sequences one by one, by their own number of items."""
+    """The loss of a batch equals that of its sequences one by one, weighted by items."""
     config, task, data, params = loaded
     batch = task.batches(config, data)[0]
     whole, _ = step.batch_loss(config, task, params, (), batch, None)
@@ -362,7 +362,7 @@ def in_german(path, first, rows):
 
 
 def test_another_table_is_read_as_that_of_the_run(tmp_path):
-    """By the flags of the run; day and month are known from it where a short table has no 28."""
+    """Other tables use the flags of the run, and its order of day and month if ambiguous."""
     path = in_german(tmp_path / "a.csv", 2000 * 12, 200)
     data = Table(
         path=path, context=12, horizon=3, rows=8, decimal="comma", thousands="point",

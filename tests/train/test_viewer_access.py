@@ -20,7 +20,7 @@ WINDOWS = [(1400, 900), (1000, 700), (390, 844)]
 
 @pytest.mark.parametrize("name", ["small text", "classification", "forecasting", "piano_roll"])
 def test_nothing_is_cut_off_or_faint(browser, pages, name):
-    """In wide and narrow windows, light and dark: the check of the documentation's pages."""
+    """The check of the documentation's pages, in wide and narrow windows, light and dark."""
     address, _ = pages(name)
     assert browse.faults(browser, Path(url2pathname(urlsplit(address).path))) == []
 

@@ -74,7 +74,7 @@ def test_hover(browser, pages):
 
 
 def test_choose_a_unit(browser, pages):
-    """By button, by number, by quantity: the panel is coloured anew, and the legend is true."""
+    """Choosing a unit by button, number or quantity recolours the panel and the legend."""
     content = show(browser, pages("small text"))
     (block,) = content["blocks"]
     pictures = set()

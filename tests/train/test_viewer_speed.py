@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("name", ["large text", "large series"])
 def test_it_loads_in_two_seconds(browser, pages, name):
-    """From the navigation to a coloured page that answers; the best of three, other work aside."""
+    """The time from navigation to a coloured, responsive page; the best of three."""
     times = []
     for _ in range(3):
         content = show(browser, pages(name))
@@ -60,7 +60,7 @@ def test_it_stays_smooth(browser, pages, name):
         return next(m["value"] for m in metrics if m["name"] == "TaskDuration")
 
     def milliseconds(action, seconds=2.0):
-        """Of the processor and of the clock, a frame."""
+        """Milliseconds per frame, of the processor and of the clock."""
         start, since, k = browser.evaluate("window.frames_.length"), time.monotonic(), 0
         spent = busy()
         while time.monotonic() - since < seconds:
