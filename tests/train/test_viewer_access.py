@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from machinery import browse
 
+from tests.support.pages import NASTY
 from tests.support.viewer import PROSE, show, step_of
 
 pytestmark = pytest.mark.slow
