@@ -253,7 +253,7 @@ def test_the_program_can_stand_in_a_page():
     ("char_lm", ["--data.path", "no.txt"], "cannot read data.path no.txt"),
     ("classification", ["--text", "a"], "--text is for language models, and .* classification"),
     ("classification", ["--row", "12"], "--row must be from 0 to 11, of 12 sequences; got 12"),
-    ("classification", ["--marker", "input 9"], "'input 9' is not a column; the columns are input 1"),
+    ("classification", ["--marker", "input 9"], "'input 9' is not a column; the columns are"),
     ("forecasting", ["--steps", "20"], "--steps 20 is less than data.context = 24"),
     ("char_lm", ["--best"], "there is no best.safetensors"),
     ("char_lm", ["--colour", "red"], "--colour"),

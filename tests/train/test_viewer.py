@@ -96,9 +96,9 @@ def test_columns():
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: features.of_text("abc", "x"), "--marker 'x' is not in the text"),
     (lambda: features.of_text("abc", ""), "--marker '' is not in the text"),
-    (lambda: features.of_columns(["a"], np.ones((5, 1)), "b"), "'b' is not a column; the columns are a"),
+    (lambda: features.of_columns(["a"], np.ones((5, 1)), "b"), "'b' is not a column; the columns"),
     (lambda: features.of_columns(["a"], np.ones((5, 1)), "a"), "'a' has no mark"),
-    (lambda: features.of_keys(["C4", "D4"], np.eye(2)[[0, 0]], "D4"), "no key that .*here.*C4"),
+    (lambda: features.of_keys(["C4", "D4"], np.eye(2)[[0, 0]], "D4"), "not a key that .*here.*C4"),
 ])  # fmt: skip
 def test_markers_that_are_not_there(call, message):
     with pytest.raises(InputError, match=message):

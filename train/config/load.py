@@ -1,4 +1,4 @@
-"""Configs: TOML files and flags over the defaults of `settings`, checked before anything runs."""
+"""Configs: TOML files and flags over defaults, validated before anything runs."""
 
 import dataclasses
 import json
@@ -13,17 +13,17 @@ from train.config.settings import Config
 from train.config.tasks import CONFIGS
 from train.errors import InputError
 
-# Keys that may change between two starts of one run. Of the data, the content is compared.
+# Keys that may change when a run resumes. Data are compared by content.
 FREE = {
     "checkpoint_every", "log", "sample", "shard_weights", "steps", "data.path", "data.test_path",
 }  # fmt: skip
 
 
 def read_config(path: Path) -> Config:
-    """The config of a TOML file, defaults filled in.
+    """Read a config from a TOML file, with defaults filled in.
 
     Raises:
-      InputError: no such file, no TOML, an unknown key, a wrong type, a value out of range.
+      InputError: a missing file, invalid TOML, an unknown key, a wrong type, a value out of range.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -35,7 +35,7 @@ def read_config(path: Path) -> Config:
 
 
 def check_config(values: dict[str, Any], where: str) -> Config:
-    """The config of nested values; `where` they come from stands before each complaint."""
+    """Validate nested values as a config; errors start with `where`, the source of the values."""
     task = values.get("task")
     if not isinstance(task, str) or task not in CONFIGS:
         known = ", ".join(CONFIGS)
@@ -53,7 +53,7 @@ def check_config(values: dict[str, Any], where: str) -> Config:
 
 
 def to_values(config: Config) -> dict[str, Any]:
-    """The config as nested values; what is None is left out, as TOML has no null."""
+    """The config as nested values, without None: TOML has no null."""
 
     def present(values: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -81,7 +81,7 @@ def to_toml(config: Config) -> str:
 
 
 def differences(old: Config, new: Config) -> list[str]:
-    """Keys whose change would make `new` another run than `old`, with both values."""
+    """The changed keys that make `new` a different run from `old`, with both values."""
     if old.task != new.task:
         return [f"task ({old.task} before, {new.task} now)"]
     changes = [] if new.steps >= old.steps else [f"steps ({old.steps} before, {new.steps} now)"]

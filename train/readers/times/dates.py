@@ -90,7 +90,7 @@ def read_dates(cells: list[str], order: str | None = None) -> tuple[Times, Forma
     """Parse dates that all have one format; None if they do not.
 
     Raises:
-      ValueError: day and month may be either way round, and `order` does not say; or only some of
+      ValueError: the order of day and month is ambiguous, and `order` is not given; or only some of
         the cells have an offset from UTC.
     """
     fits: dict[str, tuple[re.Pattern[str], list[Moment]]] = {}

@@ -50,7 +50,7 @@ def grid_of(
       dates: the cells as `read_dates` reads them, where this is done.
 
     Raises:
-      ValueError: they are not, or neither rise nor fall, or may be read in several ways.
+      ValueError: they are not, or neither increase nor decrease, or are ambiguous.
     """
     parsed = dates or read_dates(cells, order)
     if parsed is None:

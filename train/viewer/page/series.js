@@ -155,8 +155,8 @@ function seriesView(panel, base, over, space) {
     panel.scrollLeft = NAME + at * place.zoom - before;
   }
 
-  function vertical(step, way) {
-    return Math.max(0, Math.min(steps - 1, step + way * Math.max(1, Math.round(40 / place.zoom))));
+  function vertical(step, rows) {
+    return Math.max(0, Math.min(steps - 1, step + rows * Math.max(1, Math.round(40 / place.zoom))));
   }
 
   function resized() {

@@ -33,9 +33,9 @@ function buildTexts() {
 
 function describeBlocks() {
   const sizes = blocks.filter((one) => one.direction !== "backward").map(sizeOf);
-  const ways = blocks.some((one) => one.direction) ? " in both directions" : "";
+  const directions = blocks.some((one) => one.direction) ? " in both directions" : "";
   const gates = blocks[0].quantities.f ? "" : "; gates are not available for this layer type";
-  return `${sizes.join(" + ")} units${ways}${gates}`;
+  return `${sizes.join(" + ")} units${directions}${gates}`;
 }
 
 function sizeOf({ quantities: { c, h } }) {

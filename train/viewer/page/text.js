@@ -139,8 +139,8 @@ function textView(panel, base, over, space) {
   }
 
   // The step above or below, as a cursor moves.
-  function vertical(step, way) {
-    const row = Math.max(0, Math.min(starts.length - 2, rowOfStep[step] + way));
+  function vertical(step, rows) {
+    const row = Math.max(0, Math.min(starts.length - 2, rowOfStep[step] + rows));
     let to = starts[row];
     while (to + 1 < starts[row + 1] && column[to + 1] <= column[step]) to++;
     return row === rowOfStep[step] ? step : to;
