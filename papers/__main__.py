@@ -50,12 +50,12 @@ def main(args: list[str]) -> None:
     chosen = [ROWS[name] for name in command.rows or ROWS]
     if command.quick:
         chosen = [row for row in chosen if row.quick]
-    found = results(folder)
+    measured = results(folder)
     if command.list:
         for row in chosen:
-            print(f"{row.name:24} {found.get(row.name, {}).get('line', 'not measured')}")
+            print(f"{row.name:24} {measured.get(row.name, {}).get('line', 'not measured')}")
         return
-    missing = [row for row in chosen if command.again or row.name not in found]
+    missing = [row for row in chosen if command.again or row.name not in measured]
     print(f"{len(missing)} of {len(chosen)} rows to measure, into {folder}", flush=True)
     failed = []
     for name, line in measure_all(missing, folder, command.jobs, quick=command.quick):

@@ -50,7 +50,7 @@ def draw(folder: Path, rows: Rows) -> dict[str, tuple[str, str]]:
     if all(name in rows for name in COPYING):
         _write(folder / "copying.png", draw_copying, rows)
         drawn["copy-500-chrono"] = (
-            "copying.png", "Loss of the copy task against sequences, beside the memoryless answer",
+            "copying.png", "Loss of the copy task against sequences, with the memoryless answer",
         )  # fmt: skip
     return drawn
 
@@ -76,7 +76,7 @@ def draw_gradients(rows: Rows) -> Figure:
 
 
 def draw_copying(rows: Rows) -> Figure:
-    """The loss during training, beside the loss of the best answer without memory."""
+    """The loss during training, with the loss of the best answer without memory."""
     from papers.problems.copying import without_memory
 
     figure = Figure(figsize=(8, 4.2))

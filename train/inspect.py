@@ -91,19 +91,19 @@ def inspect(command: Command, console: Console) -> tuple[str, int, int]:
         else:
             view = task.view(config, about, params, split, selection)
         activations = layer_activations(config, params, view.inputs)
-        values = sum(a.size for one in activations for a in one.values.values())
+        values = sum(a.size for layer in activations for a in layer.values.values())
         if values > MOST:
             raise InputError(
                 f"{len(view.inputs):,} steps have {values:,} values of gates and cells, and a "
                 f"page holds at most {MOST:,}; choose fewer --steps"
             )
         status.update("ranking the units")
-        units = [{name: quantise(a) for name, a in one.values.items()} for one in activations]
+        units = [{name: quantise(a) for name, a in layer.values.items()} for layer in activations]
         followed = scores.rank(units, view.features)
         status.update("writing the page")
         title = f"{task.title}: {command.run.resolve().name}"
         page = html_page.page(title, source, view, activations, units, followed)
-    sizes = [one.values.get("c", one.values["h"]).shape[1] for one in activations]
+    sizes = [layer.values.get("c", layer.values["h"]).shape[1] for layer in activations]
     return page, len(view.inputs), sum(sizes)
 
 

@@ -1,7 +1,7 @@
 """`python -m train.scaling CONFIG.toml [--devices 1 8 256] [--accelerator h100] [--any.key VALUE]`.
 
-What a training step costs on so many devices: compute, memory, and what crosses between them. The
-formulas are the functions here; docs/scaling.md explains them and holds them against measurements.
+The cost of a training step on many devices: compute, memory and communication. The formulas are the
+functions here; docs/scaling.md explains them and compares them with measurements.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ FLOAT32 = 4  # bytes
 
 
 class Accelerator(NamedTuple):
-    """A device among its like."""
+    """A device, and its links to others of the same type."""
 
-    flops: dict[str, float]  # a second, in large products, by the dtype of the computation
+    flops: dict[str, float]  # per second, in large products, by the dtype of the computation
     memory: float  # bytes
-    link: float  # bytes a second that a device sends while it receives as many, inside a host
+    link: float  # bytes per second that a device sends while receiving as many, within a host
     network: float  # the same between hosts
-    host: int  # devices of a host
-    loop: float  # seconds that a step of a loop over time takes at least
+    host: int  # devices per host
+    loop: float  # the least seconds per step of a loop over time
     latency: float  # seconds until the first byte arrives
 
 
@@ -51,34 +51,34 @@ ACCELERATORS = {
 
 
 class Estimate(NamedTuple):
-    """Of one training step on so many devices."""
+    """The cost of a training step on a number of devices."""
 
     devices: int
-    rows: int  # of each device
-    flops: float  # of each device
-    sent: float  # bytes that each device sends
+    rows: int  # per device
+    flops: float  # per device
+    sent: float  # bytes sent by each device
     state: float  # bytes of weights, optimizer state and average on each device
     working: float  # bytes of the step itself on each device
     compute: float  # seconds
-    exchange: float  # seconds; it comes after the loop, so nothing hides it
+    exchange: float  # seconds; after the loop, so it is not overlapped
 
     @property
     def seconds(self) -> float:
-        """Of the step."""
+        """The seconds of the step."""
         return self.compute + self.exchange
 
 
 def estimate(
     config: Config, weights: Params, steps: int, devices: int, device: Accelerator
 ) -> Estimate:
-    """A training step at its best: no device waits, and products run at the full rate.
+    """An ideal training step: no device waits, and products run at the full rate.
 
     Args:
-      config: of the run; its `data.rows` are shared by the devices.
-      weights: shapes of all weights, as of `jax.eval_shape`.
-      steps: steps of time of a row.
-      devices: how many share the rows.
-      device: what each of them can do.
+      config: the config of the run; the devices share its `data.rows`.
+      weights: the shapes of all weights, from `jax.eval_shape`.
+      steps: time steps per row.
+      devices: the number of devices.
+      device: the type of device.
     """
     from train.model import flops_per_step
 
@@ -97,47 +97,46 @@ def estimate(
 
 
 def bytes_sent(config: Config, weights: Params, devices: int) -> float:
-    """What a device sends a step, in rings: the gradients are added up and handed round.
+    """Bytes that a device sends per step, in rings: an all-reduce of the gradients.
 
-    Sharded weights are gathered first, and their gradients only added up: as many bytes.
+    Sharded weights are gathered first, and their gradients reduced and scattered: the same bytes.
     """
     return 2 * (devices - 1) / devices * FLOAT32 * count(weights) * config.trials
 
 
 def state_bytes(config: Config, weights: Params, devices: int) -> float:
-    """Weights, both moments of Adam, the average and gradients that add up, on each device."""
+    """Bytes per device of weights, both moments of Adam, average and accumulated gradients."""
     from train.engine.devices import AXIS, shared_axis
 
     copies = 3 + bool(config.optimizer.average) + (config.optimizer.accumulate > 1)
-    shared = whole = 0
+    sharded = replicated = 0
     for leaf in _leaves(weights):
         if config.shard_weights and AXIS in shared_axis(leaf.shape, devices):
-            shared += leaf.size
+            sharded += leaf.size
         else:
-            whole += leaf.size
-    return copies * FLOAT32 * (shared / devices + whole) * config.trials
+            replicated += leaf.size
+    return copies * FLOAT32 * (sharded / devices + replicated) * config.trials
 
 
 def working_bytes(config: Config, weights: Params, rows: int, steps: int) -> float:
-    """What a step holds beside the state: what the backward pass reads, and the gradient.
+    """Bytes per device of a step beside the state: residuals, and the gradient.
 
-    A step and unit keeps 6 numbers (gates, c and h), or 2 with `model.save = "states"`. The layer
-    that is on its way back adds the gradients of its 4 gates and of what it shows, and 4 gates that
-    are computed again. The outputs are there with their gradient. Weights that are sharded are
-    whole while the step runs.
+    Per step and unit 6 numbers are saved (gates, c and h), or 2 with `model.save = "states"`. The
+    layer in its backward pass adds the gradients of its 4 gates and of its output, and 4 recomputed
+    gates. Outputs are stored with their gradient. Sharded weights are gathered during the step.
     """
-    kept, back = {"gates": (6, 5), "states": (2, 9)}.get(str(config.model.save), (2, 5))
-    ways = 2 if config.model.bidirectional else 1
-    units = [size * ways for size in config.model.hidden]
+    saved, backward = {"gates": (6, 5), "states": (2, 9)}.get(str(config.model.save), (2, 5))
+    directions = 2 if config.model.bidirectional else 1
+    units = [size * directions for size in config.model.hidden]
     size = 2 if config.model.dtype == "bfloat16" else FLOAT32
-    layers = size * (kept * sum(units) + back * max(units))
-    outputs = 2 * FLOAT32 * weights.output_bias.size  # where there is one at every step
+    layers = size * (saved * sum(units) + backward * max(units))
+    outputs = 2 * FLOAT32 * weights.output_bias.size  # if there is one per step
     gradient = FLOAT32 * count(weights) * (2 if config.shard_weights else 1)
     return (rows * steps * (layers + outputs) + gradient) * config.trials
 
 
 def count(weights: Params) -> int:
-    """How many weights there are."""
+    """The number of weights."""
     return sum(leaf.size for leaf in _leaves(weights))
 
 
@@ -148,7 +147,7 @@ def _leaves(weights: Params) -> list[Any]:
 
 
 def measured_here() -> Accelerator:
-    """The devices of this process: their rate in products and their links, measured."""
+    """The devices of this process, with their rate in products and their links, measured."""
     import jax
     import jax.numpy as jnp
     from jax.sharding import PartitionSpec as P
@@ -210,42 +209,46 @@ def main(args: list[str]) -> None:
         f"{count(weights):,} weights; {config.data.rows} rows of {steps} steps; "
         f"{config.model.dtype}; {command.accelerator}\n"
     )
-    found = [estimate(config, weights, steps, n, device) for n in command.devices]
-    for line in table(found, device):
+    estimates = [estimate(config, weights, steps, n, device) for n in command.devices]
+    for line in table(estimates, device):
         print(line)
 
 
-def table(found: Sequence[Estimate], device: Accelerator) -> list[str]:
-    """A line an estimate, under a head; the speed-up is over the first one."""
+def table(estimates: Sequence[Estimate], device: Accelerator) -> list[str]:
+    """A table with a row per estimate; the speed-up is relative to the first."""
     lines = [
         "| devices | rows each | compute, ms | sent, MB | exchange, ms | step, ms | times as fast "
         "| memory each, GB |",
         "| ---: " * 8 + "|",
     ]
-    for one in found:
-        memory = one.state + one.working
+    for cost in estimates:
+        memory = cost.state + cost.working
         full = " (too much)" if memory > device.memory else ""
         lines.append(
-            f"| {one.devices} | {one.rows} | {1e3 * one.compute:.3g} | {one.sent / 1e6:.3g} "
-            f"| {1e3 * one.exchange:.3g} | {1e3 * one.seconds:.3g} "
-            f"| {found[0].seconds / one.seconds:.3g} | {memory / 1e9:.3g}{full} |"
+            f"| {cost.devices} | {cost.rows} | {1e3 * cost.compute:.3g} | {cost.sent / 1e6:.3g} "
+            f"| {1e3 * cost.exchange:.3g} | {1e3 * cost.seconds:.3g} "
+            f"| {estimates[0].seconds / cost.seconds:.3g} | {memory / 1e9:.3g}{full} |"
         )
     return lines
 
 
 def _command(config: Config) -> Any:
-    """The flags of a config's task, beside those of the estimate."""
-    devices = Annotated[tuple[int, ...], tyro.conf.arg(help="How many share the rows.")]
+    """The flags of a config's task, and those of the estimate."""
+    devices = Annotated[
+        tuple[int, ...], tyro.conf.arg(help="Numbers of devices that share the rows.")
+    ]
     names = Literal["h100", "tpu-v5e", "here"]
-    which = Annotated[names, tyro.conf.arg(help="Of what kind; `here` measures this machine.")]
-    kind = type(config)
-    own = Annotated[kind, tyro.conf.arg(name="")]
+    accelerator = Annotated[
+        names, tyro.conf.arg(help="The type of device; `here` measures this machine.")
+    ]
+    config_type = type(config)
+    config_flags = Annotated[config_type, tyro.conf.arg(name="")]
     command = dataclasses.make_dataclass(
         "Command",
         [
             ("devices", devices, (1, 8, 256)),
-            ("accelerator", which, "h100"),
-            ("config", own, dataclasses.field(default=config)),
+            ("accelerator", accelerator, "h100"),
+            ("config", config_flags, dataclasses.field(default=config)),
         ],
         frozen=True,
     )
@@ -255,12 +258,12 @@ def _command(config: Config) -> Any:
 
 def _best(function: Any, times: int = 5) -> float:
     function()
-    found = []
+    seconds = []
     for _ in range(times):
         start = time.perf_counter()
         function()
-        found.append(time.perf_counter() - start)
-    return min(found)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
 
 
 def _memory_of_host() -> int:

@@ -162,9 +162,9 @@ def _tested(lengths: Callable, now: Trials, nets: PyTree, key: PRNGKeyArray) -> 
     """Test the nets, longer if they pass a shorter test; keep the mean number of symbols."""
     best, active = now.best, ~now.solved
     for limit in (SYMBOLS, 10 * SYMBOLS, PERFECT):
-        found = np.asarray(lengths(nets, key, jnp.asarray(active), limit)).mean(1)
-        best = np.where(active, np.maximum(best, found), best)
-        active = active & (found == limit)
+        mean = np.asarray(lengths(nets, key, jnp.asarray(active), limit)).mean(1)
+        best = np.where(active, np.maximum(best, mean), best)
+        active = active & (mean == limit)
         if not active.any():
             break
     return now._replace(best=best, solved=now.solved | active)

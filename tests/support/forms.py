@@ -1,4 +1,4 @@
-"""One array in the forms in which people save it, and what a reader may do with each."""
+"""An array in many forms of saving, and the possible outcomes of a reader for each."""
 
 import numpy as np
 
@@ -55,7 +55,7 @@ SAME = {"as it is", "f2", "f4", "f8", ">f8", "g", "i1", ">i4", "i8", "u1", "u8",
 
 
 def same(found, sequences, labels):
-    """The reader found these sequences and classes."""
+    """Assert that the reader found these sequences and classes."""
     assert len(found.sequences) == len(sequences)
     for a, b in zip(found.sequences, sequences, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -63,7 +63,7 @@ def same(found, sequences, labels):
 
 
 def outcome(read, *args):
-    """What a reader returns, or the one line that it refuses a file with; nothing else may come."""
+    """A reader's result, or its error in one line; no other exception is allowed."""
     try:
         return read(*args), None
     except InputError as error:

@@ -1,4 +1,4 @@
-"""Pages of `train.inspect`, made and read as a program would: JSON, base64, deflate."""
+"""Pages of `train.inspect`, and their content: JSON, base64, deflate."""
 
 import base64
 import json
@@ -11,9 +11,14 @@ from rich.console import Console
 from train import inspect
 from train.config.command import DataFile
 
+NASTY = (
+    "</script><img src=x onerror=alert(1)>\t\x01 e\u0301 \u05e9\u05dc\u05d5\u05dd \u202e \u4f60 "
+    "\U0001f422\u200d <!-- &amp; @CONTENT@ \u2028\x0b\n" + "long" * 99 + "\n"
+)
+
 
 def make_page(run, **options) -> str:
-    """The page of a run as text; `path` is that of the data."""
+    """The page of a run as text; `path` is the data."""
     if "path" in options:
         options["data"] = DataFile(str(options.pop("path")))
     return inspect.inspect(inspect.Command(run, **options), Console(quiet=True))[0]

@@ -1,4 +1,4 @@
-"""A run that takes seconds, for the tests of the training program."""
+"""A run of a few seconds, for tests of the training program."""
 
 import io
 import json
@@ -38,28 +38,28 @@ def write_text_file(folder: Path, characters=20_000) -> Path:
 
 
 def tiny(path: Path, **changes) -> CharLM:
-    """The tiny config on that text."""
+    """The tiny config on a text."""
     from dataclasses import replace
 
     return replace(TINY, data=replace(TINY.data, path=str(path)), **changes)
 
 
 def run_here(config: Config, out: Path):
-    """`(result, what was shown)` of a run in this process."""
+    """Run in this process; `(result, output)`."""
     shown = io.StringIO()
     result = train(config, out, Console(file=shown, width=200))
     return result, shown.getvalue()
 
 
 def command(config: Config, out: Path, *flags: str) -> list[str]:
-    """The command line of that run; its config file lies beside the folder."""
+    """The command line of a run; its config file is next to the folder."""
     path = out.with_suffix(".toml")
     path.write_text(to_toml(config))
     return [sys.executable, "-m", "train", str(path), "--out", str(out), *flags]
 
 
 def run_command(*args: str, **options):
-    """The finished process of `python -m train ARGS`, or of another module of it."""
+    """The finished process of `python -m train ARGS`, or of another module."""
     module = options.pop("module", "train")
     return subprocess.run(
         [sys.executable, "-m", module, *args], cwd=ROOT, capture_output=True, text=True,
@@ -76,9 +76,9 @@ def newest(out: Path) -> int:
 def start(
     config: Config, out: Path, processes: int = 1, devices: int = 1, slurm: bool = False
 ) -> list[subprocess.Popen]:
-    """That run in so many processes with so many devices each, their output in files beside it.
+    """Start a run in several processes with several devices each; their output goes to files.
 
-    They are told of each other by flags, or as SLURM does it.
+    The processes find each other by flags, or by the variables of SLURM.
     """
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -87,14 +87,14 @@ def start(
     for k in range(processes):
         environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)}
         flags = {"coordinator": f"localhost:{port}", "processes": str(processes), "process": str(k)}
-        own = [text for name in flags for text in (f"--distributed.{name}", flags[name])]
+        distributed = [text for name in flags for text in (f"--distributed.{name}", flags[name])]
         if slurm:
             environment |= {
                 "SLURM_JOB_ID": "1", "SLURM_STEP_NODELIST": "localhost", "SLURM_LOCALID": str(k),
                 "SLURM_NTASKS": str(processes), "SLURM_PROCID": str(k),
                 "JAX_COORDINATOR_PORT": port,
             }  # fmt: skip
-        args = command(config, out, *(own if processes > 1 and not slurm else []))
+        args = command(config, out, *(distributed if processes > 1 and not slurm else []))
         with (
             open(out.with_suffix(f".{k}.out"), "w", encoding="utf-8") as shown,
             open(out.with_suffix(f".{k}.err"), "w", encoding="utf-8") as errors,
@@ -106,7 +106,7 @@ def start(
 
 
 def end(processes: list[subprocess.Popen], out: Path, timeout: float = 300) -> list[tuple]:
-    """`(status, what was shown, errors)` of each process of `start`, when all have ended."""
+    """Wait for the processes of `start`; `(status, output, errors)` of each."""
     deadline = time.monotonic() + timeout
     try:
         statuses = [p.wait(max(1, deadline - time.monotonic())) for p in processes]

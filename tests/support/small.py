@@ -1,4 +1,4 @@
-"""Runs of each task that take seconds, on data that can be learned."""
+"""Runs of a few seconds for each task, on learnable data."""
 
 import json
 from dataclasses import replace
@@ -23,7 +23,7 @@ QUICK = {
 
 
 def write_series(folder, count=60):
-    """Two classes: which half of a sequence is louder; of 4 to 20 steps."""
+    """Two classes by the louder half of a sequence; 4 to 20 steps."""
     rng = np.random.default_rng(0)
     lengths, labels = rng.integers(4, 21, count), rng.integers(0, 2, count)
     inputs = np.zeros((count, 20, 3))
@@ -37,7 +37,7 @@ def write_series(folder, count=60):
 
 
 def write_table(folder, rows=400):
-    """A wave with a trend and a second column that follows it, some cells missing, a gap."""
+    """A wave with a trend, a second column that follows it, missing cells and a gap."""
     rng, time = np.random.default_rng(0), np.arange(rows)
     wave = np.sin(time / 5) + 0.002 * time + 0.05 * rng.normal(size=rows)
     after = np.roll(wave, 3) * 10 + 100
@@ -88,7 +88,7 @@ def make(name, folder):
 
 
 def untrained(config, out, scale=20.0):
-    """The folder of a finished run with weights as they are drawn, the output's `scale` times."""
+    """The folder of a finished run with initial weights, the output weights times `scale`."""
     task = find_task(config.task)
     data = task.load(config)
     params = init_model(jax.random.key(config.seed), config.model, data.shape)

@@ -219,12 +219,12 @@ def test_the_newest_row_may_come_first():
     (["2024-01-02", "2024-01-01", "2024-01-03"], "'2024-01-01' comes after '2024-01-02': sort the"),
     (["2024-01-01", "2024-01-01", "2024-01-02"], "pivot a long table, .*; join a date and an hour"),
     (["2024-01-01 01:00", "2024-01-01 02:00", "2024-01-01 01:00"], "where clocks go back"),
-    (["2024-01-01", "soon"], "the time 'soon' is no number and no date"),
+    (["2024-01-01", "soon"], "the time 'soon' is neither a number nor a date"),
     (["1", "2", "2024-01-01"], "the times '1' and '2024-01-01' are written differently"),
     (["2024-01-01", "31.01.2024"], "'2024-01-01' and '31.01.2024' are written differently"),
-    (["2024-02-30"], "'2024-02-30' is no number and no date"),
-    (["2024-01-01"], "one row alone does not say how long a step"),
-    (["5"], "one row alone"),
+    (["2024-02-30"], "'2024-02-30' is neither a number nor a date"),
+    (["2024-01-01"], "one row does not determine the time step"),
+    (["5"], "one row does not"),
     (["1", "1e30"], "'1' to '1e30' have too many digits"),
 ])  # fmt: skip
 def test_times_that_cannot_go_on(cells, message):

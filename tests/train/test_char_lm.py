@@ -1,4 +1,4 @@
-"""Text, its splits, batches and losses, and the text that a model writes."""
+"""Text, its splits, batches and losses, and the text that a model generates."""
 
 import gzip
 import os
@@ -185,7 +185,7 @@ def params_of(seed=0, config=TINY):
 @pytest.mark.parametrize("characters", [2, 17, 500, 1999])
 @pytest.mark.parametrize(("rows", "chunk"), [(1, 16), (4, 16), (8, 128)])
 def test_every_character_counts_once(characters, rows, chunk):
-    """With weights of 0 each character costs `log2(SIZE)`, and with a bias its own cost."""
+    """Weights of 0: each character costs `log2(SIZE)`, and with a bias its own cost."""
     config = replace(TINY, data=Text(rows=rows, chunk=chunk))
     params = jax.tree.map(jnp.zeros_like, params_of())
     tokens = TOKENS[:characters]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jlstm
-from tests.support.pages import content_of, make_page
+from tests.support.pages import NASTY, content_of, make_page
 from tests.support.runs import run_command, tiny
 from tests.support.small import make, untrained
 from train import inspect
@@ -19,10 +19,6 @@ from train.tasks import char_lm, find_task
 from train.viewer import html_page
 
 NAMES = ["char_lm", "classification", "forecasting", "piano_roll"]
-NASTY = (
-    "</script><img src=x onerror=alert(1)>\t\x01 e\u0301 \u05e9\u05dc\u05d5\u05dd \u202e \u4f60 "
-    "\U0001f422\u200d <!-- &amp; @CONTENT@ \u2028\x0b\n" + "long" * 99 + "\n"
-)
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +43,8 @@ def same(block, expected):
         assert (np.abs(block["values"][name] - values) <= block["bound"][name] + 1e-5).all(), name
 
 
-def of_the_run(run, command):
-    """What `train.predict` says: rows of its table without the head."""
+def predictions_of(run, command):
+    """The rows of `train.predict`, without the header."""
     config, task, about, params = load_run(run)
     _, *rows = task.table(
         config, about, command, lambda some: measure.run(config, task, params, some)
@@ -68,7 +64,7 @@ def test_the_page_of_a_text(runs):
     assert content["steps"] == len(text)
     same(content["blocks"][0], {**traces[0]._asdict(), "h": hs})
     said, names = content["predictions"], content["predictions"]["names"]
-    rows = of_the_run(run, tokens)
+    rows = predictions_of(run, tokens)
     for k, (_, character, bits, likeliest, probability) in enumerate(rows):
         assert names[said["correct"][k]] == character == text[k + 1]
         assert names[said["ids"][k, 0]] == likeliest
@@ -92,7 +88,7 @@ def test_the_page_of_a_sequence(runs):
         same(block, {**trace._asdict(), "h": hs})
     cut = [inputs[: k + 1] for k in range(len(inputs))]
     labels = np.full(len(cut), test.labels[3])
-    rows = of_the_run(run, type(test)(cut, labels))
+    rows = predictions_of(run, type(test)(cut, labels))
     classes, said = about["classes"], content["predictions"]
     for k, (_, label, predicted, *chances) in enumerate(rows):
         assert classes[said["ids"][k, 0]] == predicted
@@ -106,14 +102,14 @@ def test_the_page_of_a_sequence(runs):
 
 @pytest.mark.slow
 def test_a_long_sequence_of_one_direction(runs, tmp_path):
-    """The chances at each step are those of the sequence cut there, without reading it anew."""
+    """The probabilities at each step are those of the sequence cut there, in one run."""
     config, _ = runs("classification")
     config = replace(config, model=replace(config.model, bidirectional=False))
     run = untrained(config, tmp_path / "run")
     test = find_task("classification").load(config).test
     content = content_of(make_page(run))
     cut = [test.sequences[0][: k + 1] for k in range(len(test.sequences[0]))]
-    rows = of_the_run(run, type(test)(cut, np.zeros(len(cut), int)))
+    rows = predictions_of(run, type(test)(cut, np.zeros(len(cut), int)))
     for row, ids, chances in zip(
         rows, content["predictions"]["ids"], content["predictions"]["probabilities"], strict=True
     ):
@@ -151,7 +147,7 @@ def test_the_page_of_a_forecast(runs):
     assert content["forecasts"]["first"] == 0
     assert found.shape == (len(seen), config.data.horizon, seen.shape[1])
     for end in (9, 10, len(seen)):
-        rows = of_the_run(run, forecasting.Windows(seen[:end], np.array([0]), end, 6))
+        rows = predictions_of(run, forecasting.Windows(seen[:end], np.array([0]), end, 6))
         expected = [[float(cell) for cell in row[1:]] for row in rows]
         np.testing.assert_allclose(found[end - 1], expected, rtol=1e-4, atol=1e-3)
     spread, mean = np.array(about["spread"]), np.array(about["mean"])
@@ -173,7 +169,7 @@ def test_the_page_of_a_roll(runs):
     content = content_of(make_page(run, row=2))
     piece, said = pieces[2], content["predictions"]
     assert (content["values"] == piece.T).all()
-    rows = np.float64([row[2:] for row in of_the_run(run, [piece])])
+    rows = np.float64([row[2:] for row in predictions_of(run, [piece])])
     for k, row in enumerate(rows):
         np.testing.assert_allclose(said["probabilities"][k], np.sort(row)[::-1][:5], atol=1e-4)
         np.testing.assert_allclose(row[said["ids"][k]], said["probabilities"][k], atol=1e-4)
@@ -257,7 +253,7 @@ def test_the_program_can_stand_in_a_page():
     ("char_lm", ["--data.path", "no.txt"], "cannot read data.path no.txt"),
     ("classification", ["--text", "a"], "--text is for language models, and .* classification"),
     ("classification", ["--row", "12"], "--row must be from 0 to 11, of 12 sequences; got 12"),
-    ("classification", ["--marker", "input 9"], "'input 9' is no column; there are input 1"),
+    ("classification", ["--marker", "input 9"], "'input 9' is not a column; the columns are"),
     ("forecasting", ["--steps", "20"], "--steps 20 is less than data.context = 24"),
     ("char_lm", ["--best"], "there is no best.safetensors"),
     ("char_lm", ["--colour", "red"], "--colour"),
@@ -304,7 +300,7 @@ def test_changed_data_are_not_shown_in_silence(runs, tmp_path):
 
 @pytest.mark.slow
 def test_a_marker(runs):
-    """Whether it was seen is among what units may follow."""
+    """The feature "marker seen" is among those that units may follow."""
     _, run = runs("char_lm")
     names = {one["name"] for one in content_of(make_page(run, marker="Bären"))["followed"]}
     assert "marker seen" in names
@@ -312,7 +308,7 @@ def test_a_marker(runs):
 
 @pytest.mark.slow
 def test_layers_of_other_kinds(tmp_path, runs):
-    """Their h, and a page that says that their gates are not kept."""
+    """Other layer types have h only."""
     config, _ = runs("char_lm")
     config = replace(config, model=replace(config.model, cell="gru", hidden=(8, 5)))
     run = untrained(config, tmp_path / "run")

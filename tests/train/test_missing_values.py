@@ -1,4 +1,4 @@
-"""Missing values within sequences: what the model is given, and what is refused."""
+"""Missing values within sequences: the inputs of the model, and refusals."""
 
 from functools import partial
 
@@ -39,7 +39,7 @@ def config(tmp_path):
 
 
 def test_a_missing_value_is_0_and_is_marked(config):
-    """By `numpy.nanmean` and `nanstd` of the training split alone; nothing that is given is NaN."""
+    """Normalised by `nanmean` and `nanstd` of the training split only; no input is NaN."""
     data = TASK.load(config)
     inputs = np.load(config.data.path)["inputs"]
     lengths = np.load(config.data.path)["lengths"]
@@ -185,7 +185,7 @@ def test_an_error_names_a_sequence_by_its_place_in_the_file(config):
 
 
 def test_a_constant_stays_small(config):
-    """What rounding leaves of the spread of a constant is no unit to measure new values in."""
+    """Rounding errors in a constant are not used as its standard deviation."""
     inputs = RNG.normal(size=(40, 6, 2))
     inputs[..., 1] = 0.1
     write(config.data.path, inputs=inputs)

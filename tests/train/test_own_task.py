@@ -62,7 +62,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shown(folder):
-    """What each command printed, by its module."""
+    """The output of each command, by its module."""
     lines = [
         "train.__main__ configs/adding.toml --data.path adding.npz --steps 300 --model.hidden 16 "
         "--out run",
@@ -105,7 +105,7 @@ def test_it_predicts(folder, shown):
 
 
 def test_the_page_shows_its_inputs(folder, shown):
-    """Without a view of its own, the page has the inputs as lines, and no predictions."""
+    """A task without a view: the page has the inputs as lines, and no predictions."""
     content = content_of((folder / "run" / "inspect.html").read_text(encoding="utf-8"))
     assert content["title"] == "Adding problem: run"
     assert content["facts"] == "row 3 of 20 sequences, 10 steps"

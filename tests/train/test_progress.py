@@ -1,4 +1,4 @@
-"""What a person sees while a run is under way."""
+"""The progress display of a run."""
 
 import io
 

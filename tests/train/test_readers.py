@@ -67,7 +67,7 @@ def test_npz(write):
 
 @pytest.mark.parametrize(("name", "content", "message"), [
     ("a.txt", "", "a.txt must hold a header and rows of numbers"),
-    ("a.ts", "1,2:up", "a.ts is no .ts file: it has no line @data"),
+    ("a.ts", "1,2:up", "a.ts is not a .ts file: it has no line @data"),
     ("a.ts", TS.replace("7,8", "7,x"), "a.ts, line 8: could not convert string to float: 'x'"),
     ("a.ts", TS.replace("7,8", "7"), "line 8: its dimensions have different lengths, 1 and 2"),
     ("a.ts", TS.replace("7,8:9,10", "7,8"), "a.ts, line 8: has 1 dimensions, the header says 2"),
@@ -78,7 +78,7 @@ def test_npz(write):
     ("a.ts", TS.replace("true up down", "false").replace(":up", "").replace(":down", ""),
      "a.ts holds no classes to learn"),
     ("a.ts", b"\xff", "a.ts is not UTF-8 text: byte 0 is 0xff"),
-    ("a.npz", b"PK", "a.npz is no .npz file of plain arrays"),
+    ("a.npz", b"PK", "a.npz is not an .npz file of plain arrays"),
     ("a.npz", {"x": [1]}, "a.npz has no array 'inputs'; it has x"),
     ("a.npz", {"inputs": ["a"]}, "a.npz: inputs must be numbers with 2 or 3 axes, got <U1"),
     ("a.npz", {"inputs": [[1.0]], "labels": [[1, 2]]}, "labels must be 1 classes, one for each"),
@@ -118,7 +118,7 @@ def test_rolls(write):
             read_rolls(write(f"{name}.npz", {**rolls, "test_b": bad}))
     with pytest.raises(InputError, match="name a file of piano rolls"):
         read_rolls(None)
-    with pytest.raises(InputError, match=r"a.mat is no .mat file"):
+    with pytest.raises(InputError, match=r"a.mat is not a .mat file"):
         read_rolls(write("a.mat", "nothing"))
 
 

@@ -154,7 +154,7 @@ def test_files_that_are_no_rolls(tmp_path):
     whole = path.read_bytes()
     for data in (b"", b"no", whole[:50], whole[:200], whole[: len(whole) // 2], b"\0" * 500):
         path.write_bytes(data)
-        assert "a.mat is no .mat file: " in outcome(read_rolls, str(path))[1]
+        assert "a.mat is not a .mat file: " in outcome(read_rolls, str(path))[1]
     path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n" * 90)
     message = outcome(read_rolls, str(path))[1]
     assert (

@@ -98,7 +98,7 @@ def test_the_working_memory_is_about_what_xla_takes(hidden, changes):
 
 @pytest.mark.slow
 def test_the_products_are_those_that_xla_counts():
-    """One step of time, as XLA counts a loop's body once; nothing flows back from the first."""
+    """XLA counts a loop's body once, so one time step; its first step has no backward product."""
     config = config_of((256,), rows=1024, chunk=1)
     weights, found = estimated(config)
     counted = compiled(config)[1].cost_analysis()["flops"]

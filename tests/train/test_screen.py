@@ -1,4 +1,4 @@
-"""Help on any screen: no line wider than it, no character that it lacks, nothing left out."""
+"""Help on any screen: no line too wide, no character that it lacks, nothing left out."""
 
 import os
 import re
@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.support.runs import ROOT
+from train.config import screen
 
 PROGRAMS = [
     ("train",),
@@ -34,7 +35,7 @@ def help_of(program, **environment):
 
 
 def words(text):
-    """What is said, wherever its lines are broken."""
+    """The words of a text, independent of line breaks."""
     return re.sub(r"[^\w-]", "", BOXES.sub("", text)).replace("--", "-").replace("-", "")
 
 
@@ -67,6 +68,17 @@ def test_nothing_is_cut():
     """The words of a narrow screen are those of a wide one."""
     narrow, wide = (help_of(("train",), COLUMNS=size, TERM="dumb") for size in ("45", "300"))
     assert words(narrow) == words(wide)
+
+
+def test_types_of_flags_without_none():
+    """None cannot be given on the command line; boxes keep their width without it."""
+    assert screen.without_none("│ --out {None}|PATH   │") == "│ --out PATH          │"
+    assert screen.without_none("│ --by {None,a,b}   │") == "│ --by {a,b}        │"
+    assert screen.without_none("usage: x [--out {None}|PATH] [-h]") == "usage: x [--out PATH] [-h]"
+    text = help_of(("train", "configs/co2.toml"), COLUMNS="80", TERM="xterm", PYTHONUTF8="1")
+    assert "{None" not in text
+    assert "--out PATH" in text
+    assert {len(line) for line in text.splitlines() if BOXES.match(line)} == {80}
 
 
 def test_a_broken_command_can_be_copied():

@@ -94,7 +94,7 @@ def test_missing_values_are_not_taken_for_padding(tmp_path):
 
 
 def test_the_recipes_of_the_messages_are_right(tmp_path):
-    """What a message says to run is run, and its file is read."""
+    """The code in a message is run, and its file is read."""
     old, new = tmp_path / "old.npz", tmp_path / "new.npz"
     xs = [row[:n] for row, n in zip(INPUTS, LENGTHS, strict=True)]
     objects = np.empty(5, object)
@@ -118,7 +118,9 @@ def test_the_recipes_of_the_messages_are_right(tmp_path):
 def test_no_npz(tmp_path, data):
     path = tmp_path / "a.npz"
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"a.npz is no .npz file of plain arrays: .+; np.savez"):
+    with pytest.raises(
+        InputError, match=r"a.npz is not an .npz file of plain arrays: .+; np.savez"
+    ):
         read_sequences(str(path))
     np.savez_compressed(path, **ARRAYS)
     whole = path.read_bytes()

@@ -109,7 +109,7 @@ def test_columns_of_npz(tmp_path):
 
 
 def test_a_frame_of_pandas_as_it_writes_itself(tmp_path):
-    """With its index, with dates for an index, and read and written again."""
+    """Frames with an index, with dates as index, and written twice."""
     frame = pd.DataFrame({"a": np.arange(20) % 3, "b": np.arange(20) / 4})
     dated = frame.assign(date=pd.date_range("2024-01-31", periods=20, freq="ME"))
     path = tmp_path / "a.csv"
@@ -213,7 +213,7 @@ def test_dates_and_hours(write):
 
 def test_times_of_one_day_make_no_date(write):
     path = write("Time,a\n" + "".join(f"{hour:02}:00,{hour}\n" for hour in range(20)))
-    with pytest.raises(InputError, match="line 2: '00:00' in column 'Time' is no date"):
+    with pytest.raises(InputError, match="line 2: '00:00' in column 'Time' is not a date"):
         read(path)
 
 
@@ -297,23 +297,23 @@ def test_numbers_that_programs_write():
     ("", {}, "must hold a header and rows of numbers"),
     ("\n\n", {}, "must hold a header and rows of numbers"),
     ("date,a\n", {}, "must hold a header and rows of numbers"),
-    ("1,2\n3,4\n", {}, "has no header: its first line holds numbers alone"),
+    ("1,2\n3,4\n", {}, "has no header: its first line holds only numbers"),
     ("2024-01-01,2\n2024-01-02,4\n", {}, "has no header"),
     ("1,5;NA\n1,6;3\n", {}, "has no header"),
     ("a,a\n1,2\n", {}, "has two columns 'a'; give one another name"),
     ("a,b\n1,2\n3\n4,5\n", {}, r"line 3: has 1 cells, the header \(line 1\) has 2; --data.skip"),
-    ("a,b\n1,2\n3,4\nSource: us\n", {}, "line 4: .* delete what stands below the table"),
+    ("a,b\n1,2\n3,4\nSource: us\n", {}, "line 4: .* delete the lines below the table"),
     ("a\n1,2\n3,4\n", {}, "line 2: has 2 cells, .* has 1; name the first column, too"),
-    ("Data from us\n\nUpdated 2024,x,y\n\na,b\n1,2\n3,4\n", {}, "--data.skip passes over lines"),
+    ("Data from us\n\nUpdated 2024,x,y\n\na,b\n1,2\n3,4\n", {}, "--data.skip skips lines"),
     ("a,b\n1,2\n3,x\n4,5\n", {},
-     "line 3: 'x' in column 'b' is no number; .* --data.missing 'x'; .*--data.columns"),
+     "line 3: 'x' in column 'b' is not a number; .* --data.missing 'x'; .*--data.columns"),
     ('a,b\n1,2\n"3",4\n5,"x\ny"\n6,z\n7,8\n8,9\n9,9\n', {}, r"line 4: 'x\\ny' in column 'b' is no"),
     ("a\nx\ny\n", {}, "has no column of numbers: column 'a' holds text, such as 'x'"),
     ("a,b\n1,2\n3,inf\n", {}, "line 3: 'inf' in column 'b' is not finite; .* --data.missing"),
     ("a,b\n1,2\n3,1e999\n", {}, "line 3: '1e999' in column 'b' is not finite"),
-    ("time,x\n2024-01-01,1\n,2\n2024-01-03,3\n", {}, "line 3: '' in column 'time' is no date"),
-    ("when,x\n2024-01-01,1\nn/a,2\n2024-01-03,3\n", {}, "line 3: 'n/a' in .* is no date"),
-    ("when,x\n2024-01-01,1\n01.13.2024,2\n2024-01-03,3\n", {}, "line 3: '01.13.2024' .* no date"),
+    ("time,x\n2024-01-01,1\n,2\n2024-01-03,3\n", {}, "line 3: '' in column 'time' is not a date"),
+    ("when,x\n2024-01-01,1\nn/a,2\n2024-01-03,3\n", {}, "line 3: 'n/a' in .* is not a date"),
+    ("when,x\n2024-01-01,1\n01.13.2024,2\n2024-01-03,3\n", {}, "line 3: '01.13.2024' .* a date"),
     ("a;b\n0,5;1\n1,5;2\n", {},
      "line 2: '0,5' in column 'a' has a comma: --data.decimal comma if .*--data.thousands comma"),
     ("a;b\n1 200;1\n1 500;2\n", {}, "unless digits are grouped: --data.thousands space"),
@@ -325,27 +325,27 @@ def test_numbers_that_programs_write():
      "months and weekdays are known by their English names alone"),
     ("a;b\n1. Januar 2012;1\n1. Februar 2012;2\n", {"time": "a"}, "by their English names alone"),
     ("a;b\n1.200,5;1\n1.500,7;2\n", {"decimal": "comma"}, "grouped: --data.thousands point"),
-    ("a,b\n5,1\nND,2\nND,3\nND,4\n", {}, "line 3: 'ND' in column 'a' is no number; .*data.missing"),
-    ('a,b\n"1,5",1\n"1,7",2\n', {"thousands": "comma"}, "'1,5' in column 'a' is no number; where"),
+    ("a,b\n5,1\nND,2\nND,3\nND,4\n", {}, "line 3: 'ND' in column 'a' is not a number; .*missing"),
+    ('a,b\n"1,5",1\n"1,7",2\n', {"thousands": "comma"}, "'1,5' in column 'a' is not a number; if"),
     ("a,b\n5%,1\n6%,2\n", {}, "'5%' in column 'a' has more than a number; .* --data.columns"),
     ("a,b\n$5,1\n$6,2\n", {}, "'\\$5' in column 'a' has more than a number"),
     ("a,b\n5 km,1\n6 km,2\n", {}, "'5 km' in column 'a' has more than a number"),
-    ("a,b\n1_200,1\n1_300,2\n", {}, "'1_200' in column 'a' is no number"),
+    ("a,b\n1_200,1\n1_300,2\n", {}, "'1_200' in column 'a' is not a number"),
     ("a,b\n1,2\n", {"thousands": "point"}, "thousands and data.decimal are both point; they must"),
     ("a,b\nx," + "y" * 200_000 + "\n", {}, "line 2: field larger than field limit"),
     ('a,b\n1,2\n3,"4\n5,6\n', {}, "line 3: a quote is not closed"),
     ("a,b\n1,2\n", {"names": ("a", "a")}, "must name each column once"),
-    ("Start time,x\n32/01/2024 14:00,1\n", {}, "line 2: '32/01/2024 14:00' in .* is no date"),
+    ("Start time,x\n32/01/2024 14:00,1\n", {}, "line 2: '32/01/2024 14:00' in .* is not a date"),
     ("a,b\n1,2\n", {"names": ("c",)}, r"has no column 'c' of numbers; it has \['a', 'b'\]"),
-    ("a,b\n1,x\n2,y\n", {"names": ("b",)}, "line 2: 'x' in column 'b' is no number; where it "
-     "stands for a missing value: --data.missing 'x'$"),
-    ("a,b\n1,2%\n2,3%\n", {"names": ("b",)}, "has more than a number; write numbers alone$"),
-    ("Umsatz,b\n1,2\n", {"names": ("umsaz",)}, "; was 'Umsatz' meant[?]$"),
-    ("Umsatz,b\n1,2\n", {"time": "Umsaz"}, "; was 'Umsatz' meant[?]$"),
+    ("a,b\n1,x\n2,y\n", {"names": ("b",)}, "line 2: 'x' in column 'b' is not a number; if it "
+     "is a missing value: --data.missing 'x'$"),
+    ("a,b\n1,2%\n2,3%\n", {"names": ("b",)}, "has more than a number; write only numbers$"),
+    ("Umsatz,b\n1,2\n", {"names": ("umsaz",)}, "; did you mean 'Umsatz'[?]$"),
+    ("Umsatz,b\n1,2\n", {"time": "Umsaz"}, "; did you mean 'Umsatz'[?]$"),
     ("a,b\n1,2\n", {"time": "c"}, r"has no column 'c'; it has \['a', 'b'\]"),
     ("a,b\n2,2\n1,2\n3,4\n", {"time": "a"}, "times must rise, and '1' comes after '2': sort the"),
     ("a,b\n1,2\n1,2\n", {"time": "a"}, "'1' comes after '1', and some rows have the same time"),
-    ("a,b\n1,2\nsoon,2\n", {"time": "a"}, "column 'a': the time 'soon' is no number and no date"),
+    ("a,b\n1,2\nsoon,2\n", {"time": "a"}, "column 'a': the time 'soon' is neither a number nor a"),
     ("a,b\n1,2\n2,2\n3,2\n99,2\n", {"time": "a"}, "4 rows would leave 95 gaps at steps of 1"),
     ("date,id,x\n" + "".join(f"2024-01-0{d},{i},1\n" for i in "ab" for d in (1, 2, 3)), {},
      "column 'date': .* pivot a long table"),
@@ -361,17 +361,17 @@ def test_numbers_that_programs_write():
     (",a\n1.5,2\n1.7,3\n", {}, "a column of numbers has no name; .*--data.columns"),
     ("Title,\ndate,a\n2024-01-01,2\n", {}, "column 2 has no name, but 'a' in line 2; --data.skip"),
     ("date,a\n,kW\n" + "".join(f"{day},2\n" for day in DAYS), {},
-     "line 2: '' in .* no date .*give the row its time, or del"),
-    ("a,b\n1,2\n", {"encoding": "utf-99"}, "data.encoding: 'utf-99' is not known; latin-1 is one"),
+     "line 2: '' in .* not a date .*give the row its time, or del"),
+    ("a,b\n1,2\n", {"encoding": "utf-99"}, "data.encoding: 'utf-99' is unknown; an example is"),
     ("caf\u00e9,b\n1,2\n".encode("latin-1"), {}, "not UTF-8 text: byte 3 is 0xe9; .*data.encoding"),
     ("a,b\n1,2\n".encode("utf-16-le"), {}, "not text, or not in utf-8: .*encoding utf-16-le"),
     (b"\x1f\x8b broken", {}, "is a broken gzip file"),
-    (b"\xd0\xcf\x11\xe0", {}, "of an old Excel, or encrypted; save it as .xlsx or .csv"),
+    (b"\xd0\xcf\x11\xe0", {}, "in the old Excel format, or encrypted; save it as .xlsx or .csv"),
     (b"PK\x03\x04", {}, "an archive; unpack it"),
     ("<!DOCTYPE html><html>", {}, "a web page, not the table that it shows"),
     ('[{"a": 1}]', {}, "is JSON; save it as .csv"),
-    (b"PAR1nothing", {}, "is no .parquet file that can be read"),
-    (b"PK\x03\x04 xl/workbook.xml", {}, "is no .xlsx file that can be read"),
+    (b"PAR1nothing", {}, "is not a readable .parquet file"),
+    (b"PK\x03\x04 xl/workbook.xml", {}, "is not a readable .xlsx file"),
 ])  # fmt: skip
 def test_tables_that_cannot_be_used(write, content, options, message):
     with pytest.raises(InputError, match=message) as caught:
@@ -415,7 +415,7 @@ def test_numbers_that_repeat_make_no_long_table(write):
 def test_lines_above_the_header(write):
     text = '"World, Bank"\nUpdated,2024-07-01,x\n\n' + table("date,a", lambda k: k)
     assert read(write(text), skip=2).names == ["a"]
-    with pytest.raises(InputError, match=r"line 5: 'x' in column 'a' is no number"):
+    with pytest.raises(InputError, match=r"line 5: 'x' in column 'a' is not a number"):
         read(write("p,q,r\n\n# c\n" + table("date,a", lambda k: k or "x")), skip=1)
 
 
@@ -451,7 +451,7 @@ def test_gzip(write):
     packed = gzip.compress(table("date,a", lambda k: k).encode())
     for name in ("a.csv.gz", "a.csv"):
         np.testing.assert_array_equal(read(write(packed, name)).values[:, 0], np.arange(20))
-    with pytest.raises(InputError, match=r"is no gzip file; if it is plain text, take \.gz off"):
+    with pytest.raises(InputError, match=r"is not a gzip file; if it is plain text, remove \.gz"):
         read(write(table("date,a", lambda k: k), "a.csv.gz"))
     with pytest.raises(InputError, match="is a broken gzip file"):
         read(write(packed[:-10]))
@@ -501,7 +501,7 @@ def test_excel(tmp_path):
 ])  # fmt: skip
 @pytest.mark.parametrize("suffix", [".xlsx", ".parquet"])
 def test_numbers_of_a_workbook_are_numbers_whatever_the_flags(tmp_path, suffix, flags):
-    """As openpyxl and pandas read them; the flags say how cells of text are written."""
+    """The numbers that openpyxl and pandas read; the flags apply to cells of text."""
     rng = np.random.default_rng(7)
     numbers = pd.DataFrame({
         "three": rng.integers(1_000, 999_999, 60) / 1000, "whole": rng.integers(-9_999, 9_999, 60),
@@ -544,7 +544,7 @@ def test_excel_with_faults(tmp_path):
         InputError, match=r"has no sheet 'three' with cells; it has \['one', 'two'\]"
     ):
         read(path, sheet="three")
-    with pytest.raises(InputError, match="row 3: 'x' in column 'a' is no number"):
+    with pytest.raises(InputError, match="row 3: 'x' in column 'a' is not a number"):
         read(path, sheet="one")
     formula = workbook(tmp_path / "b.xlsx", ("one", [["a"], [1], ["=A2+1"]]))
     with pytest.raises(InputError, match="A3 is a formula without a result"):
@@ -552,7 +552,7 @@ def test_excel_with_faults(tmp_path):
     with pytest.raises(InputError, match="holds no cells"):
         read(workbook(tmp_path / "c.xlsx", ("one", [])))
     (tmp_path / "d.xlsx").write_text("date,a\n")
-    with pytest.raises(InputError, match=r"d\.xlsx is no \.xlsx file"):
+    with pytest.raises(InputError, match=r"d\.xlsx is not a \.xlsx file"):
         read(str(tmp_path / "d.xlsx"))
 
 

@@ -61,26 +61,26 @@ def test_one_long_csv(tmp_path, delimiter):
 
 @pytest.mark.parametrize(("line", "place", "cell", "how", "message"), [
     (0, 0, "name", {}, "a.csv has no column 'id' that says which sequence a row belongs"),
-    (0, 4, "class", {}, "a.csv, line 2: 'a' in column 'class' is no number; if the column"),
+    (0, 4, "class", {}, "a.csv, line 2: 'a' in column 'class' is not a number; if the column"),
     (0, 2, "y", {}, "a.csv has two columns 'y'; give one another name"),
     (0, 2, "", {}, "a.csv: column 3 has no name; name it, or the columns to read"),
     (2, 0, "", {}, "a.csv, line 3: '' in column 'id' names no sequence"),
     (2, 2, "1,5", {}, "a.csv, line 3: '1,5' in column 'x' has a comma: --data.decimal comma if"),
     (2, 2, "inf", {}, "a.csv, line 3: 'inf' in column 'x' is not finite; leave it empty"),
-    (2, 2, "1_0", {}, "a.csv, line 3: '1_0' in column 'x' is no number"),
+    (2, 2, "1_0", {}, "a.csv, line 3: '1_0' in column 'x' is not a number"),
     (2, 2, "1e999", {}, "a.csv, line 3: '1e999' in column 'x' is not finite"),
     (2, 4, "b", {}, "a.csv: sequence 's0' has classes 'a' and 'b' in column 'label'; a sequence"),
     (2, 1, "0", {"time": "t"}, "a.csv, line 3: times of a sequence must rise, and '0' comes after"),
     (2, 2, "2024-01-31", {}, "a.csv, line 3: '2024-01-31' in column 'x' is a date; if the column"),
-    (2, 1, "soon", {"time": "t"}, "a.csv, line 3: 'soon' in column 't' is no number and no date"),
+    (2, 1, "soon", {"time": "t"}, "a.csv, line 3: 'soon' in column 't' is neither a number nor"),
     (2, 1, "1", {"time": "when"}, "a.csv has no column 'when'; it has ['id', 't', 'x'"),
     (2, 1, "1", {"columns": ("x", "z")}, "a.csv has no column 'z'; it has"),
     (2, 1, "1", {"columns": ("x", "x")}, "data.columns must name each column once"),
-    (2, 1, "1", {"label": "who"}, "a.csv, line 2: 'a' in column 'label' is no number"),
-    (0, 4, "state", {}, "is no number; if the column, as there is no 'label', has the "
+    (2, 1, "1", {"label": "who"}, "a.csv, line 2: 'a' in column 'label' is not a number"),
+    (0, 4, "state", {}, "is not a number; if the column, as there is no 'label', has the "
      "classes: --data.label 'state'; to leave it out: --data.columns"),
     (2, 1, "1", {"time": "T"}, "a.csv has no column 'T'; it has ['id', 't', 'x', 'y', "
-     "'label']; was 't' meant?"),
+     "'label']; did you mean 't'?"),
     (0, 0, "name", {}, "a file of one sequence is read from a folder that holds it: --data.path"),
     (2, 1, "Mai 3", {"time": "t"}, "months and weekdays are known by their English names alone"),
 ])  # fmt: skip
@@ -96,7 +96,7 @@ def test_long_csv_that_is_refused(tmp_path, line, place, cell, how, message):
 @pytest.mark.parametrize(("text", "message"), [
     ("", "must hold a header and rows of numbers"),
     ("id,x\n", "must hold a header and rows of numbers"),
-    ("1,2\n3,4\n", "has no header: its first line holds numbers alone"),
+    ("1,2\n3,4\n", "has no header: its first line holds only numbers"),
     ("id,x\n1,2\n1\n", "line 3: has 1 cells, the header (line 1) has 2"),
     ('id,x\n1,"2\n', "line 2: a quote is not closed"),
     ("id,label\na,b\n", "has no column of numbers; it has ['id', 'label']"),
@@ -112,7 +112,7 @@ def test_text_that_is_no_long_csv(tmp_path, text, message):
 
 
 def test_features_may_be_called_as_years_are(tmp_path):
-    """As wavelengths are: the header of a table for forecasts would be of times."""
+    """Wavelengths, for example; in a table for forecasts such a header would be times."""
     path = tmp_path / "a.csv"
     path.write_text("id,1400,1500,1600,label\na,1,2,3,u\na,4,5,6,u\nb,7,8,9,v\n")
     found = read_labelled(str(path), None)
@@ -227,9 +227,9 @@ def test_a_folder_of_tables_in_several_forms(tmp_path):
 @pytest.mark.parametrize(("text", "how", "message"), [
     ("id,t,x\na,01/02/2024,1\na,02/02/2024,1\n", {}, "which may be dmy or mdy (day, month, year)"),
     ("id,t,x\na,2024-01-02,1\na,3 Jan 2024,1\n", {}, "those above it are written differently"),
-    ("id,t,x\na,2024-01-02,1\na,,1\n", {}, "line 3: '' in column 't' is no number and no date"),
+    ("id,t,x\na,2024-01-02,1\na,,1\n", {}, "line 3: '' in column 't' is neither a number nor a"),
     ("id,t,x\na,1700000000000000001,1\na,1700000000000000000,1\n", {}, "times of a sequence must"),
-    ("id,t,x\na,1,1.000\na,2,2\n", {"decimal": "comma"}, "is no number, unless digits are grou"),
+    ("id,t,x\na,1,1.000\na,2,2\n", {"decimal": "comma"}, "is not a number, unless digits are grou"),
     ("id,t,x\na,1,1\na,2,2\n", {"decimal": "comma", "thousands": "comma"}, "they must differ"),
     ("id,t,\na,1,5\na,2,5\n", {}, "column 3 has no name; name it, or the columns to read"),
 ])  # fmt: skip
@@ -273,14 +273,14 @@ def test_a_folder_with_a_file_for_each_sequence(tmp_path):
 
 @pytest.mark.parametrize(("name", "rows", "message"), [
     ("c.csv", [("x", "y"), (1, 2)], "holds both files (c.csv) and folders"),
-    ("a/c.md", [("x", "y"), (1, 2)], "c.md is no table"),
+    ("a/c.md", [("x", "y"), (1, 2)], "c.md is not a table"),
     ("a/c.csv", [("x", "z"), (1, 2)], "a/c.csv has columns ['x', 'z'], a/0.csv has ['x', 'y']"),
     ("a/c.csv", [("x", "y", "label"), (1, 2, 3)], "a/c.csv has a column 'label', as one long ta"),
     ("a/c.csv", [("x", "y")], "a/c.csv must hold a header and rows of numbers"),
     ("a/c.csv", [], "a/c.csv must hold a header and rows of numbers"),
     ("a/c.csv", [(1, 2), (3, 4)], "a/c.csv has no header"),
-    ("a/c.csv", [("x", "y"), (1, "u")], "a/c.csv, line 2: 'u' in column 'y' is no number"),
-    ("a/c/d.csv", [("x", "y"), (1, 2)], "a/c is no table"),
+    ("a/c.csv", [("x", "y"), (1, "u")], "a/c.csv, line 2: 'u' in column 'y' is not a number"),
+    ("a/c/d.csv", [("x", "y"), (1, 2)], "a/c is not a table"),
     ("Test/c.csv", [("x", "y"), (1, 2)], "holds a folder Test, which is a split and no class"),
     ("labels.csv", [("file", "label"), ("0.csv", 2)], "holds both folders of classes and l"),
 ])  # fmt: skip
@@ -361,7 +361,7 @@ def test_a_run_on_a_folder_and_on_one_file(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".xlsx", ".parquet"])
 def test_numbers_of_workbooks_are_numbers_whatever_the_flags(tmp_path, suffix):
-    """As pandas reads them, in one table and in a folder; text follows the flags."""
+    """The numbers that pandas reads, in one table and in a folder; text follows the flags."""
     rng = np.random.default_rng(3)
     frame = pd.DataFrame({"a": rng.integers(1_000, 99_999, 40) / 1000, "b": rng.normal(size=40)})
     written = frame.assign(text=[f"{n:.3f}".replace(".", ",") for n in frame["a"]])

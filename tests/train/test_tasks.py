@@ -143,7 +143,7 @@ def test_padding_and_the_rows_that_fill_up_change_no_figure(loaded):
 
 
 def test_the_loss_is_the_mean_over_all_items(loaded):
-    """That of a batch is that of its sequences one by one, by their own number of items."""
+    """The loss of a batch equals that of its sequences one by one, weighted by items."""
     config, task, data, params = loaded
     batch = task.batches(config, data)[0]
     whole, _ = step.batch_loss(config, task, params, (), batch, None)
@@ -227,7 +227,7 @@ def test_a_file_to_predict_for_may_have_no_classes(tmp_path):
 
 @pytest.mark.parametrize(("labels", "message"), [
     (["a"] * 9 + ["b"], "no sequence of class b is left to train on|too few"),
-    (["a"] * 30, "has one class alone, a"),
+    (["a"] * 30, "has only one class, a"),
     (["a", "b"], "has too few sequences"),
 ])  # fmt: skip
 def test_classes_that_cannot_be_learned(tmp_path, labels, message):
@@ -343,7 +343,7 @@ def test_another_table_needs_the_times_that_were_learned_from(tmp_path):
     path.write_text(
         "\n".join([lines[0], *lines[1:100], "n/a," + lines[100].partition(",")[2], *lines[101:]])
     )
-    with pytest.raises(InputError, match="the time 'n/a' is no number and no date"):
+    with pytest.raises(InputError, match="the time 'n/a' is neither a number nor a date"):
         forecasts.read(config, data.about, str(path))
     path.write_text("\n".join(line.partition(",")[2] for line in lines))
     with pytest.raises(InputError, match="has no column 'when'"):
@@ -362,7 +362,7 @@ def in_german(path, first, rows):
 
 
 def test_another_table_is_read_as_that_of_the_run(tmp_path):
-    """By the flags of the run; day and month are known from it where a short table has no 28."""
+    """Other tables use the flags of the run, and its order of day and month if ambiguous."""
     path = in_german(tmp_path / "a.csv", 2000 * 12, 200)
     data = Table(
         path=path, context=12, horizon=3, rows=8, decimal="comma", thousands="point",
@@ -495,7 +495,7 @@ def test_changed_data_are_not_measured_in_silence(finished, tmp_path):
     before = path.read_bytes()
     try:
         np.savez(path, inputs=RNG.normal(size=(60, 9, 3)), labels=["early", "late"] * 30)
-        with pytest.raises(InputError, match="does not hold the data of the run in"):
+        with pytest.raises(InputError, match="no longer holds the data of the run in"):
             evaluate_main([str(out)])
     finally:
         path.write_bytes(before)

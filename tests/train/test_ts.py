@@ -45,12 +45,12 @@ def test_ts_as_programs_write_it(tmp_path, change):
 
 
 @pytest.mark.parametrize(("old", "new", "message"), [
-    (":down", "", "line 10: ends in '9,1e1', which is no class of down, up; the class comes l"),
-    (":down", ":dwon", "line 10: ends in 'dwon', which is no class of down, up"),
-    ("7,8:9,1e1:down", "down", "line 10: ends in 'down', which is no class of down, up"),
+    (":down", "", "line 10: ends in '9,1e1', which is not a class of down, up; the class comes l"),
+    (":down", ":dwon", "line 10: ends in 'dwon', which is not a class of down, up"),
+    ("7,8:9,1e1:down", "down", "line 10: ends in 'down', which is not a class of down, up"),
     ("7,8:9,1e1", "7,8", "line 10: has 1 dimensions, the header says 2"),
     ("7,8:9,1e1", "7,8:9,1e1:3,4", "line 10: has 3 dimensions, the header says 2"),
-    ("7,8:9,1e1", "7,8:9", "line 10: its dimensions have different lengths, 1 and 2; fill the sh"),
+    ("7,8:9,1e1", "7,8:9", "line 10: its dimensions have different lengths, 1 and 2; pad the sh"),
     ("7,8:9,1e1", "7,8:", "line 10: could not convert string to float: ''; a missing value is ?"),
     ("7,8:9,1e1", "7,8,:9,1e1,", "line 10: could not convert string to float: ''"),
     ("7,8", "7,1_0", "line 10: could not convert string to float: '1_0'"),
@@ -63,12 +63,12 @@ def test_ts_as_programs_write_it(tmp_path, change):
     ("@timeStamps false", "@TIMESTAMPS True", "line 2: the file has time stamps, which are not r"),
     ("@classLabel true Up down", "@targetLabel true", "line 7: the file has numbers to regress on"),
     ("@classLabel true", "@classLabel false", "line 9: has 3 dimensions, the header says 2"),
-    ("@data\n", "", "a.ts is no .ts file: it has no line @data before line 8"),
-    (TS[TS.index("@data") :], "", "a.ts is no .ts file: it has no line @data"),
+    ("@data\n", "", "a.ts is not a .ts file: it has no line @data before line 8"),
+    (TS[TS.index("@data") :], "", "a.ts is not a .ts file: it has no line @data"),
     (TS[TS.index("1,2,3") :], "", "a.ts holds no sequence"),
-    (TS, "@data\n1,2:3,4\n", "line 2: ends in '3,4', which is no class; the class comes last"),
-    (TS, "@data\n1,2\n", "line 2: ends in '1,2', which is no class; the class comes last"),
-    (TS, "", "a.ts is no .ts file: it has no line @data"),
+    (TS, "@data\n1,2:3,4\n", "line 2: ends in '3,4', which is not a class; the class comes last"),
+    (TS, "@data\n1,2\n", "line 2: ends in '1,2', which is not a class; the class comes last"),
+    (TS, "", "a.ts is not a .ts file: it has no line @data"),
     ("Two", "\0", "a.ts is not UTF-8 text: byte 13 is 0x00"),
 ])  # fmt: skip
 def test_ts_that_is_refused(tmp_path, old, new, message):

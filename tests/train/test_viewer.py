@@ -1,4 +1,4 @@
-"""What the viewer's page is made of: features, scores, bytes, and what the layers did."""
+"""Parts of the viewer's page: features, scores, bytes and activations."""
 
 from dataclasses import replace
 
@@ -96,9 +96,9 @@ def test_columns():
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: features.of_text("abc", "x"), "--marker 'x' is not in the text"),
     (lambda: features.of_text("abc", ""), "--marker '' is not in the text"),
-    (lambda: features.of_columns(["a"], np.ones((5, 1)), "b"), "'b' is no column; there are a"),
+    (lambda: features.of_columns(["a"], np.ones((5, 1)), "b"), "'b' is not a column; the columns"),
     (lambda: features.of_columns(["a"], np.ones((5, 1)), "a"), "'a' has no mark"),
-    (lambda: features.of_keys(["C4", "D4"], np.eye(2)[[0, 0]], "D4"), "no key that .*here.*C4"),
+    (lambda: features.of_keys(["C4", "D4"], np.eye(2)[[0, 0]], "D4"), "not a key that .*here.*C4"),
 ])  # fmt: skip
 def test_markers_that_are_not_there(call, message):
     with pytest.raises(InputError, match=message):
@@ -106,7 +106,7 @@ def test_markers_that_are_not_there(call, message):
 
 
 def test_scores_are_those_of_scipy():
-    """Of many units, with ties: Spearman's correlation, and Mann and Whitney's U."""
+    """Scores of many units, with ties: Spearman's correlation, and Mann and Whitney's U."""
     time = 300
     values = np.round(RNG.normal(size=(time, 40)), 1).astype(np.float32)
     number = Feature("number", np.round(RNG.normal(size=time), 1) + values[:, 7])
@@ -130,7 +130,7 @@ def test_scores_are_those_of_scipy():
 
 
 def test_the_bracket_unit_is_found():
-    """One noisy unit of 200 follows brackets, lower inside; chance is held against it."""
+    """A noisy unit of 200 follows brackets, lower inside, beyond the chance level."""
     text = "".join(RNG.choice(list("ab cd(e) fgh"), 2000))
     inside = features.inside_brackets(text)
     layers = [RNG.normal(size=(2000, 100)).astype(np.float32) for _ in range(4)]
@@ -174,8 +174,8 @@ def test_the_bound_of_quantised_values(low):
     assert (back[:, 5] == values[:, 5]).all()
 
 
-def test_what_is_shown_at_first():
-    """A yes and no that takes memory and is followed beyond chance, at a step where it is yes."""
+def test_the_first_view():
+    """The first view: a boolean feature that needs memory, beyond chance, at a true step."""
     yes = np.arange(100) % 50 > 35
     follower = scores.Follower(1, "h", 7, 0.8, True)
 
@@ -196,7 +196,7 @@ def test_what_is_shown_at_first():
     assert html_page.first_view([ended], 100)["step"] == 30
 
 
-# What the layers did.
+# Activations.
 
 
 def traced(config, inputs):
@@ -236,7 +236,7 @@ CELLS = list(settings.Cell.__args__)
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_kind_of_layer(cell, tmp_path):
-    """What is shown of it is what the model computes: the outputs of all steps, the last state."""
+    """The activations are those of the model: the outputs of all steps, the last state."""
     config = make("char_lm", tmp_path)
     projection = 5 if cell == "projected" else None
     layers = replace(config.model, cell=cell, projection=projection, hidden=(8, 8), residual=True)

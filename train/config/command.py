@@ -160,7 +160,9 @@ def _one_line(box: str) -> str:
     end = next((k for k, line in enumerate(lines) if re.match("─|╰|-----|[+]--", line)), len(lines))
     message = _with_spaces(_with_choices(" ".join(lines[:end])))
     meant = [line.split()[0] for line in lines[end:] if line.startswith("--")]
-    return f"{message}; was {meant[0]} meant?" if "Perhaps you meant:" in box and meant else message
+    return (
+        f"{message}; did you mean {meant[0]}?" if "Perhaps you meant:" in box and meant else message
+    )
 
 
 def _with_choices(message: str) -> str:
@@ -173,7 +175,7 @@ def _with_choices(message: str) -> str:
     given, flag, listed = match.groups()
     choices = sorted(set(re.findall(r"'([^']+)'", listed)) - {"None"})
     word = SEPARATORS.get(given[1:-1])
-    meant = f"; was {word} meant?" if word in choices else ""
+    meant = f"; did you mean {word}?" if word in choices else ""
     return f"invalid choice {given} for {flag[1:-1]}, which is one of {', '.join(choices)}{meant}"
 
 

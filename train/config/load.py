@@ -1,4 +1,4 @@
-"""Configs: TOML files and flags over the defaults of `settings`, checked before anything runs."""
+"""Configs: TOML files and flags over defaults, validated before anything runs."""
 
 import dataclasses
 import json
@@ -13,17 +13,17 @@ from train.config.settings import Config
 from train.config.tasks import CONFIGS
 from train.errors import InputError
 
-# Keys that may change between two starts of one run. Of the data, the content is compared.
+# Keys that may change when a run resumes. Data are compared by content.
 FREE = {
     "checkpoint_every", "log", "sample", "shard_weights", "steps", "data.path", "data.test_path",
 }  # fmt: skip
 
 
 def read_config(path: Path) -> Config:
-    """The config of a TOML file, defaults filled in.
+    """Read a config from a TOML file, with defaults filled in.
 
     Raises:
-      InputError: no such file, no TOML, an unknown key, a wrong type, a value out of range.
+      InputError: a missing file, invalid TOML, an unknown key, a wrong type, a value out of range.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -35,23 +35,25 @@ def read_config(path: Path) -> Config:
 
 
 def check_config(values: dict[str, Any], where: str) -> Config:
-    """The config of nested values; `where` they come from stands before each complaint."""
+    """Validate nested values as a config; errors start with `where`, the source of the values."""
     task = values.get("task")
     if not isinstance(task, str) or task not in CONFIGS:
         known = ", ".join(CONFIGS)
         raise InputError(f"{where}: task must be one of {known}; got {task!r}")
     try:
-        kind = pydantic.TypeAdapter(CONFIGS[task])
-        return kind.validate_json(json.dumps(values, default=str))
+        adapter = pydantic.TypeAdapter(CONFIGS[task])
+        return adapter.validate_json(json.dumps(values, default=str))
     except pydantic.ValidationError as error:
-        found = error.errors()  # a tuple with a bad item is not too short as well
-        inside = {one["loc"][: len(one["loc"]) - 1] for one in found}
-        found = [one for one in found if one["type"] != "too_short" or one["loc"] not in inside]
-        raise InputError(f"{where}: {'; '.join(map(_complaint, found))}") from None
+        errors = error.errors()  # a tuple with a bad item is not too short as well
+        inside = {item["loc"][: len(item["loc"]) - 1] for item in errors}
+        errors = [
+            item for item in errors if item["type"] != "too_short" or item["loc"] not in inside
+        ]
+        raise InputError(f"{where}: {'; '.join(map(_complaint, errors))}") from None
 
 
 def to_values(config: Config) -> dict[str, Any]:
-    """The config as nested values; what is None is left out, as TOML has no null."""
+    """The config as nested values, without None: TOML has no null."""
 
     def present(values: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -79,22 +81,22 @@ def to_toml(config: Config) -> str:
 
 
 def differences(old: Config, new: Config) -> list[str]:
-    """Keys whose change would make `new` another run than `old`, with both values."""
+    """The changed keys that make `new` a different run from `old`, with both values."""
     if old.task != new.task:
         return [f"task ({old.task} before, {new.task} now)"]
-    found = [] if new.steps >= old.steps else [f"steps ({old.steps} before, {new.steps} now)"]
+    changes = [] if new.steps >= old.steps else [f"steps ({old.steps} before, {new.steps} now)"]
     for part in dataclasses.fields(old):
         before, after = getattr(old, part.name), getattr(new, part.name)
         if part.name in FREE or before == after:
             continue
         if not dataclasses.is_dataclass(before):
-            found.append(f"{part.name} ({before} before, {after} now)")
+            changes.append(f"{part.name} ({before} before, {after} now)")
             continue
         for key in dataclasses.fields(before):
             a, b = getattr(before, key.name), getattr(after, key.name)
             if a != b and f"{part.name}.{key.name}" not in FREE:
-                found.append(f"{part.name}.{key.name} ({a} before, {b} now)")
-    return found
+                changes.append(f"{part.name}.{key.name} ({a} before, {b} now)")
+    return changes
 
 
 def _complaint(error: Any) -> str:

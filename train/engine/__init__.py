@@ -1,1 +1,1 @@
-"""The run: its state, its steps and its loop, on any number of devices and processes."""
+"""The run: state, training step and loop, on any number of devices and processes."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file atomically: to a temporary file beside it, which then replaces it.
+    """Write a file atomically: to a temporary file in its folder, which then replaces it.
 
     Raises:
       OSError: the file cannot be written; its name is that of `path`.

@@ -55,7 +55,7 @@ def make_page(
         "<h2>Training</h2>", _pairs(_about_training(result)),
         "<h2>Settings</h2><details><summary>The whole config, as TOML</summary>"
         f"<pre tabindex='0'>{_text(to_toml(config))}</pre></details>",
-        "<p>All figures, in full precision, are in <code>result.json</code> beside this page.</p>",
+        "<p>All figures, in full precision, are in <code>result.json</code> next to this page.</p>",
     ]  # fmt: skip
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'

@@ -1,4 +1,4 @@
-"""The pictures of a report, drawn once for light pages and once for dark ones."""
+"""The pictures of a report, drawn for light and for dark pages."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
     from train.tasks import Data, Task
 
 DOTS = 150  # per inch
-PANELS = 24  # columns of a table that are drawn
-# Of lines: what was measured, what the model says, and training. "C0", "C1" and "C2" name them.
+PANELS = 24  # columns of a table to draw
+# Colours of lines: "C0" for data, "C1" for the model, "C2" for training.
 LINES = {"light": ("#6b7280", "#c2410c", "#4f7fb8"), "dark": ("#a3b1bf", "#fb923c", "#7fb2e5")}
 THEMES = {"light": (LIGHT, "Blues"), "dark": (DARK, "Blues_r")}
 
 
 def in_both(draw: Callable[[Figure], None], width: float, height: float) -> dict[str, bytes]:
-    """The PNG files of what `draw` puts on a figure of so many inches, for "light" and "dark".
+    """Draw a figure of `width` by `height` inches as PNG, for "light" and for "dark" pages.
 
-    Colours that `draw` leaves open, as "C0" and the default colour map, are those of the page.
+    "C0" and the other colours of the cycle, and the default colour map, are those of the page.
     """
-    found = {}
+    images = {}
     for name in THEMES:
         with matplotlib.rc_context(_style(name)):
             figure = Figure(figsize=(width, height), layout="constrained")
             draw(figure)
             image = io.BytesIO()
             figure.savefig(image, format="png", dpi=DOTS)
-        found[name] = image.getvalue()
-    return found
+        images[name] = image.getvalue()
+    return images
 
 
 def _style(name: str) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def text_on(color: Any) -> str:
 
 
 def draw_curves(figure: Figure, lines: list[dict[str, Any]], task: Task, data: Data) -> None:
-    """The training loss, and the headline on the validation split beside its baseline."""
+    """The training loss, and the headline on the validation split with its baseline."""
     same = task.headline == task.unit
     axes = [figure.subplots()] * 2 if same else list(figure.subplots(1, 2))
     for axis, name, label, color, marker in (
@@ -84,7 +84,7 @@ def draw_curves(figure: Figure, lines: list[dict[str, Any]], task: Task, data: D
     for axis, name in zip(axes, (task.unit, task.headline), strict=True):
         drawn = [np.asarray(line.get_ydata(), float) for line in axis.get_lines()]
         heights = [y for ys in drawn for y in ys[len(ys) // 10 :]]
-        top = 1.2 * max(heights)  # the first steps would press the rest flat
+        top = 1.2 * max(heights)  # without the high values of the first steps
         axis.set(xlabel="training step", ylabel=figure_name(name).lower(), ylim=(0, top))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.legend(frameon=False)
@@ -101,16 +101,16 @@ def draw_forecasts(
     times: list[str] | None,
     time: str,
 ) -> None:
-    """A panel for each column, the first `PANELS` of them: as measured, and as forecast.
+    """Draw a panel for each of the first `PANELS` columns, with measured values and forecasts.
 
     Args:
-      figure: to draw on; it becomes as high as the panels need.
-      title: what part of the table this is.
-      names: of the columns.
-      measured: `(time, columns)`, NaN where a value is missing.
-      forecasts: for each, its first step and `(horizon, columns)`.
+      figure: the figure; its height is adapted to the panels.
+      title: the part of the table.
+      names: the names of the columns.
+      measured: `(time, columns)`, NaN is a missing value.
+      forecasts: the first step and the values `(horizon, columns)` of each.
       first: the first step to draw.
-      times: one for each step, as the table writes them, "" in a gap; None without them.
+      times: the time of each step in the format of the table, "" in a gap; or None.
       time: the name of the axis.
     """
     names = names[:PANELS]
@@ -121,9 +121,11 @@ def draw_forecasts(
     panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
     steps = np.arange(first, len(measured))
     # One line of all forecasts, broken between them.
-    at = np.concatenate([[*range(start, start + len(some)), np.nan] for start, some in forecasts])
+    at = np.concatenate(
+        [[*range(start, start + len(values)), np.nan] for start, values in forecasts]
+    )
     for k, (axes, name) in enumerate(zip(panels, names, strict=False)):
-        heights = np.concatenate([[*some[:, k], np.nan] for _, some in forecasts])
+        heights = np.concatenate([[*values[:, k], np.nan] for _, values in forecasts])
         axes.plot(steps, measured[first:, k], color="C0", lw=1, label="measured")
         axes.plot(at, heights, color="C1", lw=1, label="forecast")
         axes.set_title(drawable(name), loc="left", fontsize=9, parse_math=False)
@@ -143,7 +145,7 @@ def draw_forecasts(
 
 
 def _name_times(axes: Axes, times: list[str] | None, steps: np.ndarray, most: int) -> None:
-    """Ticks at steps that have a time, with that time; without times they are step numbers."""
+    """Set ticks at steps that have a time, with that time; without times keep step numbers."""
     if times is None or not any(times[t] for t in steps):
         return
     known = [t for t in steps if times[t]]
@@ -157,7 +159,7 @@ def _name_times(axes: Axes, times: list[str] | None, steps: np.ndarray, most: in
 
 
 def drawable(text: str) -> str:
-    """A name from a user's file as it can be drawn: a dot for what matplotlib's font lacks."""
+    """A name from a user's file, with dots for characters that matplotlib's font lacks."""
     glyphs = _glyphs()
     return "".join(c if c.isprintable() and ord(c) in glyphs else "·" for c in text)
 

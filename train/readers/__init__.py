@@ -1,1 +1,1 @@
-"""Files of people as arrays, with a clear complaint about each fault."""
+"""Readers for user files: each returns NumPy arrays, or an error that names the file and line."""

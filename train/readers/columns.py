@@ -27,29 +27,29 @@ class Columns(NamedTuple):
     values: np.ndarray  # (time, columns), float64
     names: list[str]
     time: str | None  # the column of times
-    times: list[str] | None  # one a row, as the table writes them, also in gaps
-    left_out: dict[str, str]  # columns that are not read, and why
+    times: list[str] | None  # one per row, in the format of the table, also in gaps
+    left_out: dict[str, str]  # columns that are left out, with the reason
     source: str
     sha256: str
-    missing: dict[str, int] = {}  # noqa: RUF012  # how often each spelling of a missing value is there
-    gaps: int = 0  # rows that were put in
-    step: str | None = None  # of time, in words
+    missing: dict[str, int] = {}  # noqa: RUF012  # occurrences of each spelling of a missing value
+    gaps: int = 0  # inserted rows
+    step: str | None = None  # the time step, in words
     date_order: str | None = None  # of dates such as 01/31/2024
 
 
 def read_columns(
     path: str | None, time: str | None, names: tuple[str, ...], how: Table | None = None
 ) -> Columns:
-    """Columns of a table or an .npz file; without one, carbon dioxide at Mauna Loa.
+    """Read columns of a table or an .npz file; without one, carbon dioxide at Mauna Loa.
 
     Args:
-      path: of the file.
-      time: the column of times; None finds it, if there is one.
-      names: the columns to read; all that hold numbers where it is empty.
-      how: the settings that say how the table is written: `delimiter`, `missing` and the like.
+      path: the file.
+      time: the column of times; None detects it, if there is one.
+      names: the columns to read; if empty, all columns of numbers.
+      how: the settings of the table's format: `delimiter`, `missing` and the like.
 
     Raises:
-      InputError: the file cannot be read, or a cell of these columns is no number.
+      InputError: the file cannot be read, or a cell of these columns is not a number.
     """
     how = how or Table()
     if len(set(names)) < len(names):
@@ -65,27 +65,27 @@ def read_columns(
 
 
 def times_after(times: list[str], count: int, order: str | None = None) -> list[str]:
-    """So many times after the last one, in the same calendar and format; "" is a gap.
+    """The next times after the last one, in the same calendar and format; "" is a gap.
 
     Args:
-      times: of the rows.
-      count: of times after them.
-      order: of day, month and year in dates such as 01/02/2024: dmy, mdy or ymd.
+      times: the times of the rows.
+      count: the number of times after them.
+      order: the order of day, month and year in dates such as 01/02/2024: dmy, mdy or ymd.
 
     Raises:
-      InputError: they are not times of one format that rise.
+      InputError: the times do not increase, or have several formats.
     """
     try:
         grid = grid_of([cell for cell in times if cell], order)
         return grid.write(grid.places.max() + 1 + np.arange(count))
     except ValueError as error:
         raise InputError(str(error)) from None
-    except (AttributeError, OverflowError):  # of dates, which NumPy has and Python has not
+    except (AttributeError, OverflowError):  # dates that NumPy can represent and Python cannot
         raise InputError(f"the times after {times[-1]!r} lie beyond the year 9999") from None
 
 
 def digits(values: np.ndarray) -> Iterator[str]:
-    """Numbers as text for a CSV file; a missing one is empty."""
+    """Format numbers for a CSV file; a missing one is empty."""
     for value in values:
         written = np.format_float_positional(value, 7, fractional=False, trim="-")
         yield "" if np.isnan(value) else written
@@ -117,38 +117,42 @@ def _from_table(
     check_header(path, rows)
     cells = dict(zip(rows.header, map(list, zip(*rows.rows, strict=True)), strict=True))
     free = {name: column for name, column in cells.items() if name not in names or name == time}
-    found = find_time(path, rows, free, time, how.date_order)
-    if not found.cells:
+    time_column = find_time(path, rows, free, time, how.date_order)
+    if not time_column.cells:
         refuse_long_table(path, rows, cells)
-    for name in found.parts:
+    for name in time_column.parts:
         cells.pop(name)
     table = _numbers(path, rows, cells, names, how)
-    table.left_out.update(found.left_out)
-    return on_a_grid(path, table, found, how.date_order)
+    table.left_out.update(time_column.left_out)
+    return on_a_grid(path, table, time_column, how.date_order)
 
 
 def _numbers(
     path: str, rows: Rows, cells: dict[str, list[str]], names: tuple[str, ...], how: Table
 ) -> Columns:
-    """The columns of these names, or all that are meant as numbers."""
+    """The columns of these names, or all columns of numbers."""
     _check_names(path, names, list(cells))
     values, left_out, missing = {}, {}, Counter()
     for name in names or cells:
-        found = read_numbers(cells[name], how)
-        present = len(cells[name]) - found.missing.total()
-        why = None if names else _why_not(path, name, cells[name], found.bad, present)
-        if why is not None:
-            left_out[name] = why
-        elif found.bad:
-            row = found.bad[0]
+        numbers = read_numbers(cells[name], how)
+        present = len(cells[name]) - numbers.missing.total()
+        reason = (
+            None if names else _reason_to_leave_out(path, name, cells[name], numbers.bad, present)
+        )
+        if reason is not None:
+            left_out[name] = reason
+        elif numbers.bad:
+            row = numbers.bad[0]
             cell = cells[name][row]
             place = f"{path}, {rows.where(row)}: {cell[:40]!r} in column {name!r}"
             raise InputError(f"{place} {complaint(cell, how, name in names)}")
         else:
-            values[name] = found.values
-            missing.update(found.missing)
+            values[name] = numbers.values
+            missing.update(numbers.missing)
     if not values:
-        reasons = "; ".join(f"column {name!r} {why}" for name, why in list(left_out.items())[:3])
+        reasons = "; ".join(
+            f"column {name!r} {reason}" for name, reason in list(left_out.items())[:3]
+        )
         raise InputError(f"{path} has no column of numbers{': ' * bool(reasons)}{reasons}")
     if names:
         left_out = dict.fromkeys((name for name in cells if name not in names), "is not chosen")
@@ -156,8 +160,10 @@ def _numbers(
     return Columns(array, list(values), None, None, left_out, "", "", dict(missing))
 
 
-def _why_not(path: str, name: str, cells: list[str], bad: list[int], present: int) -> str | None:
-    """Why a column that nobody named is no series of numbers; None where it is meant as one."""
+def _reason_to_leave_out(
+    path: str, name: str, cells: list[str], bad: list[int], present: int
+) -> str | None:
+    """The reason to leave out a column that was not named; None for a column of numbers."""
     if not present:
         return "is empty"
     if not bad and numbers_the_rows(name, cells):
@@ -180,7 +186,7 @@ def _check_names(path: str, names: tuple[str, ...], known: list[str]) -> None:
 
 
 def on_a_grid(path: str, table: Columns, time: TimeColumn, order: str | None) -> Columns:
-    """The rows at equal steps of time, with rows of NaN where some are missing."""
+    """Place the rows at equal time steps, with NaN in missing rows."""
     if not time.cells:
         return table
     try:

@@ -1,4 +1,4 @@
-"""What all readers share: bytes, text and arrays of a file, and files inside of packages."""
+"""Shared functions of the readers: bytes, text and arrays of a file, and files in packages."""
 
 import importlib.util
 import io
@@ -11,7 +11,7 @@ import numpy as np
 
 from train.errors import InputError
 
-# How files begin that are often taken for text.
+# The first bytes of files that are often mistaken for text.
 NO_TEXT = {
     b"\x1f\x8b": "compressed by gzip: unpack it first, by gunzip",
     b"PK\x03\x04": "a zip archive, as .docx and .xlsx are: save it as plain text, in UTF-8",
@@ -24,10 +24,10 @@ PLAIN = "save it as plain numbers or text: .astype(float) or .astype(str)"
 
 
 def read_bytes(key: str, path: str) -> bytes:
-    """The content of a file that the setting `key` names."""
+    """Read a file that the setting `key` names."""
     try:
         kind = Path(path).stat().st_mode
-        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # a pipe may never say anything
+        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # reading a pipe may block forever
             raise InputError(
                 f"cannot read {key} {path}: it is a pipe or a device; write its content to a file"
             )
@@ -40,7 +40,7 @@ def read_bytes(key: str, path: str) -> bytes:
 
 
 def text_of(path: str, data: bytes) -> str:
-    """The content of a text file."""
+    """Decode a text file."""
     for start, what in NO_TEXT.items():
         if data.startswith(start):
             raise InputError(f"{path} is {what}")
@@ -60,25 +60,25 @@ def text_of(path: str, data: bytes) -> str:
 
 
 def arrays_of(path: str, data: bytes, cure: str = PLAIN) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file; pickled ones, which can run code, are refused.
+    """The arrays of an .npz file; pickled arrays, which can run code, are refused.
 
     Args:
-      path: of the file, for errors.
-      data: its content.
-      cure: how an array of Python objects is to be saved instead.
+      path: the path, for errors.
+      data: the content of the file.
+      cure: the way to save an array of Python objects, for errors.
     """
-    found = {}
+    arrays = {}
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             for name in file.files:
-                found[name] = _plain_array(path, file, name, cure)
+                arrays[name] = _plain_array(path, file, name, cure)
     except InputError:
         raise
-    except Exception as error:  # numpy, zipfile and zlib raise what they meet
+    except Exception as error:  # numpy, zipfile and zlib raise many types
         raise InputError(
-            f"{path} is no .npz file of plain arrays: {first_line(error)}; np.savez writes one"
+            f"{path} is not an .npz file of plain arrays: {first_line(error)}; np.savez writes one"
         ) from None
-    return found
+    return arrays
 
 
 def _plain_array(path: str, file: Any, name: str, cure: str) -> np.ndarray:
@@ -92,19 +92,19 @@ def _plain_array(path: str, file: Any, name: str, cure: str) -> np.ndarray:
             f"run code; {cure}"
         ) from None
     if not isinstance(array, np.ndarray):
-        raise InputError(f"{path} is no .npz file of plain arrays: {name} is no array")
+        raise InputError(f"{path} is not an .npz file of plain arrays: {name} is not an array")
     return array
 
 
 def first_line(error: Exception) -> str:
-    """What an error of another library says, as part of one line."""
+    """The first line of an error of another library."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def array_of(
     path: str, arrays: dict[str, np.ndarray], name: str, axes: tuple[int, ...]
 ) -> np.ndarray:
-    """One of them, of numbers, with so many axes."""
+    """An array of numbers by name, with one of these numbers of axes."""
     if name not in arrays:
         raise InputError(f"{path} has no array {name!r}; it has {names_of(arrays)}")
     array = arrays[name]
@@ -117,7 +117,7 @@ def array_of(
 
 
 def names_of(arrays: Any) -> str:
-    """Their names, for an error."""
+    """The names of the arrays, for an error."""
     return ", ".join(sorted(name for name in arrays if not name.startswith("__"))) or "none"
 
 
@@ -129,11 +129,11 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 
 def inside_package(package: str, place: str, task: str) -> Path:
-    """A file that a package holds, found without importing it."""
-    found = importlib.util.find_spec(package)
-    if found is None or found.origin is None:
+    """A file inside a package, found without importing the package."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
         raise InputError(
             f"the data of this config comes with the package {package}: pip install '.[data]' in "
             f"the clone, or name a file of your own for {task}: --data.path FILE"
         )
-    return Path(found.origin).parent / place
+    return Path(spec.origin).parent / place

@@ -1,4 +1,4 @@
-"""The header of a table: what is refused in it, and columns without a name."""
+"""Checks of the header of a table, and names for unnamed columns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def check_header(path: str, rows: Rows) -> None:
     named = [name for name in header if name]
     repeated = [name for k, name in enumerate(header) if name and name in header[:k]]
     if all(map(holds_a_value, named)):
-        raise InputError(f"{path} has no header: its first line holds numbers alone")
+        raise InputError(f"{path} has no header: its first line holds only numbers")
     if repeated:
         raise InputError(f"{path} has two columns {repeated[0]!r}; give one another name")
     unnamed = [k for k, name in enumerate(header) if not name]
@@ -27,7 +27,7 @@ def check_header(path: str, rows: Rows) -> None:
         if k > 0 and not holds_a_value(rows.rows[0][k]):
             raise InputError(
                 f"{path}: column {k + 1} has no name, but {rows.rows[0][k]!r} in {rows.where(0)}; "
-                "--data.skip passes over lines above the header"
+                "--data.skip skips lines above the header"
             )
     for k in unnamed[len(full) == 0 :]:
         if k not in full:
@@ -35,7 +35,7 @@ def check_header(path: str, rows: Rows) -> None:
 
 
 def refuse_times_in_header(path: str, rows: Rows) -> None:
-    """A wide table has its steps of time side by side."""
+    """Refuse a wide table, with its time steps in the header."""
     named = [name for name in rows.header if name]
     dates = [name for name in named if is_date(name)]
     months = [name for name in named if month_number(name) != name]
@@ -43,13 +43,12 @@ def refuse_times_in_header(path: str, rows: Rows) -> None:
         if len(found) >= least:
             raise InputError(
                 f"{path} has times such as {found[0]!r} in its header: a wide table must be "
-                "turned, to a row for each step of time and a column for each series (melt in "
-                "pandas)"
+                "transposed, to a row per time step and a column per series (melt in pandas)"
             )
 
 
 def meant(name: str, known: list[str]) -> str:
-    """The end of a complaint about a name that is not `known`: the one that is much like it."""
-    by_letters = {one.lower(): one for one in known}
-    found = difflib.get_close_matches(name.lower(), by_letters, 1)
-    return f"; was {by_letters[found[0]]!r} meant?" if found else ""
+    """The end of an error about an unknown name: the known name that is similar."""
+    by_lower = {name.lower(): name for name in known}
+    matches = difflib.get_close_matches(name.lower(), by_lower, 1)
+    return f"; did you mean {by_lower[matches[0]]!r}?" if matches else ""

@@ -1,4 +1,4 @@
-"""Long tables, of several series below each other, which are no columns over one time."""
+"""Refusal of long tables, which have several series one below another."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from train.readers.numbers import MISSING, PLAIN, looks_like_a_number
 from train.readers.tables import Rows
 from train.readers.times.column import may_be_time, words_of
 
-# Words in the name of a column whose numbers may say which series a row belongs to.
+# Words in the name of a column that may identify the series of a row.
 ID_WORDS = {
     "id", "ids", "key", "series", "group", "unit", "machine", "engine", "motor", "device", "sensor",
     "station", "site", "store", "item", "product", "subject", "patient", "user", "customer", "run",
     "episode", "trial",
 }  # fmt: skip
-# Parts of the names of columns that repeat by the clock or the calendar, beside those of times.
+# Parts of names of columns that repeat with the clock or the calendar.
 PERIODS = ("hour", "hr", "min", "sec", "week", "season", "quarter", "stunde", "woche", "tag")
 
 
 def refuse_long_table(path: str, rows: Rows, cells: dict[str, list[str]]) -> None:
-    """Refuse steps that begin again where the next series does, in a table without other times.
+    """Refuse steps that start again with each series, in a table without other times.
 
-    These rise within each series, though not over all rows: numbers that are called a time, and
-    numbers of any name that count by 1.
+    They increase within each series, but not over all rows: numbers named as a time, and numbers of
+    any name that count by 1.
     """
     series = {name: codes for name in cells if (codes := _series(name, cells[name])) is not None}
     steps = {name: numbers for name in cells if (numbers := _steps(cells[name])) is not None}
@@ -44,7 +44,7 @@ def refuse_long_table(path: str, rows: Rows, cells: dict[str, list[str]]) -> Non
 
 
 def _series(name: str, column: list[str]) -> np.ndarray | None:
-    """Numbers of the series that a column may tell apart."""
+    """The index of each row's series, if the column may identify series; else None."""
     known = {cell: k for k, cell in enumerate(dict.fromkeys(column))}
     if not 2 <= len(known) <= len(column) / 2 or any(cell.lower() in MISSING for cell in known):
         return None
@@ -56,14 +56,14 @@ def _series(name: str, column: list[str]) -> np.ndarray | None:
 
 
 def _says_which(name: str, cells: list[str]) -> bool:
-    """Return whether a column is text, or called an id, and no time."""
+    """Return whether a column is text, or named as an id, and not a time."""
     if words_of(name) & ID_WORDS:
         return True
     return not may_be_time(name) and not any(map(looks_like_a_number, set(cells)))
 
 
 def _steps(column: list[str]) -> np.ndarray | None:
-    """Numbers that do not rise over all rows."""
+    """The numbers of a column that do not increase over all rows; else None."""
     try:
         numbers = np.array(column, float)
     except ValueError:

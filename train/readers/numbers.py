@@ -1,4 +1,4 @@
-"""Cells as numbers: missing values, decimals and thousands as people write them."""
+"""Cells as numbers: missing values, decimals and thousands in common notations."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DRESSED = re.compile(
 
 
 class NumberCell(str):
-    """A cell that is a number in its file, as one of a workbook: no setting says how to read it."""
+    """A cell that is a number in its file, such as a workbook: the format settings do not apply."""
 
     __slots__ = ()
 
@@ -37,15 +37,15 @@ class NumberCell(str):
 class Numbers(NamedTuple):
     """A column as numbers."""
 
-    values: list[float]  # NaN where one is missing
-    bad: list[int]  # rows of cells that are no finite number
-    missing: Counter[str]  # how often each spelling of a missing value was found
+    values: list[float]  # NaN if missing
+    bad: list[int]  # rows of cells that are not finite numbers
+    missing: Counter[str]  # occurrences of each spelling of a missing value
 
 
 def read_numbers(cells: list[str], how: TableFormat) -> Numbers:
-    """The numbers of cells by the settings `missing`, and for text `decimal` and `thousands`.
+    """Convert cells to numbers by the settings `missing`, and for text `decimal` and `thousands`.
 
-    A column of `true` and `false` alone is 1 and 0.
+    A column of only `true` and `false` becomes 1 and 0.
     """
     usual = (how.missing, how.decimal, how.thousands) == ((), "point", None)
     quick = _plain(cells) if usual else []
@@ -79,7 +79,7 @@ def read_numbers(cells: list[str], how: TableFormat) -> Numbers:
 
 
 def _plain(cells: list[str]) -> list[float]:
-    """Numbers of digits alone, as most are; none where one is not."""
+    """The fast path for plain decimal numbers; empty if a cell is not one."""
     if not set("".join(cells)) <= set("0123456789.+-eE"):
         return []
     try:
@@ -102,7 +102,7 @@ def _number(cell: str, how: TableFormat, group: re.Pattern[str] | None) -> float
 
 
 def numbers_the_rows(name: str, cells: list[str]) -> bool:
-    """Return whether a column is the index of a data frame, which says nothing of a row."""
+    """Return whether a column only numbers the rows, as the index of a data frame."""
     try:
         numbers = np.array(cells, float)
     except ValueError:
@@ -114,32 +114,32 @@ def numbers_the_rows(name: str, cells: list[str]) -> bool:
 
 
 def looks_like_a_number(cell: str) -> bool:
-    """Whether the cell is meant as a number, which people would read and `read_numbers` may not."""
+    """Return whether a person would take the cell for a number, even if `read_numbers` does not."""
     return bool(DRESSED.fullmatch(cell) or INFINITE.fullmatch(cell) or PLAIN.fullmatch(cell))
 
 
 def holds_a_value(cell: str) -> bool:
-    """Return whether the cell is a number, a date or a missing value, and so no name."""
+    """Return whether the cell is a number, a date or a missing value, and so not a name."""
     return looks_like_a_number(cell) or is_date(cell) or cell.lower() in MISSING
 
 
 def complaint(cell: str, how: TableFormat, named: bool = False) -> str:
-    """Why the cell is no number, and the flag that may change this.
+    """The reason why a cell is not a number, and the flag that may change this.
 
     Args:
       cell: the text.
-      how: the settings that say how it is written.
-      named: whether its column was asked for by name, and so is not to be left out.
+      how: the settings of the table's format.
+      named: whether its column was requested by name, and so should not be left out.
     """
     other = "point" if how.decimal == "comma" else "comma"
     if INFINITE.fullmatch(cell) or (PLAIN.fullmatch(cell) and how.decimal == "point"):
-        return "is not finite; leave it empty where it is missing, or name it: --data.missing"
+        return "is not finite; leave it empty if it is missing, or name it: --data.missing"
     if re.search(r"[$€£¥₹₩₽%‰()]|\d\s?[A-Za-z°]", cell):
         leave = "" if named else ", or leave the column out: --data.columns"
-        return f"has more than a number; write numbers alone{leave}"
+        return f"has more than a number; write only numbers{leave}"
     if how.decimal == "comma" and PLAIN.fullmatch(cell):
         if how.thousands is None and re.fullmatch(r"[-+]?\d{1,3}(\.\d{3})+", cell):
-            return "is no number, unless digits are grouped: --data.thousands point"
+            return "is not a number, unless digits are grouped: --data.thousands point"
         return "has a point, and data.decimal is comma: --data.decimal point"
     if re.fullmatch(rf"[-+\u2212]?[\d.,'\u2019{SPACES}]*\d[\d.,]*", cell):
         marks = (other, "space", "apostrophe")
@@ -154,10 +154,10 @@ def complaint(cell: str, how: TableFormat, named: bool = False) -> str:
             return f"has a comma and a point: {flags}"
         if sort == "comma" and how.thousands != sort:
             return (
-                "has a comma: --data.decimal comma if it splits off decimals, --data.thousands "
-                "comma if it groups digits"
+                "has a comma: --data.decimal comma if it is the decimal separator, "
+                "--data.thousands comma if it groups digits"
             )
         if sort is not None and how.thousands is None:
-            return f"is no number, unless digits are grouped: --data.thousands {sort}"
+            return f"is not a number, unless digits are grouped: --data.thousands {sort}"
     leave = "" if named else "; to leave the column out: --data.columns"
-    return f"is no number; where it stands for a missing value: --data.missing {cell!r}{leave}"
+    return f"is not a number; if it is a missing value: --data.missing {cell!r}{leave}"

@@ -15,7 +15,7 @@ from train.readers.files import arrays_of, first_line, names_of, natural, read_b
 KEYS = 88
 LOWEST = 21  # MIDI number of the lowest key
 PARTS = ("train", "valid", "test")
-Pieces = list[tuple[str, Any]]  # what the file calls each array, and the array
+Pieces = list[tuple[str, Any]]  # the name of each array in the file, and the array
 
 UNPICKLE = (
     "is a pickle, which can run code and is not read; if you trust it, make an .npz file of its "
@@ -33,18 +33,18 @@ BY_NAME = (
 def read_rolls(
     path: str | None, parts: tuple[str, ...] = PARTS
 ) -> tuple[dict[str, list[np.ndarray]], str]:
-    """Piano rolls `(time, 88)` by split, and the file's SHA-256.
+    """Read piano rolls `(time, 88)` by split; and the file's SHA-256.
 
     A .mat file of Boulanger-Lewandowski et al. (2012), with `traindata`, `validdata` and
     `testdata`; or an .npz file of arrays called `train_...`, `valid_...` and `test_...`. Rolls
     `(88, time)` are transposed, and an array `(piece, time, 88)` holds several.
 
     Args:
-      path: of the file.
-      parts: the splits to read, each with a piece at least.
+      path: the file.
+      parts: the splits to read, each with at least one piece.
 
     Raises:
-      InputError: a file that cannot be read, a split without pieces, a piece that is no roll.
+      InputError: a file that cannot be read, a split without pieces, an invalid piece.
     """
     if path is None:
         raise InputError("name a file of piano rolls: --data.path JSB_Chorales.mat")
@@ -54,9 +54,9 @@ def read_rolls(
     if suffix not in (".mat", ".npz"):
         raise InputError(f"data.path {path} must end in .mat or .npz")
     data = read_bytes("data.path", path)
-    found = (_from_npz if suffix == ".npz" else _from_mat)(path, data, parts)
+    splits = (_from_npz if suffix == ".npz" else _from_mat)(path, data, parts)
     rolls = {}
-    for part, pieces in found.items():
+    for part, pieces in splits.items():
         if not pieces:
             raise InputError(f"{path}: the {part} split has no piece")
         rolls[part] = [
@@ -67,8 +67,10 @@ def read_rolls(
 
 
 def _check(where: str, name: str, array: Any) -> np.ndarray:
-    """The piece as 0 and 1, its two axes as they are."""
-    array = array.toarray() if hasattr(array, "toarray") else np.asarray(array)  # scipy's sparse
+    """The piece as 0 and 1, with its axes unchanged."""
+    array = (
+        array.toarray() if hasattr(array, "toarray") else np.asarray(array)
+    )  # sparse matrices of scipy
     if array.ndim != 2 or KEYS not in array.shape or array.dtype.kind not in "fiub":
         held = "another cell or a struct" if array.dtype.kind in "OV" else f"{array.dtype}"
         raise InputError(
@@ -85,17 +87,17 @@ def _check(where: str, name: str, array: Any) -> np.ndarray:
 
 
 def _time_first(path: str, rolls: dict[str, list[np.ndarray]]) -> dict[str, list[np.ndarray]]:
-    """All pieces as `(time, 88)`: all of a file lie the same way, which settles (88, 88)."""
+    """All pieces as `(time, 88)`: a file has one orientation, which decides about (88, 88)."""
     flat = [(part, k, roll) for part, pieces in rolls.items() for k, roll in enumerate(pieces)]
     upright = [(part, k) for part, k, roll in flat if roll.shape[0] != KEYS]
-    turned = [(part, k) for part, k, roll in flat if roll.shape[1] != KEYS]
-    if upright and turned:
-        (a, j), (b, k) = upright[0], turned[0]
+    transposed = [(part, k) for part, k, roll in flat if roll.shape[1] != KEYS]
+    if upright and transposed:
+        (a, j), (b, k) = upright[0], transposed[0]
         raise InputError(
             f"{path}: piece {j + 1} of {a} is (time, {KEYS}), and piece {k + 1} of {b} is "
             f"({KEYS}, time); save all of them as (time, {KEYS})"
         )
-    if turned:
+    if transposed:
         rolls = {part: [roll.T for roll in pieces] for part, pieces in rolls.items()}
     for part, pieces in rolls.items():
         for k, roll in enumerate(pieces):
@@ -105,7 +107,7 @@ def _time_first(path: str, rolls: dict[str, list[np.ndarray]]) -> dict[str, list
 
 
 def _pieces(path: str, name: str, array: Any) -> Pieces:
-    """The pieces of one array: a single one, a stack of equally long ones, or MATLAB's cells."""
+    """The pieces of an array: a single piece, a stack of equally long ones, or MATLAB's cells."""
     if hasattr(array, "toarray"):
         return [(name, array)]
     if array.dtype == object:
@@ -127,11 +129,11 @@ def _from_npz(path: str, data: bytes, parts: tuple[str, ...]) -> dict[str, Piece
         raise InputError(
             f"{path} has an array {odd[0]!r}, and names must begin with {', '.join(PARTS)}"
         )
-    found: dict[str, Pieces] = {part: [] for part in parts}
+    pieces: dict[str, Pieces] = {part: [] for part in parts}
     for part in parts:
         for name in sorted((n for n in arrays if n.startswith(part)), key=natural):
-            found[part] += _pieces(path, name, arrays[name])
-    return found
+            pieces[part] += _pieces(path, name, arrays[name])
+    return pieces
 
 
 def _from_mat(path: str, data: bytes, parts: tuple[str, ...]) -> dict[str, Pieces]:
@@ -147,13 +149,13 @@ def _from_mat(path: str, data: bytes, parts: tuple[str, ...]) -> dict[str, Piece
             f"{path} is a .mat file of version 7.3, which is HDF5; save it in MATLAB by "
             "save(FILE, 'traindata', 'validdata', 'testdata', '-v7')"
         ) from None
-    except Exception as error:  # scipy raises what it meets
-        raise InputError(f"{path} is no .mat file: {first_line(error)}") from None
+    except Exception as error:  # scipy raises many types
+        raise InputError(f"{path} is not a .mat file: {first_line(error)}") from None
     missing = [f"{part}data" for part in parts if f"{part}data" not in arrays]
     if missing:
         raise InputError(f"{path} has no {missing[0]}; it has {names_of(arrays)}")
-    found = {f"{part}data": arrays[f"{part}data"] for part in parts}
+    pieces = {f"{part}data": arrays[f"{part}data"] for part in parts}
     return {
         name.removesuffix("data"): [] if array.shape == (0, 0) else _pieces(path, name, array)
-        for name, array in found.items()  # 0 x 0 is MATLAB's []
+        for name, array in pieces.items()  # 0 x 0 is MATLAB's []
     }

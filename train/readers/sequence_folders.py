@@ -1,4 +1,4 @@
-"""Sequences in a folder: a table for each, in the sub-folder of its class or beside a list."""
+"""Sequences in a folder: one table each, in the sub-folder of its class or next to a list."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ TABLES = {".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".parquet"}
 
 
 def from_folder(path: str, files: dict[str, bytes], how: Series) -> Read:
-    """Sequences of a folder's tables, by `files_of_folder`: a file is a sequence.
+    """Read sequences of a folder's tables, by `files_of_folder`: each file is a sequence.
 
-    The class of each is the sub-folder where it lies, or stands in `labels.csv`, or another table
-    of that name, which has a column `file` and a column `how.label`.
+    Its class is the sub-folder, or is given in `labels.csv` (or another table of that name) with
+    the columns `file` and `how.label`.
     """
     files = dict(files)
     lists = [name for name in files if _lists_classes(name)]
@@ -54,14 +54,14 @@ def from_folder(path: str, files: dict[str, bytes], how: Series) -> Read:
 
 
 def files_of_folder(key: str, path: str) -> dict[str, bytes]:
-    """The files of a folder, all in it or all in its sub-folders, by their place in it."""
+    """The files of a folder, all in it or all in its sub-folders, by relative path."""
     root = Path(path)
     try:
-        below = [one for one in root.iterdir() if not one.name.startswith(".")]
-        folders = [one for one in below if one.is_dir()]
-        found = [one for one in below if not one.is_dir()]
+        entries = [entry for entry in root.iterdir() if not entry.name.startswith(".")]
+        folders = [entry for entry in entries if entry.is_dir()]
+        tables = [entry for entry in entries if not entry.is_dir()]
         inside = {
-            folder.name: [one for one in folder.iterdir() if not one.name.startswith(".")]
+            folder.name: [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
             for folder in folders
         }
     except OSError as error:
@@ -75,42 +75,42 @@ def files_of_folder(key: str, path: str) -> dict[str, bytes]:
     empty = [name for name, files in inside.items() if not files]
     if empty:
         raise InputError(f"{key} {path}: the folder {empty[0]} of a class is empty")
-    sequences = [one for one in found if not _lists_classes(one.name)]
-    lists = [one.name for one in found if _lists_classes(one.name)]
+    sequences = [entry for entry in tables if not _lists_classes(entry.name)]
+    lists = [entry.name for entry in tables if _lists_classes(entry.name)]
     if sequences and folders:
         raise InputError(
             f"{key} {path} holds both files ({sequences[0].name}) and folders ({folders[0].name}); "
             "put each file into the folder of its class"
         )
-    if folders and found:
+    if folders and tables:
         raise InputError(f"{key} {path} holds both folders of classes and {lists[0]}; delete one")
     if len(lists) > 1:
         raise InputError(f"{key} {path} holds both {lists[0]} and {lists[1]}; delete one")
-    found += [one for files in inside.values() for one in files]
-    odd = sorted(str(one) for one in found if not _is_table(one) or one.is_dir())
+    tables += [entry for files in inside.values() for entry in files]
+    odd = sorted(str(entry) for entry in tables if not _is_table(entry) or entry.is_dir())
     if odd:
         raise InputError(
-            f"{odd[0]} is no table; {path} must hold a table for each sequence: .csv, .tsv, .txt, "
-            "also .gz, .xlsx or .parquet"
+            f"{odd[0]} is not a table; {path} must hold a table for each sequence: .csv, .tsv, "
+            ".txt, also .gz, .xlsx or .parquet"
         )
-    if len(found) == len(lists):
+    if len(tables) == len(lists):
         raise InputError(f"{key} {path} is a folder without tables, such as .csv files")
-    found.sort(key=lambda one: natural(one.relative_to(root).as_posix()))
-    return {one.relative_to(root).as_posix(): read_bytes(key, str(one)) for one in found}
+    tables.sort(key=lambda entry: natural(entry.relative_to(root).as_posix()))
+    return {entry.relative_to(root).as_posix(): read_bytes(key, str(entry)) for entry in tables}
 
 
 def _is_table(path: Path) -> bool:
-    """Return whether the name of a file ends as that of a table."""
+    """Return whether a file has the suffix of a table."""
     return Path(path.name.lower().removesuffix(".gz")).suffix in TABLES
 
 
 def _lists_classes(name: str) -> bool:
-    """Return whether a file in a folder says of which class the others are."""
+    """Return whether a file lists the classes of the others."""
     return name.lower().startswith("labels.") and _is_table(Path(name))
 
 
 def _listed(path: str, table: Rows, how: Series, files: dict[str, bytes]) -> list[str]:
-    """The classes that labels.csv gives to files, one for each."""
+    """The class of each file, by labels.csv."""
     for name in ("file", how.label):
         if name not in table.header:
             raise InputError(f"{path} has no column {name!r}; it has {table.header}")

@@ -30,16 +30,16 @@ UCR = (
 
 
 class Read(NamedTuple):
-    """Sequences as the files have them."""
+    """Sequences as read from files."""
 
-    sequences: list[np.ndarray]  # (time, features), NaN where a value is missing
-    labels: list[str]  # empty where there are no classes; "" is a class that is not known
+    sequences: list[np.ndarray]  # (time, features), NaN is a missing value
+    labels: list[str]  # empty without classes; "" is an unknown class
     names: list[str]  # ids, or files
     columns: list[str]  # the features
 
 
 def from_long(path: str, data: bytes, how: Series) -> Read:
-    """Sequences of one table: a row is a step, the column `how.id` says of which sequence."""
+    """Read sequences of one table: each row is a step, of the sequence in the column `how.id`."""
     table = read_sequence_table(path, data, how)
     if how.id not in table.header:
         raise InputError(
@@ -65,20 +65,20 @@ def from_long(path: str, data: bytes, how: Series) -> Read:
         )
     check_times(path, table, how, list(rows.values()))
     labels = _labels(path, table, how, rows) if how.label in table.header else []
-    return Read([values[of_one] for of_one in rows.values()], labels, list(rows), columns)
+    return Read([values[row_numbers] for row_numbers in rows.values()], labels, list(rows), columns)
 
 
 def read_sequence_table(path: str, data: bytes, how: Series) -> Rows:
-    """The cells of a table whose columns have names."""
+    """The cells of a table with named columns."""
     table = read_rows(path, data, how)
     if all(PLAIN.fullmatch(name) for name in table.header):
-        raise InputError(f"{path} has no header: its first line holds numbers alone; {UCR}")
+        raise InputError(f"{path} has no header: its first line holds only numbers; {UCR}")
     check_header(path, table)
     return table
 
 
 def features_of(path: str, table: Rows, how: Series, not_one: set[str]) -> list[str]:
-    """The columns to read: those that are named, or all that say nothing else."""
+    """The feature columns: those that are named, or all that have no other role."""
     named = [*how.columns, *([how.time] if how.time else [])]
     unknown = [name for name in named if name not in table.header]
     if unknown:
@@ -106,31 +106,31 @@ def features_of(path: str, table: Rows, how: Series, not_one: set[str]) -> list[
 
 
 def read_features(path: str, table: Rows, names: list[str], how: Series) -> np.ndarray:
-    """The columns of these names, `(rows, columns)` in float64; NaN is a missing value."""
+    """Read the columns of these names, `(rows, columns)` in float64; NaN is a missing value."""
     values = np.empty((len(table.rows), len(names)))
     for k, name in enumerate(names):
         cells = table.column(name)
-        found = read_numbers(cells, how)
-        if found.bad:
-            cell = cells[found.bad[0]]
-            why = complaint(cell, how, name in how.columns)
+        numbers = read_numbers(cells, how)
+        if numbers.bad:
+            cell = cells[numbers.bad[0]]
+            reason = complaint(cell, how, name in how.columns)
             unlabelled = how.id in table.header and how.label not in table.header
             text = name not in how.columns and not any(map(looks_like_a_number, set(cells)))
             if unlabelled and text:
-                why = (
-                    f"is no number; if the column, as there is no {how.label!r}, has the classes: "
-                    f"--data.label {name!r}; to leave it out: --data.columns"
+                reason = (
+                    f"is not a number; if the column, as there is no {how.label!r}, has the "
+                    f"classes: --data.label {name!r}; to leave it out: --data.columns"
                 )
             if how.time is None and is_date(cell):
-                why = f"is a date; if the column is the time: --data.time {name!r}"
-            where = f"{path}, {table.where(found.bad[0])}"
-            raise InputError(f"{where}: {cell[:40]!r} in column {name!r} {why}")
-        values[:, k] = found.values
+                reason = f"is a date; if the column is the time: --data.time {name!r}"
+            where = f"{path}, {table.where(numbers.bad[0])}"
+            raise InputError(f"{where}: {cell[:40]!r} in column {name!r} {reason}")
+        values[:, k] = numbers.values
     return values
 
 
 def check_times(path: str, table: Rows, how: Series, sequences: list[list[int]]) -> None:
-    """The times of a sequence rise: rows in another order would be another sequence."""
+    """Check that the times of a sequence increase."""
     if how.time is None:
         return
     cells = table.column(how.time)
@@ -145,7 +145,7 @@ def check_times(path: str, table: Rows, how: Series, sequences: list[list[int]])
 
 
 def _times(path: str, table: Rows, how: Series, cells: list[str]) -> list:
-    """Times as numbers that rise as they do."""
+    """Convert times to numbers in the same order."""
     if all(map(PLAIN.fullmatch, cells)):
         return list(map(Decimal, cells))  # exact, also for nanoseconds since 1970
     numbers = read_numbers(cells, how)
@@ -158,7 +158,7 @@ def _times(path: str, table: Rows, how: Series, cells: list[str]) -> list:
     if dates is None:
         texts = [row for row in range(len(cells)) if not is_date(cells[row])]
         bad = next((row for row in numbers.bad if row in texts), (texts or numbers.bad)[0])
-        why = "is no number and no date such as 2024-01-31 14:00"
+        why = "is neither a number nor a date such as 2024-01-31 14:00"
         why += about_names(cells[bad])
         if not texts:
             why = "and those above it are written differently"
@@ -169,14 +169,14 @@ def _times(path: str, table: Rows, how: Series, cells: list[str]) -> list:
 
 
 def _labels(path: str, table: Rows, how: Series, rows: dict[str, list[int]]) -> list[str]:
-    """The class of each sequence, which is the same in all its rows."""
+    """The class of each sequence, which must be the same in all its rows."""
     column, labels = table.column(how.label), []
-    for name, of_one in rows.items():
-        found = list(dict.fromkeys(column[row] for row in of_one))
-        if len(found) > 1:
+    for name, row_numbers in rows.items():
+        classes = list(dict.fromkeys(column[row] for row in row_numbers))
+        if len(classes) > 1:
             raise InputError(
-                f"{path}: sequence {name!r} has classes {found[0]!r} and {found[1]!r} in column "
-                f"{how.label!r}; a sequence has one class, and each its own id"
+                f"{path}: sequence {name!r} has classes {classes[0]!r} and {classes[1]!r} in "
+                f"column {how.label!r}; a sequence has one class, and each its own id"
             )
-        labels.append("" if found[0] == "?" else found[0])
+        labels.append("" if classes[0] == "?" else classes[0])
     return labels if any(labels) else []

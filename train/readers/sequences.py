@@ -1,4 +1,4 @@
-"""Sequences with a class each, from tables, folders of tables, .ts and .npz files."""
+"""Sequences with classes, from tables, folders of tables, .ts and .npz files."""
 
 from __future__ import annotations
 
@@ -34,32 +34,32 @@ RECIPES = {
 
 
 class Sequences(NamedTuple):
-    """Sequences with a class each."""
+    """Sequences, each with a class."""
 
-    sequences: list[np.ndarray]  # (time, features), float64, NaN where a value is missing
-    labels: list[str]  # empty where a file has no classes; "" is a class that is not known
+    sequences: list[np.ndarray]  # (time, features), float64, NaN is a missing value
+    labels: list[str]  # empty if the file has no classes; "" is an unknown class
     test: Sequences | None
     source: str
     sha256: str
-    names: Sequence[str] = ()  # ids or files; empty where they are numbered
-    columns: Sequence[str] = ()  # the features; empty where they have no names
+    names: Sequence[str] = ()  # ids or files; empty if they are numbered
+    columns: Sequence[str] = ()  # the features; empty if they have no names
 
     def places(self) -> list[str]:
-        """Each sequence as an error calls it."""
+        """The name of each sequence in errors."""
         numbers = range(1, len(self.sequences) + 1)
         return [f"{self.source}: sequence {name}" for name in self.names or numbers]
 
 
 def read_labelled(path: str | None, test_path: str | None, how: Series | None = None) -> Sequences:
-    """Sequences of a file or folder, and of a second one; without any, JapaneseVowels.
+    """Read sequences of a file or folder, and of a second one; without any, JapaneseVowels.
 
     Args:
-      path: of the file or folder.
-      test_path: of another with the test split, if there is one.
-      how: the settings that name the columns of tables, and say how they are written.
+      path: the file or folder.
+      test_path: another one with the test split, if there is one.
+      how: the settings of columns and of the table's format.
 
     Raises:
-      InputError: they cannot be read, do not fit each other, or lack classes.
+      InputError: files that cannot be read, do not match, or lack classes.
     """
     how, source = how or Series(), path
     if path is None:
@@ -68,28 +68,28 @@ def read_labelled(path: str | None, test_path: str | None, how: Series | None = 
         folder = inside_package("sktime", "datasets/data/JapaneseVowels", "classification")
         path, test_path = (str(folder / f"JapaneseVowels_{part}.ts") for part in ("TRAIN", "TEST"))
         source = "JapaneseVowels"
-    found = _read_sequences("data.path", path, how)
-    _check_classes(found, how, "to learn")
+    train = _read_sequences("data.path", path, how)
+    _check_classes(train, how, "to learn")
     if test_path is None:
-        return found
-    named = tuple(found.columns)
+        return train
+    named = tuple(train.columns)
     test = _read_sequences("data.test_path", test_path, how, named)
     _check_classes(test, how, "to test on")
-    features, wanted = test.sequences[0].shape[1], found.sequences[0].shape[1]
+    features, wanted = test.sequences[0].shape[1], train.sequences[0].shape[1]
     if features != wanted:
         raise InputError(f"{test_path} has {features} features, {path} has {wanted}")
-    both = hashlib.sha256((found.sha256 + test.sha256).encode()).hexdigest()
-    return found._replace(test=test, source=source or path, sha256=both)
+    both = hashlib.sha256((train.sha256 + test.sha256).encode()).hexdigest()
+    return train._replace(test=test, source=source or path, sha256=both)
 
 
 def read_sequences(
     path: str, how: Series | None = None, columns: tuple[str, ...] = ()
 ) -> Sequences:
-    """Sequences of a file or folder, with classes or without.
+    """Read sequences of a file or folder, with or without classes.
 
     Args:
-      path: of the file or folder.
-      how: the settings that name the columns of tables, and say how they are written.
+      path: the file or folder.
+      how: the settings of columns and of the table's format.
       columns: the features that tables must have, in this order; empty takes those of `how`.
     """
     return _read_sequences("data.path", path, how or Series(), columns)
@@ -99,7 +99,7 @@ def _read_sequences(key: str, path: str, how: Series, columns: tuple[str, ...] =
     how = dataclasses.replace(how, columns=columns or how.columns)
     if len(set(how.columns)) < len(how.columns):
         raise InputError(f"data.columns must name each column once, got {list(how.columns)}")
-    if os.path.isdir(path):  # False too where there can be no such path
+    if os.path.isdir(path):  # also False for an impossible path
         files = files_of_folder(key, path)
         digest = hashlib.sha256()
         for name, data in files.items():
@@ -126,7 +126,7 @@ def _read_sequences(key: str, path: str, how: Series, columns: tuple[str, ...] =
 
 
 def _check(path: str, read: Read) -> None:
-    """All are of one number of features, and hold something, and nothing infinite."""
+    """Check that sequences are not empty, have the same features, and are finite."""
     if not read.sequences:
         raise InputError(f"{path} holds no sequence")
     features = read.sequences[0].shape[1]
@@ -144,7 +144,7 @@ def _check(path: str, read: Read) -> None:
 
 
 def _check_classes(found: Sequences, how: Series, purpose: str) -> None:
-    """Every sequence has a class."""
+    """Check that every sequence has a class."""
     if not found.labels:
         cure = f"; it needs a column {how.label!r}, or --data.label COLUMN" if found.columns else ""
         if os.path.isdir(found.source):
@@ -172,7 +172,7 @@ def from_npz(path: str, data: bytes) -> tuple[list[np.ndarray], list[str]]:
 
 
 def _one_each(path: str, name: str, array: np.ndarray, inputs: np.ndarray, what: str) -> np.ndarray:
-    """The array as `(example,)`; MATLAB writes it as a row or a column."""
+    """The array as `(example,)`; MATLAB saves it as a row or a column."""
     count = len(inputs)
     if array.size != count or sum(n != 1 for n in array.shape) > 1:
         one_hot = "; one-hot rows are labels.argmax(1)" if what == "classes" else ""

@@ -18,19 +18,19 @@ from train.readers.tables import Rows
 
 
 def cells_of_workbook(path: str, data: bytes, sheet: str | None) -> list[tuple[int, list[str]]]:
-    """The cells of the one sheet that holds any, or of the named one, with the rows' numbers."""
+    """The cells of the named sheet, or of the only one with cells, with row numbers."""
     try:
         from openpyxl import load_workbook
     except ModuleNotFoundError:
         raise InputError(f"{path} needs openpyxl: python -m pip install openpyxl") from None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of styles that it does not know
+            warnings.simplefilter("ignore")  # about unknown styles
             book, formulas = (
                 load_workbook(io.BytesIO(data), data_only=values) for values in (True, False)
             )
-    except Exception as error:  # openpyxl raises what it meets
-        raise InputError(f"{path} is no .xlsx file that can be read: {error}") from None
+    except Exception as error:  # openpyxl raises many types
+        raise InputError(f"{path} is not a readable .xlsx file: {error}") from None
     filled = {found.title: found for found in book.worksheets if any(_values(found))}
     if not filled:
         raise InputError(f"{path} holds no cells")
@@ -63,7 +63,7 @@ def _values(sheet: Any) -> Iterator[Any]:
 
 
 def rows_of_parquet(path: str, data: bytes) -> Rows:
-    """The columns of a .parquet file; an index that pandas kept is the first."""
+    """The columns of a .parquet file; the index of pandas, if saved, comes first."""
     try:
         import pyarrow.parquet
     except ModuleNotFoundError:
@@ -74,7 +74,7 @@ def rows_of_parquet(path: str, data: bytes) -> Rows:
         table = pyarrow.parquet.read_table(pyarrow.BufferReader(data))
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError(f"{path} is no .parquet file that can be read: {reason}") from None
+        raise InputError(f"{path} is not a readable .parquet file: {reason}") from None
     kept = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
     index = [name for name in kept.get("index_columns", []) if isinstance(name, str)]
     names = table.column_names
@@ -83,7 +83,7 @@ def rows_of_parquet(path: str, data: bytes) -> Rows:
     for place in places:
         try:
             values = _plain(table.column(place))
-        except (ValueError, OverflowError) as error:  # a time that Python does not have
+        except (ValueError, OverflowError) as error:  # a time that Python cannot represent
             raise InputError(f"{path}, column {names[place]!r}: {error}") from None
         days = _are_days(values)
         columns.append([_text(value, days) for value in values])
@@ -95,7 +95,7 @@ def rows_of_parquet(path: str, data: bytes) -> Rows:
 
 
 def _plain(column: Any) -> list[Any]:
-    """Values of Python; times that are finer than its own as text."""
+    """Python values; times with nanoseconds become text."""
     import pyarrow
 
     kind = column.type

@@ -1,7 +1,7 @@
 """Files as tables of text: delimited text, also compressed by gzip, .xlsx and .parquet.
 
-Text is split by Python's own `csv`: it keeps the number of each line, for errors, and shows a row
-that is too long or too short as it is; pandas cuts it or fills it up in silence.
+Text is split by Python's `csv`, which keeps line numbers for errors, and rows of the wrong length;
+pandas silently cuts or pads them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ UNREADABLE = {
     b"BZh": "compressed by bzip2; unpack it",
     b"\xfd7zXZ": "compressed by xz; unpack it",
     b"\x28\xb5\x2f\xfd": "compressed by zstd; unpack it",
-    b"\xd0\xcf\x11\xe0": "of an old Excel, or encrypted; save it as .xlsx or .csv",
+    b"\xd0\xcf\x11\xe0": "in the old Excel format, or encrypted; save it as .xlsx or .csv",
     b"ARROW1": "an Arrow file; save it as .parquet",
     b"\x89HDF": "an HDF5 file; save it as .parquet",
     b"<": "a web page, not the table that it shows; download that as .csv",
@@ -37,12 +37,12 @@ UNREADABLE = {
 
 
 class Rows(NamedTuple):
-    """Cells as text, without blanks around them."""
+    """Cells as text, stripped."""
 
     header: list[str]
     rows: list[list[str]]
     lines: list[int]  # the number of each row in the file
-    word: str  # line or row
+    word: str  # "line" or "row", for errors
 
     def column(self, name: str) -> list[str]:
         """The cells below a name of the header."""
@@ -50,20 +50,20 @@ class Rows(NamedTuple):
         return [row[place] for row in self.rows]
 
     def where(self, row: int) -> str:
-        """The place of a row for an error."""
+        """The place of a row, for errors."""
         return f"{self.word} {self.lines[row]}"
 
 
 def read_rows(path: str, data: bytes, how: TableFormat) -> Rows:
-    """The header and the rows of a file, all of one length.
+    """Read the header and the rows of a file, all of the same length.
 
     Args:
-      path: of the file, for errors.
-      data: its content.
-      how: the settings that say how it is written.
+      path: the path, for errors.
+      data: the content of the file.
+      how: the settings of its format.
 
     Raises:
-      InputError: it is no table, or has rows of another length.
+      InputError: the file is not a table, or has rows of different lengths.
     """
     if how.thousands == how.decimal:
         raise InputError(
@@ -90,7 +90,7 @@ def read_rows(path: str, data: bytes, how: TableFormat) -> Rows:
 
 
 def _lines(path: str, data: bytes, how: TableFormat) -> Iterator[tuple[int, list[str]]]:
-    """Cells of each line of text."""
+    """The cells of each line of text."""
     text = _text(path, _unpacked(path, data), how.encoding)
     lines = re.split("\r\n|\r|\n", text)
     above = min(how.skip, len(lines) - 1)
@@ -111,9 +111,9 @@ def _lines(path: str, data: bytes, how: TableFormat) -> Iterator[tuple[int, list
 def _split(
     path: str, lines: list[str], delimiter: str, above: int = 0
 ) -> Iterator[tuple[int, list[str]]]:
-    """Rows by RFC 4180, without comments below the first, and the lines where they begin.
+    """Split lines by RFC 4180, without comments below the first line; yield line numbers and rows.
 
-    A line that begins with # is a row where it has as many cells as most: `#N/A,30`.
+    A line that starts with # is a row if it has the usual number of cells: `#N/A,30`.
     """
     if delimiter == " ":
         lines = [" ".join(line.split()) for line in lines]
@@ -136,7 +136,7 @@ def _split(
 
 
 def _delimiter(lines: list[str], how: TableFormat) -> str:
-    """The first of those that split most of the first lines into equally many cells."""
+    """The delimiter that splits the most of the first lines into the same number of cells."""
     first = list(itertools.islice((line for line in lines if line.strip()), 100))
     shares = {}
     for delimiter in DELIMITERS.values():
@@ -144,7 +144,7 @@ def _delimiter(lines: list[str], how: TableFormat) -> str:
             continue
         try:
             widths = [len(row) for _, row in _split("", first, delimiter)]
-        except InputError:  # a quoted cell that goes on below the first lines
+        except InputError:  # a quoted cell that ends below the first lines
             widths = [len(line.split(delimiter)) for line in first]
         ((width, count),) = Counter(widths).most_common(1) or [(1, 0)]
         if width > 1 and 2 * count > len(widths):
@@ -153,7 +153,7 @@ def _delimiter(lines: list[str], how: TableFormat) -> str:
 
 
 def _is_header(comment: str, body: list[str], delimiter: str) -> bool:
-    """Return whether the last comment has a name for each cell of a first line without any."""
+    """Return whether the last comment names the cells of a first line that has only values."""
     rows = [row for _, row in itertools.islice(_split("", [comment, *body[:1]], delimiter), 2)]
     if len(rows) < 2 or len(rows[0]) != len(rows[1]):
         return False
@@ -163,7 +163,7 @@ def _is_header(comment: str, body: list[str], delimiter: str) -> bool:
 def _even_width(
     path: str, numbered: list[tuple[int, list[str]]], word: str
 ) -> list[tuple[int, list[str]]]:
-    """All rows as wide as the header; a delimiter at the end of each line is no cell."""
+    """Check that all rows have the width of the header, without trailing delimiters."""
     header = numbered[0][1]
     below = {len(row) for _, row in numbered[1:]}
     if below == {len(header) - 1} and not header[-1]:
@@ -175,11 +175,11 @@ def _even_width(
     odd = [k for k, (_, row) in enumerate(numbered) if len(row) != width]
     if not odd:
         return numbered
-    cure = "--data.skip passes over lines above the header, --data.delimiter says what splits cells"
+    cure = "--data.skip skips lines above the header, --data.delimiter sets the separator of cells"
     if longer:
         cure = "name the first column, too"
     elif odd == list(range(odd[0], len(numbered))) and 2 * odd[0] > len(numbered):
-        cure = "delete what stands below the table"
+        cure = "delete the lines below the table"
     number, row = numbered[odd[0]]
     raise InputError(
         f"{path}, {word} {number}: has {len(row)} cells, the header ({word} {numbered[0][0]}) has "
@@ -194,9 +194,11 @@ def _unpacked(path: str, data: bytes) -> bytes:
         except (OSError, EOFError, zlib.error) as error:
             raise InputError(f"{path} is a broken gzip file: {error}") from None
     if path.lower().endswith(".gz"):
-        raise InputError(f"{path} is no gzip file; if it is plain text, take .gz off its name")
+        raise InputError(
+            f"{path} is not a gzip file; if it is plain text, remove .gz from its name"
+        )
     if path.lower().endswith((".parquet", ".xlsx")) and data[:2] != b"PK":
-        raise InputError(f"{path} is no .{path.lower().rpartition('.')[2]} file")
+        raise InputError(f"{path} is not a .{path.lower().rpartition('.')[2]} file")
     for start, what in UNREADABLE.items():
         if data.lstrip(b"\xef\xbb\xbf \r\n").startswith(start):
             raise InputError(f"{path} is {what}")
@@ -204,7 +206,7 @@ def _unpacked(path: str, data: bytes) -> bytes:
 
 
 def _text(path: str, data: bytes, encoding: str) -> str:
-    """Text in that encoding; a byte order mark says more."""
+    """Decode text; a byte order mark overrides the encoding."""
     if data.startswith(codecs.BOM_UTF8):
         encoding = "utf-8-sig"
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -212,7 +214,7 @@ def _text(path: str, data: bytes, encoding: str) -> str:
     try:
         text = data.decode(encoding)
     except LookupError:
-        raise InputError(f"data.encoding: {encoding!r} is not known; latin-1 is one") from None
+        raise InputError(f"data.encoding: {encoding!r} is unknown; an example is latin-1") from None
     except UnicodeError as error:
         place = getattr(error, "start", 0)
         raise InputError(

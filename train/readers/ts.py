@@ -11,20 +11,20 @@ from train.readers.files import text_of
 
 
 class Header(NamedTuple):
-    """What the lines before @data say of those after it; None is not said."""
+    """The header: the lines before @data. None is not given."""
 
     labelled: bool = True
-    classes: frozenset[str] = frozenset()  # in lower case, as some programs write them
+    classes: frozenset[str] = frozenset()  # in lower case
     dimensions: int | None = None
     steps: int | None = None
-    equal: bool = True  # whether all sequences have so many steps
+    equal: bool = True  # whether all sequences have the same number of steps
 
 
 def from_ts(path: str, data: bytes) -> tuple[list[np.ndarray], list[str]]:
-    """Sequences `(time, features)` and their classes; none where the file has none.
+    """Read sequences `(time, features)` and their classes, if the file has any.
 
-    A line is a sequence: its dimensions are split by `:`, their steps by commas, and the class
-    comes last. A value `?` or NaN is missing.
+    A line is a sequence: dimensions are separated by `:`, steps by commas, and the class is last. A
+    value `?` or NaN is missing.
     """
     sequences: list[np.ndarray] = []
     labels: list[str] = []
@@ -38,22 +38,22 @@ def from_ts(path: str, data: bytes) -> tuple[list[np.ndarray], list[str]]:
             sequences.append(sequence)
             labels.append(label)
         elif not line.startswith("@"):
-            raise InputError(f"{path} is no .ts file: it has no line @data before line {number}")
+            raise InputError(f"{path} is not a .ts file: it has no line @data before line {number}")
         else:
             begun = line.lower() == "@data"
-            header = _said(where, line, header)
+            header = _with_line(where, line, header)
     if not begun:
-        raise InputError(f"{path} is no .ts file: it has no line @data")
+        raise InputError(f"{path} is not a .ts file: it has no line @data")
     return sequences, labels if header.labelled else []
 
 
-def _said(where: str, line: str, header: Header) -> Header:
-    """The header with what one of its lines says."""
+def _with_line(where: str, line: str, header: Header) -> Header:
+    """The header with the content of one more line."""
     name, *words = line.split()
     name, first = name.lower(), words[0].lower() if words else ""
     if name == "@timestamps" and first == "true":
         raise InputError(
-            f"{where}: the file has time stamps, which are not read; write the values alone, with "
+            f"{where}: the file has time stamps, which are not read; write only the values, with "
             "@timeStamps false"
         )
     if name == "@targetlabel" and first == "true":
@@ -76,14 +76,14 @@ def _said(where: str, line: str, header: Header) -> Header:
 
 
 def _sequence(where: str, line: str, header: Header) -> tuple[np.ndarray, str]:
-    """One line: `(time, dimensions)`, and its class, "" without one."""
+    """The sequence `(time, dimensions)` of a line, and its class, "" without one."""
     dimensions, label = line.split(":"), ""
     if header.labelled:
         label = dimensions.pop().strip()
         known = label.lower() in {*header.classes, "?"} if header.classes else "," not in label
         if not dimensions or not known:
             raise InputError(
-                f"{where}: ends in {label[:40]!r}, which is no class"
+                f"{where}: ends in {label[:40]!r}, which is not a class"
                 + (f" of {', '.join(sorted(header.classes))}" if header.classes else "")
                 + "; the class comes last, after a colon, unless the header says @classLabel false"
             )
@@ -99,7 +99,7 @@ def _sequence(where: str, line: str, header: Header) -> tuple[np.ndarray, str]:
     if len(lengths) > 1:
         raise InputError(
             f"{where}: its dimensions have different lengths, {lengths[0]} and {lengths[-1]}; "
-            "fill the shorter ones up with ?"
+            "pad the shorter ones with ?"
         )
     if header.equal and header.steps not in (None, lengths[0]):
         raise InputError(

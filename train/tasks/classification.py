@@ -39,25 +39,25 @@ def load(config: Classification) -> Data:
     Raises:
       InputError: files that cannot be read or do not match, too few sequences.
     """
-    found = read_labelled(config.data.path, config.data.test_path, config.data)
-    both = [found, found.test] if found.test else [found]
+    data_set = read_labelled(config.data.path, config.data.test_path, config.data)
+    both = [data_set, data_set.test] if data_set.test else [data_set]
     sequences = [sequence for part in both for sequence in part.sequences]
     names = [name for part in both for name in part.labels]
     places = [place for part in both for place in part.places()]
-    splits = _cut(found, config, len(sequences))
+    splits = _cut(data_set, config, len(sequences))
     classes = sorted(set(names))
     unseen = sorted({*classes} - {names[k] for k in splits[0]})
     if unseen:
-        raise InputError(f"{found.source}: no sequence of class {unseen[0]} is left to train on")
+        raise InputError(f"{data_set.source}: no sequence of class {unseen[0]} is left to train on")
     if len(classes) < 2:
-        raise InputError(f"{found.source} has one class alone, {classes[0]}")
+        raise InputError(f"{data_set.source} has only one class, {classes[0]}")
     features = sequences[0].shape[1]
     joined = np.concatenate([sequences[k] for k in splits[0]])
     named = [f"feature {k + 1}" for k in range(features)]
-    mean, spread = mean_and_deviation(found.source, joined, named)
-    missing = sum(int(np.isnan(sequence).sum()) for sequence in found.sequences)
+    mean, spread = mean_and_deviation(data_set.source, joined, named)
+    missing = sum(int(np.isnan(sequence).sum()) for sequence in data_set.sequences)
     about = {
-        "classes": classes, "features": features, "columns": list(found.columns),
+        "classes": classes, "features": features, "columns": list(data_set.columns),
         "missing": missing > 0, "mean": mean.tolist(), "spread": spread.tolist(),
     }  # fmt: skip
     train, validation, test = (
@@ -73,7 +73,7 @@ def load(config: Classification) -> Data:
         "missing": missing,
     }  # fmt: skip
     shape = Shape(0, features * (1 + about["missing"]), len(classes))
-    return Data(train, validation, test, shape, about, facts, found.source, found.sha256)
+    return Data(train, validation, test, shape, about, facts, data_set.source, data_set.sha256)
 
 
 def _cut(found: Sequences, config: Classification, count: int) -> list[np.ndarray]:
@@ -110,7 +110,7 @@ def labelled(
     """
     numbers = {name: k for k, name in enumerate(about["classes"])} | {"": -1}
     classes = classes or [""] * len(sequences)
-    found = []
+    inputs = []
     for place, sequence, name in zip(places, sequences, classes, strict=True):
         if name not in numbers:
             raise InputError(
@@ -122,20 +122,20 @@ def labelled(
                 f"{place} has a missing value, and the run learned from data without any; fill it "
                 "in, or train with missing values in data.path"
             )
-        found.append(normalised(sequence, about))
-        if not np.isfinite(found[-1]).all():
+        inputs.append(normalised(sequence, about))
+        if not np.isfinite(inputs[-1]).all():
             raise InputError(f"{place} holds a number that is too large")
-    return Labelled(found, np.array([numbers[name] for name in classes], np.int32))
+    return Labelled(inputs, np.array([numbers[name] for name in classes], np.int32))
 
 
 def read(config: Classification, about: dict[str, Any], path: str) -> Labelled:
     """Read the sequences of another file or folder, with or without classes."""
-    found = read_sequences(path, config.data, tuple(about.get("columns", ())))
-    features = found.sequences[0].shape[1]
+    data_set = read_sequences(path, config.data, tuple(about.get("columns", ())))
+    features = data_set.sequences[0].shape[1]
     if features != about["features"]:
         raise InputError(f"{path} has {features} features, the run's data {about['features']}")
-    split = labelled(found.places(), found.sequences, found.labels, about)
-    return split._replace(names=found.names)
+    split = labelled(data_set.places(), data_set.sequences, data_set.labels, about)
+    return split._replace(names=data_set.names)
 
 
 def normalised(sequence: np.ndarray, about: dict[str, Any]) -> np.ndarray:
@@ -192,11 +192,11 @@ def measure(outputs: Array, batch: Batch) -> Sums:
 
 def probabilities(config: Classification, split: Labelled, run: Run) -> np.ndarray:
     """The probability of each class, for every sequence."""
-    found = [
+    parts = [
         np.asarray(jax.nn.softmax(outputs))[batch.lengths > 0]
         for batch, outputs in run(in_order(config, split, config.data.rows))
     ]
-    return np.concatenate(found)
+    return np.concatenate(parts)
 
 
 def table(config: Classification, about: dict, split: Labelled, run: Run) -> Iterator[list]:

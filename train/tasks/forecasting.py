@@ -209,7 +209,7 @@ def persistence(split: Windows) -> float:
 
 def forecasts(config: Forecasting, about: dict, split: Windows, run: Run) -> np.ndarray:
     """`(windows, horizon, columns)` in the units of the table."""
-    found = []
+    parts = []
     size = (split.horizon, len(about["columns"]))
     for places, (batch, outputs) in zip(
         by_length.in_order(len(split.starts), config.data.rows),
@@ -218,8 +218,8 @@ def forecasts(config: Forecasting, about: dict, split: Windows, run: Run) -> np.
     ):
         _, last = _seen(split, split.starts[places])
         changes = np.asarray(outputs).reshape(-1, *size) + last[:, None]
-        found.append(changes[batch.lengths > 0])
-    return np.concatenate(found) * about["spread"] + about["mean"]
+        parts.append(changes[batch.lengths > 0])
+    return np.concatenate(parts) * about["spread"] + about["mean"]
 
 
 def table(config: Forecasting, about: dict, split: Windows, run: Run) -> Iterator[list]:
@@ -229,11 +229,11 @@ def table(config: Forecasting, about: dict, split: Windows, run: Run) -> Iterato
     last = split._replace(
         values=np.concatenate([split.values, after]), starts=np.array([end - split.context])
     )
-    (found,) = forecasts(config, about, last, run)
+    (forecast,) = forecasts(config, about, last, run)
     order = config.data.date_order or about.get("date_order")
     times = None if split.times is None else times_after(split.times, horizon, order)
     yield ["step", *([about["time"] or "time"] if times else []), *about["columns"]]
-    for k, row in enumerate(found):
+    for k, row in enumerate(forecast):
         yield [k + 1, *([times[k]] if times else []), *digits(row)]
 
 
@@ -243,12 +243,14 @@ def draw(figure: Figure, config: Forecasting, data: Data, run: Run) -> None:
 
     split = data.test
     consecutive = split._replace(starts=split.starts[:: split.horizon])
-    found = forecasts(config, data.about, consecutive, run)
+    forecast_values = forecasts(config, data.about, consecutive, run)
     values = split.values * data.about["spread"] + data.about["mean"]
     first = max(int(consecutive.starts[0]), len(values) - max(DRAWN, 4 * split.horizon))
     starts = consecutive.starts + split.context
     drawn = [
-        (start, forecast) for start, forecast in zip(starts, found, strict=True) if start >= first
+        (start, forecast)
+        for start, forecast in zip(starts, forecast_values, strict=True)
+        if start >= first
     ]
     whole = first == consecutive.starts[0]
     part = "The test split" if whole else f"The last {len(values) - first} steps"

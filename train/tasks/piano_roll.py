@@ -85,17 +85,21 @@ def _packed(config: PianoRoll, rolls: Rolls, time: int, own: slice) -> grain.Map
         raise InputError(f"data.packed = {time} steps are too few for a piece of {max(lengths)}")
     packing = jlstm.plan_packing(lengths, time)
     inputs, targets = (
-        np.moveaxis(jlstm.pack(packing, some), 0, 1)
-        for some in ([roll[:-1] for roll in rolls], [roll[1:] for roll in rolls])
+        np.moveaxis(jlstm.pack(packing, chosen), 0, 1)
+        for chosen in ([roll[:-1] for roll in rolls], [roll[1:] for roll in rolls])
     )
     resets, filled = packing.resets.T, packing.lengths.astype(np.int32)
     rows = config.data.rows
     drawn = drawn_by_length(filled.tolist(), rows, 1, config.seed)
 
     def batch_at(step: int) -> Batch:
-        some = drawn(step)[own]
+        chosen = drawn(step)[own]
         return Batch(
-            inputs[some], targets[some], filled[some], np.full(len(some), True), resets[some]
+            inputs[chosen],
+            targets[chosen],
+            filled[chosen],
+            np.full(len(chosen), True),
+            resets[chosen],
         )
 
     return every_step(batch_at)
@@ -137,21 +141,21 @@ def probabilities(config: PianoRoll, rolls: Rolls, run: Run) -> Iterator[np.ndar
 def table(config: PianoRoll, about: dict[str, Any], rolls: Rolls, run: Run) -> Iterator[list]:
     """The probability of each key at each step after the first of each piece."""
     yield ["piece", "step", *(f"p(key {LOWEST + k})" for k in range(KEYS))]
-    for piece, found in enumerate(probabilities(config, rolls, run)):
-        for step, row in enumerate(found, 1):
+    for piece, rows in enumerate(probabilities(config, rolls, run)):
+        for step, row in enumerate(rows, 1):
             yield [piece, step, *(f"{p:.4f}" for p in row)]
 
 
 def draw(figure: Figure, config: PianoRoll, data: Data, run: Run) -> None:
     """The first test piece, and the predicted probabilities at each of its steps."""
     roll = data.test[0][1:]
-    (found,) = probabilities(config, [data.test[0]], run)
+    (predicted,) = probabilities(config, [data.test[0]], run)
     sounding = np.flatnonzero(np.concatenate(data.test).any(0))
     keys = slice(sounding.min(), sounding.max() + 1)
     above, below = figure.subplots(2, 1, sharex=True)
     extent = (0.5, len(roll) + 0.5, LOWEST + keys.start - 0.5, LOWEST + keys.stop - 0.5)
     for axes, picture, title in (
-        (above, roll, "the first test piece"), (below, found, "predicted probabilities"),
+        (above, roll, "the first test piece"), (below, predicted, "predicted probabilities"),
     ):  # fmt: skip
         image = axes.imshow(
             picture[:, keys].T, origin="lower", aspect="auto", vmin=0, vmax=1,

@@ -1,4 +1,4 @@
-"""What there is to follow in a text or a series, as one number or yes and no at every step."""
+"""Features of a text or a series that units may follow: a number or a boolean per step."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from train.viewer import Feature
 
 OPENING, CLOSING = "([{", ")]}"
 APOSTROPHES = "'\u2019"
-QUOTES = {  # by what opens them, what closes them
+QUOTES = {  # closing quotes by opening quotes
     '"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019", "\u201e": "\u201c",
     "\xab": "\xbb",
 }  # fmt: skip
-RARE = 0.25  # the share of steps at which a column of marks is on, at most
+RARE = 0.25  # the largest share of steps with a mark, in a column of marks
 
 
 def of_text(text: str, marker: str | None = None) -> list[Feature]:
-    """What a unit of a language model may follow; at each step the character there has been read.
+    """Features for units of a language model; the character of a step counts as read.
 
     Args:
-      text: what the model reads.
-      marker: a text; whether it has been read before.
+      text: the model's input.
+      marker: a text; the feature "marker seen" is true after it.
 
     Raises:
       InputError: a marker that the text does not hold.
@@ -39,40 +39,40 @@ def of_text(text: str, marker: str | None = None) -> list[Feature]:
     letter = np.array([c.isalnum() or c == "_" for c in text], bool)
     digit = np.array([c.isdigit() for c in text], bool)
     capital = np.array([c.isupper() for c in text], bool)
-    found = [
+    features = [
         Feature("inside brackets", inside_brackets(text), "one is open; ends at an empty line"),
         Feature("inside quotes", inside_quotes(text), "a quote is open; ends at an empty line"),
-        Feature("characters into the line", _since(newline), "how long the line is so far"),
-        Feature("indent of the line", indents(text), "spaces that the line begins with"),
+        Feature("characters into the line", _since(newline), "length of the line so far"),
+        Feature("indent of the line", indents(text), "spaces at the start of the line"),
         Feature("letters into the word", _since(~letter), "0 between words"),
-        Feature("at a space", space, "a space, tab or line's end was just read", memory=False),
-        Feature("digit", digit, "one was just read", memory=False),
-        Feature("capital letter", capital, "one was just read", memory=False),
-        Feature("place in the text", places, "characters since the beginning"),
+        Feature("at a space", space, "a space, tab or line end was just read", memory=False),
+        Feature("digit", digit, "a digit was just read", memory=False),
+        Feature("capital letter", capital, "a capital was just read", memory=False),
+        Feature("place in the text", places, "characters since the start"),
     ]
     if marker is not None:
         end = text.find(marker) + len(marker) - 1
         if not marker or end < len(marker) - 1:
             raise InputError(f"--marker {marker!r} is not in the text that is shown")
-        found.append(Feature("marker seen", places >= end, f"{marker!r} was read before"))
-    return found
+        features.append(Feature("marker seen", places >= end, f"{marker!r} was read before"))
+    return features
 
 
 def of_columns(
     names: Sequence[str], values: np.ndarray, marker: str | None = None
 ) -> list[Feature]:
-    """What a unit may follow in columns of numbers `(time, columns)`; NaN is a missing value.
+    """Features of columns of numbers `(time, columns)`; NaN is a missing value.
 
-    A column of marks is one that holds two values alone, the higher one rarely; after its first
-    mark, the marker has been seen.
+    A column of marks has only two values, the higher one rarely; "marker seen" is true after its
+    first mark.
 
     Args:
-      names: of the columns.
-      values: as they are in the data.
-      marker: the column of marks; None finds those that look like it.
+      names: the names of the columns.
+      values: the values in the units of the data.
+      marker: the column of marks; None detects such columns.
 
     Raises:
-      InputError: a marker that is no column, or has no mark.
+      InputError: a marker that is not a column, or has no mark.
 
     Example:
       >>> import numpy as np
@@ -81,32 +81,32 @@ def of_columns(
       ['value', 'running mean of value', 'mark', 'marker seen: mark', 'time since the start']
     """
     if marker is not None and marker not in names:
-        raise InputError(f"--marker {marker!r} is no column; there are {', '.join(names)}")
-    found: list[Feature] = []
+        raise InputError(f"--marker {marker!r} is not a column; the columns are {', '.join(names)}")
+    features: list[Feature] = []
     for name, column in zip(names, values.T, strict=True):
         known = ~np.isnan(column)
         marks = _marks(column)
         if name == marker and not marks.any():
-            raise InputError(f"--marker {marker!r} has no mark: a value that is rarely higher")
+            raise InputError(f"--marker {marker!r} has no mark: a rare higher value")
         if not known.all():
-            found.append(Feature(f"{name} is missing", ~known, memory=False))
+            features.append(Feature(f"{name} is missing", ~known, memory=False))
         if name == marker or (marker is None and marks.any()):
-            found.append(Feature(name, marks, "a mark", memory=False))
+            features.append(Feature(name, marks, "a mark", memory=False))
             seen = np.logical_or.accumulate(marks)
-            found.append(Feature(f"marker seen: {name}", seen, "a mark was read before"))
+            features.append(Feature(f"marker seen: {name}", seen, "a mark was read before"))
             continue
         held = _held(column)
         means = np.cumsum(np.where(known, column, 0)) / np.maximum(np.cumsum(known), 1)
-        found.append(Feature(name, held, memory=False))
-        found.append(Feature(f"running mean of {name}", means, "of all values so far"))
-    return [*found, Feature("time since the start", np.arange(len(values)), "steps")]
+        features.append(Feature(name, held, memory=False))
+        features.append(Feature(f"running mean of {name}", means, "of all values so far"))
+    return [*features, Feature("time since the start", np.arange(len(values)), "steps")]
 
 
 def of_keys(names: Sequence[str], roll: np.ndarray, marker: str | None = None) -> list[Feature]:
-    """What a unit may follow in a piano roll `(time, keys)`; a marker is a key, by its name.
+    """Features of a piano roll `(time, keys)`; a marker is the name of a key.
 
     Raises:
-      InputError: a marker that is no key, or never sounds.
+      InputError: a marker that is not a key, or never sounds.
     """
     on = roll > 0
     sounding = on.any(1)
@@ -114,26 +114,28 @@ def of_keys(names: Sequence[str], roll: np.ndarray, marker: str | None = None) -
     highest = np.where(sounding, np.where(on, keys, -1).max(1), np.nan)
     lowest = np.where(sounding, np.where(on, keys, len(keys)).min(1), np.nan)
     changes = np.append(True, (on[1:] != on[:-1]).any(1))
-    found = [
+    features = [
         Feature("steps since the keys changed", _since(changes)),
         Feature("time since the start", np.arange(len(roll)), "steps"),
-        Feature("keys that sound", on.sum(1), "how many", memory=False),
+        Feature("keys that sound", on.sum(1), "their number", memory=False),
         Feature("highest key", _held(highest), memory=False),
         Feature("lowest key", _held(lowest), memory=False),
     ]
     for k, name in enumerate(names):
-        found.append(Feature(f"key {name}", on[:, k], "sounds", memory=False))
+        features.append(Feature(f"key {name}", on[:, k], "sounds", memory=False))
     if marker is not None:
         if marker not in names or not on[:, names.index(marker)].any():
             heard = ", ".join(name for k, name in enumerate(names) if on[:, k].any())
-            raise InputError(f"--marker {marker!r} is no key that sounds here; those are {heard}")
+            raise InputError(
+                f"--marker {marker!r} is not a key that sounds here; those are {heard}"
+            )
         seen = np.logical_or.accumulate(on[:, names.index(marker)])
-        found.append(Feature(f"marker seen: {marker}", seen, "the key has sounded before"))
-    return found
+        features.append(Feature(f"marker seen: {marker}", seen, "the key has sounded before"))
+    return features
 
 
 def inside_brackets(text: str) -> np.ndarray:
-    """Whether a bracket is open after each character; an empty line closes all."""
+    """Return whether a bracket is open after each character; an empty line closes all brackets."""
     inside, depth, before = np.zeros(len(text), bool), 0, ""
     for k, character in enumerate(text):
         if character in OPENING:
@@ -148,10 +150,10 @@ def inside_brackets(text: str) -> np.ndarray:
 
 
 def inside_quotes(text: str) -> np.ndarray:
-    """Whether a quote is open after each character; an empty line closes it.
+    """Return whether a quote is open after each character; an empty line closes it.
 
-    An apostrophe is none: a quote begins after no letter and before no space, and a `'` ends it
-    before no letter.
+    Apostrophes are not quotes: a quote opens only where no letter precedes and no space follows,
+    and `'` closes it only where no letter follows.
     """
     inside, closing = np.zeros(len(text), bool), ""
     for k, character in enumerate(text):
@@ -168,30 +170,30 @@ def inside_quotes(text: str) -> np.ndarray:
 
 
 def indents(text: str) -> np.ndarray:
-    """Spaces and tabs at the beginning of the line, of those that have been read."""
-    found = np.zeros(len(text))
+    """The number of spaces and tabs at the start of the line, as far as it is read."""
+    features = np.zeros(len(text))
     for line in re.finditer(r"([ \t]*)[^\n]*\n?", text):
         start, end = line.span()
         width = len(line[1])
-        found[start:end] = np.minimum(np.arange(1, end - start + 1), width)
-    return found
+        features[start:end] = np.minimum(np.arange(1, end - start + 1), width)
+    return features
 
 
 def _since(stops: np.ndarray) -> np.ndarray:
-    """Steps since the last stop, 0 at a stop; before the first one, since the beginning."""
+    """Steps since the last stop, 0 at a stop; before the first stop, steps since the start."""
     places = np.arange(1, len(stops) + 1)
     return places - np.maximum.accumulate(np.where(stops, places, 0))
 
 
 def _marks(column: np.ndarray) -> np.ndarray:
-    """Where a column of two values has the higher one, if it has it rarely; else nowhere."""
+    """Marks: where a column of two values has the higher one, if that is rare; else none."""
     levels = np.unique(column[~np.isnan(column)])
     marks = column == levels[-1] if len(levels) == 2 else np.zeros(len(column), bool)
     return marks if 0 < marks.mean() <= RARE else np.zeros(len(column), bool)
 
 
 def _held(column: np.ndarray) -> np.ndarray:
-    """The last known value; before the first one, that one."""
+    """The last known value at each step; before the first known value, the first."""
     known = np.flatnonzero(~np.isnan(column))
     if not known.size:
         return np.zeros(len(column))

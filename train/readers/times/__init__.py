@@ -1,1 +1,1 @@
-"""The times of a table: the column, its dates, the equal steps that they keep."""
+"""The times of a table: their column, their dates, and equal steps."""

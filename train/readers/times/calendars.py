@@ -16,13 +16,13 @@ BUSINESS = "Mon Tue Wed Thu Fri"
 
 
 class Calendar(NamedTuple):
-    """Days that are numbered one after the other."""
+    """A calendar: days that are numbered consecutively."""
 
     unit: str
-    rule: str  # which day of the unit it is
-    number: Callable[[np.ndarray], np.ndarray]  # of days
-    day: Callable[[np.ndarray], np.ndarray]  # of numbers
-    full: float  # the share of its days, at least, that a table has to hold
+    rule: str  # the day of the unit
+    number: Callable[[np.ndarray], np.ndarray]  # of a day
+    day: Callable[[np.ndarray], np.ndarray]  # of a number
+    full: float  # the smallest share of its days that a table must have
 
 
 class Steps(NamedTuple):
@@ -34,7 +34,7 @@ class Steps(NamedTuple):
 
 
 def steps_of_days(days: np.ndarray) -> Steps | None:
-    """The steps of rising days `(time,)`; None where no calendar fits."""
+    """The steps of increasing days `(time,)`; None if no calendar fits."""
     for calendar in _calendars(days):
         numbers = calendar.number(days)
         apart = np.diff(numbers)
@@ -53,7 +53,7 @@ def _steps(calendar: Calendar, first: int, step: int, places: np.ndarray) -> Ste
 
 
 def _calendars(days: np.ndarray) -> Iterator[Calendar]:
-    """Those that might fit, the coarsest first."""
+    """The calendars that might fit, coarsest first."""
     weekdays = np.unique(_weekday(days))
     of_month, last = _day_of_month(days), days == _month_end(_month(days))
     if last.all():
@@ -83,7 +83,7 @@ def _months(rule: str, day: Callable[[np.ndarray], np.ndarray]) -> Calendar:
 
 
 def _months_on_days(of_month: np.ndarray) -> Calendar:
-    """One or several days of each month, clipped to its last one."""
+    """Calendars of one or several days of each month, clipped to its last day."""
     count = len(of_month)
 
     def number(days: np.ndarray) -> np.ndarray:
@@ -127,7 +127,7 @@ def _months_by_weekdays(days: np.ndarray, weekdays: np.ndarray) -> Iterator[Cale
 
 
 def _some_weekdays(days: np.ndarray, weekdays: np.ndarray) -> Iterator[Calendar]:
-    """Monday to Friday, or others that come back every week."""
+    """Monday to Friday, or other days of every week."""
     epoch = np.datetime64("1970-01-01")
 
     def of(mask: str, unit: str, full: float) -> Calendar:

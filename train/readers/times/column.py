@@ -1,4 +1,4 @@
-"""The column of times in a table: which it is, or which columns make it together."""
+"""The column of times in a table, found or joined from several columns."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class TimeColumn(NamedTuple):
     """The times of a table."""
 
     name: str
-    cells: list[str]  # one a row; none where the table has no times
-    parts: list[str]  # the columns that they are made of
-    dates: tuple[Times, Format] | None = None  # the cells, where they are read already
+    cells: list[str]  # one per row; empty if the table has no times
+    parts: list[str]  # the columns that are joined
+    dates: tuple[Times, Format] | None = None  # the parsed cells, if they are parsed already
     left_out: dict[str, str] = {}  # noqa: RUF012  # further columns of times
 
 
@@ -71,7 +71,7 @@ def find_time(
         return made[0]
     found = []
     for key, column in cells.items():
-        if parts and key in parts[0].parts:  # a month alone, which rises in a table of one year
+        if parts and key in parts[0].parts:  # only a month, which increases in a table of one year
             continue
         dates = _dates_of(path, key, column, order)
         if dates is not None or _counts_time(key, column):
@@ -79,7 +79,7 @@ def find_time(
     if not found and not joined:
         _refuse_odd_times(path, rows, cells, order)
         return TimeColumn("", [], [])
-    # Days repeat where the time stands beside them; those beside a sunrise do not.
+    # Days repeat if a column of times belongs to them; days with a time of sunrise do not.
     both = [*found, *parts, *joined]
     first = next((one for one in both if len(set(one.cells)) == len(one.cells)), both[0])
     others = [one.name for one in found if one.name not in first.parts]
@@ -90,7 +90,7 @@ def find_time(
 def _dates_of(
     path: str, name: str, column: list[str], order: str | None
 ) -> tuple[Times, Format] | None:
-    """The dates of a column; numbers, such as 1949, need a name that says so."""
+    """The dates of a column; numbers, such as 1949, need the name of a time."""
     if NUMBER.fullmatch(column[0]):
         named = words_of(name) & DATE_WORDS and len(column[0]) > 3
         return read_dates(column) if named else None
@@ -101,7 +101,7 @@ def _dates_of(
 
 
 def _counts_time(name: str, column: list[str]) -> bool:
-    """Whether these are numbers that rise or fall by equal steps, under the name of a time."""
+    """Return whether a column named as a time has numbers at equal steps."""
     if not name:
         named = len(column[0]) > 3 and read_dates(column) is not None
     else:
@@ -116,7 +116,7 @@ def _counts_time(name: str, column: list[str]) -> bool:
 
 
 def _date_and_clock(cells: dict[str, list[str]], order: str | None) -> list[TimeColumn]:
-    """A column of days, and one of times of day beside it or of hours anywhere, as one."""
+    """Join a column of days with a neighbouring one of times of day, or with one of hours."""
     names = list(cells)
     days = [k for k, name in enumerate(names) if _starts_with_a_day(cells[name])]
     pairs = []
@@ -132,7 +132,7 @@ def _date_and_clock(cells: dict[str, list[str]], order: str | None) -> list[Time
         try:
             fits = read_dates(both, order) is not None
         except ValueError:
-            fits = True  # the error is told when the column is read
+            fits = True  # the error is raised when the column is read
         if fits:
             found.append(TimeColumn(f"{first} {second}".strip(), both, [first, second]))
     return found
@@ -143,7 +143,7 @@ def _starts_with_a_day(column: list[str]) -> bool:
 
 
 def _year_and_month(cells: dict[str, list[str]]) -> list[TimeColumn]:
-    """Columns of the year, the month and so on, as one of dates."""
+    """Join columns of the year, the month and so on to one of dates."""
     parts: list[str] = []
     for known in PARTS.values():
         match = next((name for name in cells if name.lower() in known), None)
@@ -171,7 +171,7 @@ def _year_and_month(cells: dict[str, list[str]]) -> list[TimeColumn]:
 def _refuse_odd_times(
     path: str, rows: Rows, cells: dict[str, list[str]], order: str | None
 ) -> None:
-    """A column of dates with a cell that is none is not left out, or learned, in silence."""
+    """Refuse a column of dates with a cell that is not a date, instead of leaving it out."""
     for name, column in cells.items():
         named = may_be_time(name)
         present = [cell for cell in column if cell.lower() not in MISSING]
@@ -188,7 +188,7 @@ def _refuse_odd_times(
                     f"order of --data.date_order {order}"
                 )
             raise InputError(
-                f"{path}, {rows.where(bad)}: {column[bad][:40]!r} in column {name!r} is no date "
+                f"{path}, {rows.where(bad)}: {column[bad][:40]!r} in column {name!r} is not a date "
                 f"{_cure(column[bad])}; if the column is no time, choose the others: --data.columns"
             )
         rises = named and not texts and len(present) == len(column) > 2
@@ -219,5 +219,5 @@ def may_be_time(name: str) -> bool:
 
 
 def words_of(name: str) -> set[str]:
-    """The words in the name of a column, in small letters."""
+    """The words in the name of a column, in lower case."""
     return set(re.findall(r"[^\W\d_]+", name.lower()))

@@ -1,4 +1,4 @@
-"""Dates and times of day as tables write them: read, and written again in the same format."""
+"""Dates and times of day: parsed, and written again in the same format."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-SECOND = 10**9  # of the clock, which counts nanoseconds
+SECOND = 10**9  # in nanoseconds
 DAY = 86_400 * SECOND
 EPOCH = date(1970, 1, 1).toordinal()
 MONTHS = (
@@ -17,8 +17,8 @@ MONTHS = (
 )  # fmt: skip
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
-# A letter is what `strptime` means by it, and: q quarter, h half year, W week and u weekday of ISO
-# 8601, n the year after Y, t what stands before the time, z the offset from UTC.
+# Letters are those of `strptime`, and: q quarter, h half year, W week and u weekday of ISO 8601,
+# n the year after Y, t the text before the time, z the offset from UTC.
 _YEAR, _Y, _M, _D, _N = (
     r"(?P<Y>[12]\d{3})", r"(?:(?P<Y>\d{4})|(?P<y>\d\d))", r"(?P<m>\d\d?)", r"(?P<d>\d\d?)",
     r"(?P<b>[A-Za-z]{3,9})",
@@ -74,23 +74,23 @@ class Times(NamedTuple):
 
     days: np.ndarray  # (time,) datetime64[D]
     clock: np.ndarray  # (time,) int64, nanoseconds since midnight
-    offsets: np.ndarray | None  # (time,) int64, seconds east of UTC; None where none is written
+    offsets: np.ndarray | None  # (time,) int64, seconds east of UTC; None if none is written
 
 
 class Format(NamedTuple):
-    """One way to write dates: the fields of `example` are filled in anew."""
+    """A format of dates: the fields of `example` are replaced."""
 
     pattern: re.Pattern[str]
     example: str
     unpadded: bool  # 1/31/2024 and 9:00, not 01/31/2024 and 09:00
-    order: str  # of day, month and year, where another one was possible
+    order: str  # of day, month and year, if another order was possible
 
 
 def read_dates(cells: list[str], order: str | None = None) -> tuple[Times, Format] | None:
-    """Dates that are all written in one format; None if they are not.
+    """Parse dates that all have one format; None if they do not.
 
     Raises:
-      ValueError: day and month may be either way round, and `order` does not say; or only some of
+      ValueError: the order of day and month is ambiguous, and `order` is not given; or only some of
         the cells have an offset from UTC.
     """
     fits: dict[str, tuple[re.Pattern[str], list[Moment]]] = {}
@@ -111,7 +111,7 @@ def read_dates(cells: list[str], order: str | None = None) -> tuple[Times, Forma
 
 
 def write_dates(times: Times, style: Format) -> list[str]:
-    """The dates in the format of others."""
+    """Write dates in the format of others."""
     match = style.pattern.fullmatch(style.example)
     assert match is not None
     like = {field: text for field, text in match.groupdict().items() if text is not None}
@@ -132,19 +132,19 @@ def is_date(cell: str) -> bool:
     """Return whether the cell is a date in some format."""
     try:
         return read_dates([cell]) is not None
-    except ValueError:  # it is one in two ways
+    except ValueError:  # an ambiguous date
         return True
 
 
 def month_number(cell: str) -> str:
-    """The number of a month that is called by its name; other cells as they are."""
+    """The number of a month that is given by name; other cells unchanged."""
     low = cell.lower()
     names = [k for k, name in enumerate(MONTHS, 1) if low in (name.lower(), name[:3].lower())]
     return str(names[0]) if names else cell.removesuffix(".0")
 
 
 def about_names(cell: str) -> str:
-    """The end of a complaint about a cell with a name of a month or weekday that is not English."""
+    """The end of an error about a cell with the name of a month or weekday that is not English."""
     names = [name.lower() for name in (*MONTHS, *WEEKDAYS)]
     known = {*names, *(name[:3] for name in names), "sept"}
     words = re.findall(r"[^\W\d_]{3,}", cell)
@@ -154,7 +154,7 @@ def about_names(cell: str) -> str:
 
 
 def _fields(pattern: re.Pattern[str], cells: list[str]) -> list[Moment] | None:
-    """Day, clock and offset of each cell; None at the first one in another format."""
+    """The day, clock and offset of each cell; None if one has another format."""
     rows = []
     for cell in cells:
         match = pattern.fullmatch(cell)
@@ -184,7 +184,7 @@ def _times(rows: list[Moment]) -> Times:
 
 
 def _day(fields: dict[str, str]) -> date:
-    """The first day of a period; ValueError or KeyError where there is none."""
+    """The first day of a period; ValueError or KeyError if it does not exist."""
     year = int(fields["Y"]) if "Y" in fields else (int(fields["y"]) + 31) % 100 + 1969
     if "n" in fields and int(fields["n"]) != (year + 1) % 10 ** len(fields["n"]):
         raise ValueError("no year such as 2023/24")
@@ -209,7 +209,7 @@ def _day(fields: dict[str, str]) -> date:
 
 
 def _name(text: str, names: tuple[str, ...]) -> int:
-    """The number of a month or weekday, by its name or the first letters of it."""
+    """The number of a month or weekday, by its name or the first letters of the name."""
     low = "sep" if text.lower() == "sept" else text.lower()
     found = [k for k, name in enumerate(names) if low in (name.lower(), name[:3].lower())]
     return found[0] if found else _none(text)
@@ -253,7 +253,7 @@ def _unpadded(pattern: re.Pattern[str], cells: list[str]) -> bool:
 
 
 def _texts(day: date, clock: int, offset: int, like: dict[str, str], width: int) -> dict[str, str]:
-    """Every field of a moment, written like the given ones."""
+    """Every field of a moment, formatted like the given ones."""
     second, fraction = divmod(clock, SECOND)
     hour = second // 3600
     week = day.isocalendar()

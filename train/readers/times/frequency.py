@@ -16,7 +16,7 @@ UNITS = (("day", DAY), ("hour", 3600 * SECOND), ("minute", 60 * SECOND), ("secon
 
 
 class Even(NamedTuple):
-    """Places of rows, and the moments of places."""
+    """The places of rows, and the moments of places."""
 
     places: np.ndarray
     at: Callable[[np.ndarray], Times]
@@ -24,7 +24,7 @@ class Even(NamedTuple):
 
 
 def even_times(times: Times) -> Even:
-    """Steps by days where the time of day is always the same, else by the clock."""
+    """Steps of days if the time of day is constant, else steps of the clock."""
     if len(times.days) < 2:
         return Even(np.zeros(1, int), _one_row, "one row")
     clocks = np.unique(times.clock)
@@ -43,7 +43,7 @@ def even_times(times: Times) -> Even:
 
 
 def _opening_hours(times: Times, clocks: np.ndarray) -> Even | None:
-    """The same times on every day of a calendar, as an office or an exchange has them."""
+    """The same times on every day of a calendar, such as opening hours."""
     days, row = np.unique(times.days, return_inverse=True)
     steps = steps_of_days(days) if len(days) > 2 else None
     count = len(clocks)
@@ -62,7 +62,7 @@ def _opening_hours(times: Times, clocks: np.ndarray) -> Even | None:
 def even_ticks(
     ticks: np.ndarray,
 ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray], int | None]:
-    """Places at the largest step that all rows keep, or at the usual one if that is much smaller.
+    """Places at the largest step that fits all rows, or at the usual one if that is much smaller.
 
     Returns:
       The places, the ticks of places, and the step; None where the rows are at uneven times.
@@ -85,7 +85,7 @@ def even_ticks(
 
 
 def ticks_of(times: Times) -> tuple[np.ndarray, int]:
-    """Moments as whole numbers, and how many nanoseconds 1 is."""
+    """Moments as integers, and the number of nanoseconds per unit."""
     tick = int(np.gcd.reduce(times.clock, initial=SECOND))
     clock = times.clock // tick
     if times.offsets is not None:
@@ -96,7 +96,7 @@ def ticks_of(times: Times) -> tuple[np.ndarray, int]:
 def _at_ticks(
     times: Times, places: np.ndarray, at: Callable[[np.ndarray], np.ndarray], tick: int
 ) -> Callable[[np.ndarray], Times]:
-    """Moments by the clock; an hour is an hour also where clocks change."""
+    """Moments by elapsed time, also across changes of clocks."""
     per_day = DAY // tick
 
     def moments(wanted: np.ndarray) -> Times:
@@ -113,7 +113,7 @@ def _at_ticks(
 def _at_days(
     times: Times, places: np.ndarray, at: Callable[[np.ndarray], np.ndarray], clocks: np.ndarray
 ) -> Callable[[np.ndarray], Times]:
-    """Moments at these times of day, which take turns."""
+    """Moments at these times of day, in turn."""
 
     def moments(wanted: np.ndarray) -> Times:
         days, clock = at(wanted), clocks[wanted % len(clocks)]
@@ -130,7 +130,7 @@ def reversed_times(times: Times) -> Times:
 
 
 def _one_row(places: np.ndarray) -> NoReturn:
-    raise ValueError("one row alone does not say how long a step of time is; give two or more")
+    raise ValueError("one row does not determine the time step; give two or more")
 
 
 def _name(nanoseconds: int, exact: bool) -> str:

@@ -1,4 +1,4 @@
-"""Equal steps of time: the place of each row on them, and the time of every place."""
+"""Equal time steps: the place of each row on them, and the time of every place."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from train.readers.times.dates import (
 from train.readers.times.frequency import Even, even_ticks, even_times, reversed_times, ticks_of
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,2})?", re.ASCII)
-# Whole numbers in such a range may count time: from, to, nanoseconds of 1, the day of 0.
+# Integers in these ranges may count time: from, to, nanoseconds per unit, the day of 0.
 COUNTS = (
     (10**8, 10**10, SECOND, "1970-01-01"), (10**11, 10**13, 10**6, "1970-01-01"),
     (10**14, 10**16, 1000, "1970-01-01"), (10**17, 10**19, 1, "1970-01-01"),
@@ -31,12 +31,12 @@ COUNTS = (
 
 
 class Grid(NamedTuple):
-    """Equal steps of time."""
+    """Equal time steps."""
 
-    places: np.ndarray  # of the rows, from 0; they fall where the newest row comes first
+    places: np.ndarray  # of the rows, from 0; decreasing if the newest row comes first
     write: Callable[[np.ndarray], list[str]]  # the times of places, in the format of the table
     step: str  # in words
-    order: str = ""  # of day, month and year, where cells such as 01/02/2024 may be read both ways
+    order: str = ""  # of day, month and year, if cells such as 01/02/2024 are ambiguous
 
 
 def grid_of(
@@ -50,12 +50,12 @@ def grid_of(
       dates: the cells as `read_dates` reads them, where this is done.
 
     Raises:
-      ValueError: they are not, or neither rise nor fall, or may be read in several ways.
+      ValueError: they are not, or neither increase nor decrease, or are ambiguous.
     """
-    found = dates or read_dates(cells, order)
-    if found is None:
+    parsed = dates or read_dates(cells, order)
+    if parsed is None:
         return _of_numbers(cells)
-    times, style = found
+    times, style = parsed
     falls = _falls(ticks_of(times)[0], cells)
     even = even_times(reversed_times(times) if falls else times)
     return Grid(
@@ -92,18 +92,18 @@ def _of_numbers(cells: list[str]) -> Grid:
 
 
 def _exact(cell: str) -> Decimal:
-    """The number without the noise of floats, as in 0.30000000000000004."""
+    """The number without rounding errors, such as 0.30000000000000004."""
     exact = Decimal(cell)
     noisy = len(exact.as_tuple().digits) > 15 and int(exact.as_tuple().exponent) < -10
     return Decimal(f"{exact:.12g}") if noisy else exact
 
 
 def _odd_one(cells: list[str]) -> str:
-    """The complaint about cells that are not all dates or all numbers."""
+    """The error about cells that are not all dates or all numbers."""
     first = cells[0]
     for cell in cells:
         if not NUMBER.fullmatch(cell) and not is_date(cell):
-            why = "is no number and no date such as 2024-01-31 14:00"
+            why = "is neither a number nor a date such as 2024-01-31 14:00"
             return f"the time {cell!r} {why}{about_names(cell)}"
     other = next((cell for cell in cells if not alike(first, cell)), None)
     if other is None:
@@ -116,7 +116,7 @@ def alike(one: str, other: str) -> bool:
     try:
         both = all(map(NUMBER.fullmatch, (one, other)))
         return both or read_dates([one, other]) is not None
-    except ValueError:  # one of them, or both, may be read in two ways
+    except ValueError:  # one or both are ambiguous
         return True
 
 
@@ -129,7 +129,7 @@ def _writer(at: Callable, decimals: int, fixed: bool) -> Callable[[np.ndarray], 
 
 
 def _counted(numbers: np.ndarray, unit: int, origin: str) -> Even:
-    """Seconds of Unix, or the days of a spreadsheet: months are uneven in them."""
+    """The steps of Unix seconds or spreadsheet days, in which months are uneven."""
     per_day = DAY // unit
     days = np.datetime64(origin) + numbers // per_day
     return even_times(Times(days, numbers % per_day * unit, None))
@@ -146,7 +146,7 @@ def _counts_writer(even: Even, unit: int, origin: str, decimals: int) -> Callabl
 
 
 def _falls(ticks: np.ndarray, cells: list[str]) -> bool:
-    """Return whether the newest row comes first; ValueError where rows are in no order."""
+    """Return whether the newest row comes first; ValueError if rows are unordered."""
     apart = np.diff(ticks)
     falls = len(apart) > 0 and bool((apart < 0).all())
     if falls or (apart > 0).all():

@@ -1,4 +1,4 @@
-"""Offsets from UTC of later times: they change in a table that keeps summer and winter time."""
+"""Offsets from UTC of later times, which change with daylight saving time."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from train.readers.times.dates import DAY, SECOND, Times
 
-CHANGES = 20  # of clocks that a zone must have had, the newest ones
+CHANGES = 20  # the newest changes of clocks to compare in a zone
 
 
 def offsets_at(times: Times, places: np.ndarray, wanted: np.ndarray, seconds: np.ndarray,
                local: bool) -> np.ndarray | None:  # fmt: skip
-    """Seconds east of UTC at places of a table.
+    """The offsets in seconds east of UTC at places of a table.
 
     Of offsets that change, those of most time zones that changed as they did; where there is none,
     the offset of the last row before.
@@ -43,7 +43,7 @@ def offsets_at(times: Times, places: np.ndarray, wanted: np.ndarray, seconds: np
 
 
 def _zones_of(times: Times) -> list[zoneinfo.ZoneInfo]:
-    """All time zones with the table's offsets before and after each change."""
+    """The time zones with the table's offsets before and after each change."""
     offsets = times.offsets
     assert offsets is not None
     changed = np.flatnonzero(np.diff(offsets))[-CHANGES:]

@@ -1,4 +1,4 @@
-// Canvases that are sharp on every screen, and a pointer over what is drawn on them.
+// Canvases that are sharp on every screen, and pointer events over them.
 
 function context(canvas, width, height) {
   const ratio = window.devicePixelRatio || 1;
@@ -18,7 +18,7 @@ function context(canvas, width, height) {
 const fontOf = (size, weight = 400) =>
   `${weight} ${size}px ${getComputedStyle(document.body).fontFamily}`;
 
-// A box that is seen on every colour.
+// A box that is visible on every colour.
 function outline(ctx, box, width) {
   ctx.strokeStyle = theme.panel;
   ctx.lineWidth = width + 2;
@@ -28,7 +28,7 @@ function outline(ctx, box, width) {
   ctx.strokeRect(...box);
 }
 
-// Round places for the labels of an axis.
+// Round numbers for the labels of an axis.
 function ticks(first, last, most) {
   const rough = Math.max((last - first) / most, 1);
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -38,7 +38,7 @@ function ticks(first, last, most) {
   return found;
 }
 
-// Tells of the pointer over a view: the step under it, a step that is chosen, a span that is drawn.
+// Reports pointer events over a view: the step under it, a chosen step, a span.
 function watchPointer(element, stepAt, { hover, choose, span }) {
   let start = null, dragged = false;
   element.addEventListener("pointermove", (event) => {

@@ -1,7 +1,7 @@
-// One unit of a layer as a diagram: gates in their colour, and the numbers on the wires.
+// A unit of a layer as a diagram: coloured gates, and the numbers on the wires.
 
 const SVG = "http://www.w3.org/2000/svg";
-const WIRES = { // of the LSTM: by what flows through them
+const WIRES = { // of the LSTM, by the value that flows through them
   c0: "M10 46H86", fc: "M110 46H206", c1: "M230 46H424", f: "M98 150V58", i: "M178 150V102H206",
   g: "M250 150V102H230", ig: "M218 90V58", tc: "M366 46V62M366 84V110", o: "M320 150V122H354",
   h1: "M366 134V224H424", x: "M10 226H320M98 226V198M178 226V198M250 226V198M320 226V198",
@@ -61,7 +61,7 @@ function cellOf(parent) {
     }
   }
 
-  // Layers whose gates are not known: what they keep and show, before and after.
+  // Layers without known gates: their state and output, before and after.
   function buildPlain(svg, kind) {
     [...kind].forEach((name, k) => {
       const y = kind.length > 1 ? 34 + 44 * k : 56;
@@ -82,7 +82,7 @@ function cellOf(parent) {
     const back = block.direction === "backward";
     const at = (name, when) => (has(name) ? valueAt(block.quantities[name], unit, when) : null);
     const before = back ? step + 1 : step - 1;
-    const begins = before < 0 || before >= steps; // with zeros
+    const begins = before < 0 || before >= steps; // the initial state is 0
     const old = (name) => (begins && has(name) ? 0 : at(name, before));
     if (kind === "gates") updateGates(block, unit, step, at, old);
     else updatePlain(block, kind, unit, step, at, old);
@@ -110,7 +110,7 @@ function cellOf(parent) {
       c0: `c ${number(c0)}`, fc: `f·c ${number(flows.fc)}`, c1: `new c ${number(c1)}`,
       ig: `i·g ${number(flows.ig)}`, tc: number(flows.tc),
       h1: projected ? "" : `h ${number(h1)}`,
-      m: projected ? `o·tanh c ${number(h1)}, to be projected` : "",
+      m: projected ? `o·tanh c ${number(h1)}, before the projection` : "",
       x: `${readAt(step)}; h of all units${h0 === null ? "" : `, its own ${number(h0)}`}`,
     };
     for (const [name, text] of Object.entries(labels)) parts[`t-${name}`].textContent = text;
@@ -136,7 +136,7 @@ function cellOf(parent) {
     parts.svg.setAttribute("aria-label", text);
   }
 
-  // A wire is as wide as what flows is large; blue is below 0, orange above.
+  // The width of a wire is the size of its value; blue is negative, orange positive.
   function flow(wire, value, gate) {
     wire.style.strokeWidth = `${1.25 + 4.75 * Math.min(1, Math.abs(value))}`;
     wire.dataset.sign = gate ? "gate" : value < 0 ? "below" : "above";

@@ -1,4 +1,4 @@
-// Characters as a person sees them and hears them: spaces, line ends and controls have pictures.
+// Characters as glyphs and as spoken names: spaces, line ends and controls have symbols.
 
 const CHARACTERS = {
   " ": "space", "\n": "new line", "\t": "tab", "\r": "carriage return",
@@ -8,20 +8,20 @@ const GLYPHS = {
   " ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍", "\u00a0": "⍽", "\u2028": "⏎", "\u2029": "¶",
 };
 
-// One character in a list or a sentence.
+// A character in a list or a sentence.
 function glyphOf(character) {
   if (character in GLYPHS) return GLYPHS[character];
   return inText(character);
 }
 
-// The same in the text itself, where a space is seen as a space.
+// A character in the text itself, where a space is a space.
 function inText(character) {
   if (character === " ") return "";
   if (character in GLYPHS) return GLYPHS[character];
   const code = character.codePointAt(0);
   if (code < 32) return String.fromCodePoint(0x2400 + code);
   if (code === 127) return "␡";
-  if (/[\p{Cc}\p{Cf}\p{Zs}\p{Cn}\p{Co}]/u.test(character)) return "·"; // nothing to see
+  if (/[\p{Cc}\p{Cf}\p{Zs}\p{Cn}\p{Co}]/u.test(character)) return "·"; // invisible
   return /\p{M}/u.test(character) ? `◌${character}` : character;
 }
 
@@ -34,7 +34,7 @@ function spoken(character) {
 
 const make = (tag) => document.createElement(tag);
 
-// An element that shows a name; text of any direction stays inside of it.
+// An element for a name; bidirectional text stays inside it.
 function isolated(text, className = "") {
   const element = make("bdi");
   element.textContent = text;

@@ -1,4 +1,4 @@
-// Two maps that the colour-blind can read: light to dark blue for gates, blue to orange around 0.
+// Two colour-blind-safe maps: light to dark blue for gates, blue to orange around 0.
 
 const STOPS = {
   light: {
@@ -16,7 +16,7 @@ const maps = {};
 const theme = {};
 readTheme();
 
-// The colours of the page as canvases need them.
+// The colours of the page, for canvases.
 function readTheme() {
   const style = getComputedStyle(document.documentElement);
   const names = ["ink", "muted", "line", "panel", "ground", "mark", "forecast"];
@@ -33,7 +33,7 @@ function colourMap(stops) {
     const k = Math.min(Math.floor(at), points.length - 2);
     const rgb = points[k].map((a, n) => Math.round(a + (at - k) * (points[k + 1][n] - a)));
     css.push(`rgb(${rgb})`);
-    // Of black and white, one has a contrast above 4.5 to any colour.
+    // Black or white has a contrast above 4.5 to any colour.
     ink.push(luminance(rgb) > 0.179 ? "#000" : "#fff");
   }
   return { css, ink };
@@ -72,7 +72,7 @@ function levelOf(value, { low, high }) {
   return Math.max(0, Math.min(LEVELS - 1, level));
 }
 
-// What all steps are coloured by: a level for each, and which of them are known.
+// The colour level of each step; unknown steps have none.
 function paintOf(quantity, unit, full) {
   const scale = scaleOf(quantity, unit, full);
   const levelOfByte = (_, byte) => levelOf(valueOf(quantity, unit, byte), scale);

@@ -1,4 +1,4 @@
-// The numbers of the page: JSON with small arrays in it, and one deflated array for each quantity.
+// The numbers of the page: JSON with small arrays, and one compressed array per quantity.
 
 const TYPES = { u1: Uint8Array, u2: Uint16Array, i4: Int32Array, f4: Float32Array };
 const NAMES = {
@@ -31,14 +31,14 @@ function fromBase64(text) {
   return Uint8Array.from({ length: raw.length }, (_, k) => raw.charCodeAt(k));
 }
 
-// Unpacks a quantity, (units, time) bytes, once.
+// Decompresses a quantity, (units, time) bytes, once.
 function load(quantity) {
   quantity.loading ??= (async () => {
     const element = document.getElementById(`array-${quantity.array}`);
     const stream = new Blob([fromBase64(element.textContent)]).stream();
     const plain = stream.pipeThrough(new DecompressionStream("deflate-raw"));
     quantity.bytes = new Uint8Array(await new Response(plain).arrayBuffer());
-    element.remove(); // its text would stay in memory beside the bytes
+    element.remove(); // free its text
   })();
   return quantity.loading;
 }
@@ -55,7 +55,7 @@ function valueOf(quantity, unit, byte) {
   return quantity.low[unit] + (byte / 255) * (quantity.high[unit] - quantity.low[unit]);
 }
 
-// The value at a step, or null while it is not there: before the first step, or not unpacked yet.
+// The value at a step, or null before the first step or before decompression.
 function valueAt(quantity, unit, step) {
   if (!quantity?.bytes || step < 0 || step >= steps || unit >= quantity.low.length) return null;
   return valueOf(quantity, unit, quantity.bytes[unit * steps + step]);
@@ -65,7 +65,7 @@ function blockName(block) {
   return `layer ${block.layer + 1}${block.direction ? `, ${block.direction}` : ""}`;
 }
 
-// As many digits as the quantised value has.
+// The significant digits of a quantised value.
 function number(value) {
   if (value === null || Number.isNaN(value)) return "–";
   const size = Math.abs(value);
@@ -73,7 +73,7 @@ function number(value) {
   return text.replace(/^-(?=0\.?0*$)/, "").replace("-", "−");
 }
 
-// A number of the data, with four digits.
+// A number of the data, with four significant digits.
 function plain(value) {
   if (Number.isNaN(value)) return "missing";
   const text = DIGITS.format(Number(value.toPrecision(4)));

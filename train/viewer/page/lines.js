@@ -1,8 +1,8 @@
-// Columns of numbers as lines, one below the other, with the forecast from a step.
+// Columns of numbers as lines, one below another, with the forecast from a step.
 
 function lineRows(place) {
   const { columns, values, forecasts } = content;
-  const length = values.length / columns.length; // with what comes after the sequence, if known
+  const length = values.length / columns.length; // with the steps after the sequence, if known
   const gap = 6;
   const rows = columns.map((name, k) => {
     const all = values.subarray(k * length, (k + 1) * length);
@@ -42,7 +42,7 @@ function lineRows(place) {
     });
   }
 
-  // A line over a halo, so that it is seen on every colour.
+  // A line with a halo, visible on every colour.
   function stroke(ctx, path, colour, dash = []) {
     const width = dash.length ? 2.75 : 1.75;
     ctx.lineJoin = "round";
@@ -57,7 +57,7 @@ function lineRows(place) {
     ctx.setLineDash([]);
   }
 
-  // Of steps that share a place, from the least to the highest; a missing value breaks the line.
+  // Steps that share a pixel are drawn from minimum to maximum; a missing value breaks the line.
   function pathOf(row, top, first, last) {
     const path = new Path2D();
     const stride = Math.max(1, Math.ceil(0.5 / place.zoom));
@@ -73,7 +73,7 @@ function lineRows(place) {
         continue;
       }
       const x = place.middle(step), y = yOf(row, top, high);
-      if (broken) path.moveTo(x - 0.75, y); // so that a value alone is seen as well
+      if (broken) path.moveTo(x - 0.75, y); // so that an isolated value is visible
       path.lineTo(x + (broken ? 0.75 : 0), y);
       if (low < high) path.lineTo(x, yOf(row, top, low));
       broken = false;
@@ -104,7 +104,7 @@ function lineRows(place) {
     return `${shown.join("")}…`;
   }
 
-  // What is forecast from this step on; it begins at the last known value.
+  // The forecast from this step; it starts at the last known value.
   function drawOver(ctx, step) {
     if (!forecasts || step < forecasts.first) return;
     const horizon = length - steps;

@@ -1,4 +1,4 @@
-// What is shown now, and what happens when somebody points, types or plays.
+// The state of the page, and its reactions to pointer, keys and playback.
 
 const $ = (id) => document.getElementById(id);
 const state = {
@@ -15,7 +15,7 @@ const map = mapOf($("map"), (unit) => chooseUnit({ unit }));
 const player = playerOf($("play"), $("speed"), { advance, changed: played });
 let paint = null, waiting = new Set(), speaking = 0;
 
-// What has to be drawn again, once a frame.
+// Schedules parts to redraw, once per frame.
 function redraw(...parts) {
   if (!waiting.size) requestAnimationFrame(render);
   parts.forEach((part) => waiting.add(part));
@@ -89,7 +89,7 @@ function showLegend() {
   $("following").replaceChildren(where, isolated(feature.name));
 }
 
-// Says something to those who listen, when nothing has changed for a moment.
+// Announces a text to screen readers when nothing has changed for a moment.
 function say(text) {
   clearTimeout(speaking);
   speaking = setTimeout(() => ($("live").textContent = text), 350);
@@ -120,7 +120,7 @@ function played(playing) {
   redraw("step");
 }
 
-// Wires move from step to step where there is time for it.
+// Wires are animated between steps at slow speeds.
 function smoothen() {
   $("cell").classList.toggle("playing", player.playing && SPEEDS[$("speed").value] <= SLOW);
 }
@@ -174,7 +174,7 @@ async function find() {
     return;
   }
   for (const one of blocks) await loadBlock(one);
-  await new Promise(requestAnimationFrame); // of spans that follow each other, the last one
+  await new Promise(requestAnimationFrame); // of several spans in a row, only the last is searched
   if (ask !== asked) return;
   const found = search(blocks, state.span, $("against").value === "near");
   $("hits").replaceChildren(...found.map((unit) => {
@@ -184,6 +184,6 @@ async function find() {
   }));
   showControls();
   const best = found[0];
-  if (!best) return say("No step is outside of the span");
+  if (!best) return say("No step is outside the span");
   say(`${found.length} units found; the best is ${NAMES[best.quantity]}, unit ${best.unit + 1}`);
 }

@@ -1,4 +1,4 @@
-// What was read at a step, what the model expected then, and what came.
+// A step: its input, the predictions, and the correct one.
 
 const BEFORE = 14; // characters of the text before this one
 
@@ -22,7 +22,7 @@ function showRead(element, step) {
   } else {
     const list = make("dl");
     list.className = content.columns.length > 4 ? "columns many" : "columns";
-    const length = content.values.length / content.columns.length; // with what comes after
+    const length = content.values.length / content.columns.length; // with the steps after the sequence
     content.columns.forEach((name, k) => {
       const [term, value] = [make("dt"), make("dd")];
       term.append(isolated(name));
@@ -83,7 +83,7 @@ function showExpected(list, step) {
   if (content.forecasts) showForecast(list, step);
 }
 
-// Of up to eight columns, the next step, one in the middle and the last one.
+// For up to eight columns: the next step, a middle one and the last one.
 function forecastsAt(step) {
   const { first, values } = content.forecasts;
   const width = content.columns.length, horizon = content.values.length / width - steps;
@@ -105,13 +105,13 @@ function showForecast(list, step) {
   }));
 }
 
-// A few words below the sequence, where the rest is out of sight.
+// A short text below the sequence, for small windows.
 function briefly(step, value) {
   const found = content.forecasts ? [] : predictionsAt(step).slice(0, 2);
   return [value, ...found.map(({ id, probability }) => `${nameOf(id)} ${percent(probability)}`)].join("   ");
 }
 
-// A few words at the pointer.
+// A short text at the pointer.
 function showTip(tip, step, event, value) {
   tip.hidden = step === null;
   if (step === null) return;
@@ -124,14 +124,14 @@ function showTip(tip, step, event, value) {
   const words = found.map(({ id, probability }) => `${nameOf(id)} ${percent(probability)}`);
   if (words.length) lines.push(words.join("   "));
   tip.replaceChildren(...lines.map(sentence));
-  // Towards the middle of the window, so that nothing has to be measured.
+  // Placed towards the middle of the window, so that no size has to be measured.
   const { clientX: x, clientY: y } = event;
   const across = x < innerWidth / 2 ? `${x + 14}px` : `calc(${x - 14}px - 100%)`;
   const down = y < innerHeight / 2 ? `${y + 22}px` : `calc(${y - 14}px - 100%)`;
   tip.style.transform = `translate(${across}, ${down})`;
 }
 
-// The same for those who listen.
+// The same for screen readers.
 function spokenMoment(step, value) {
   const read = content.kind === "text" ? `reads ${spoken(characters[step])}` : "";
   const expected = content.forecasts

@@ -1,4 +1,4 @@
-// The chosen unit over the whole time: where it is now, the span, and what the unit follows.
+// The chosen unit over all steps, with the current step, the span and the followed feature.
 
 function overviewOf(canvas, jump) {
   const high = 46, still = make("canvas");
@@ -6,7 +6,7 @@ function overviewOf(canvas, jump) {
   const x = (at) => (at / steps) * width;
   const y = (level) => 3 + (high - 12) * (1 - level / (LEVELS - 1));
 
-  // What does not change with the step is drawn once.
+  // Draws, once, the parts that do not change with the step.
   function drawStill(paint, feature) {
     width = canvas.parentElement.clientWidth;
     const ctx = context(still, width, high);
@@ -39,7 +39,7 @@ function overviewOf(canvas, jump) {
     }
   }
 
-  // From the least to the highest of the steps that share a pixel.
+  // From the minimum to the maximum of the steps that share a pixel.
   function envelope(paint) {
     const path = new Path2D();
     const stride = Math.max(1, Math.floor(steps / width));

@@ -1,6 +1,6 @@
-// The clock that steps through time.
+// Playback.
 
-const SPEEDS = [1, 2, 4, 8, 16, 32, 60]; // steps a second
+const SPEEDS = [1, 2, 4, 8, 16, 32, 60]; // steps per second
 const SLOW = 8;
 
 function playerOf(button, speed, { advance, changed }) {
@@ -36,7 +36,7 @@ function playerOf(button, speed, { advance, changed }) {
     changed(playing);
   }
 
-  const tell = () => speed.setAttribute("aria-valuetext", `${SPEEDS[speed.value]} steps a second`);
+  const tell = () => speed.setAttribute("aria-valuetext", `${SPEEDS[speed.value]} steps per second`);
   speed.addEventListener("input", tell);
   tell();
   const toggle = () => (playing ? stop() : start());

@@ -1,4 +1,4 @@
-// A piano roll: a row a key, from the highest that sounds to the lowest.
+// A piano roll: one row per key, from the highest that sounds to the lowest.
 
 function rollRows(place) {
   const { columns, values } = content;
@@ -22,7 +22,7 @@ function rollRows(place) {
     }
   }
 
-  // Of low rows, every C alone.
+  // In low rows, only every C is labelled.
   function drawNames(ctx) {
     ctx.textAlign = "right";
     ctx.textBaseline = "middle";

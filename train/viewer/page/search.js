@@ -1,8 +1,8 @@
-// Units that react to a span: how often a value in it is above one outside of it.
+// Units that react to a span: how often a value inside is above one outside.
 
 const FOUND = 16;
 
-// How often each byte stands in each unit's row, counted once.
+// The histogram of each unit's bytes, counted once.
 function countsOf(quantity) {
   if (quantity.counts) return quantity.counts;
   const units = quantity.low.length, counts = new Uint32Array(units * 256);
@@ -12,7 +12,7 @@ function countsOf(quantity) {
   return (quantity.counts = counts);
 }
 
-// Ranks all units of these blocks. `near` compares with as many steps on each side, not with all.
+// Ranks all units. With `near`, compares with as many steps on each side instead of all.
 function search(some, [first, last], near) {
   const size = last - first + 1;
   const [from, to] = near
@@ -57,7 +57,7 @@ function separation(row, whole, first, last, from, to) {
   return { area: pairs / (size * below), gap: Math.abs(sum / size - others / below) / 255 };
 }
 
-// The best of each unit, by its best quantity.
+// Each unit once, with its best quantity.
 function onceAUnit(found) {
   const seen = new Set(), best = [];
   for (const one of found) {

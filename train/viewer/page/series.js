@@ -1,4 +1,4 @@
-// A series on bands of colour, a band for each step: `lines.js` or `roll.js` draw what is on them.
+// A series on coloured bands, one per step; `lines.js` or `roll.js` draw over them.
 
 const NAME = 92, AXIS = 22; // widths of the names and height of the axis
 
@@ -7,7 +7,7 @@ function seriesView(panel, base, over, space) {
   const rows = content.kind === "roll" ? rollRows(place) : lineRows(place);
   let fit = 1;
 
-  // Pixels a step and a row.
+  // Pixels per step and per row.
   function layout() {
     fit = Math.max(0.02, (panel.clientWidth - NAME - EDGE) / rows.length);
     if (place.zoom < fit) place.zoom = fit;
@@ -83,7 +83,7 @@ function seriesView(panel, base, over, space) {
     }
   }
 
-  // Where a yes or no that units follow is yes.
+  // The steps at which a boolean feature is true.
   function drawMarks(ctx, feature) {
     const [first, last] = inSight();
     ctx.fillStyle = theme.mark;
@@ -146,7 +146,7 @@ function seriesView(panel, base, over, space) {
     if (x < left || x + place.zoom > left + seen) panel.scrollLeft = x - seen / 3;
   }
 
-  // Closer or further, with a step where it was.
+  // Zooms, keeping a step in place.
   function magnify(factor, at) {
     layout();
     const before = xOf(at);
@@ -155,8 +155,8 @@ function seriesView(panel, base, over, space) {
     panel.scrollLeft = NAME + at * place.zoom - before;
   }
 
-  function vertical(step, way) {
-    return Math.max(0, Math.min(steps - 1, step + way * Math.max(1, Math.round(40 / place.zoom))));
+  function vertical(step, rows) {
+    return Math.max(0, Math.min(steps - 1, step + rows * Math.max(1, Math.round(40 / place.zoom))));
   }
 
   function resized() {

@@ -1,4 +1,4 @@
-// Builds the controls, listens, and draws for the first time.
+// Builds the controls, adds listeners, and draws for the first time.
 
 const text = content.kind === "text";
 const touch = matchMedia("(pointer: coarse)").matches;
@@ -21,11 +21,10 @@ function buildTexts() {
   $("panel").setAttribute("aria-valuemax", steps);
   $("search-help").textContent =
     `Drag over ${text ? "the text" : "the series"}, or hold Shift with the arrow keys. ` +
-    "The score: how often, of a step inside and one outside, the inner one is higher ▲, or " +
-    "lower ▼.";
+    "The score: how often a step inside the span is higher ▲, or lower ▼, than one outside.";
   $("units-help").textContent =
-    "The score: rank correlation with a number; of yes and no, how often two steps are told " +
-    "apart. By chance: the best of any unit when the pattern is moved in time.";
+    "The score: rank correlation with a number; for true and false, how often two steps are " +
+    "ordered correctly. By chance: the best score of any unit when the feature is shifted in time.";
   $("expected-title").textContent = content.forecasts
     ? "Forecast from here, the dashed line"
     : content.predictions?.heading ?? "";
@@ -34,9 +33,9 @@ function buildTexts() {
 
 function describeBlocks() {
   const sizes = blocks.filter((one) => one.direction !== "backward").map(sizeOf);
-  const ways = blocks.some((one) => one.direction) ? " in both directions" : "";
-  const gates = blocks[0].quantities.f ? "" : "; the gates of this kind of layer are not kept";
-  return `${sizes.join(" + ")} units${ways}${gates}`;
+  const directions = blocks.some((one) => one.direction) ? " in both directions" : "";
+  const gates = blocks[0].quantities.f ? "" : "; gates are not available for this layer type";
+  return `${sizes.join(" + ")} units${directions}${gates}`;
 }
 
 function sizeOf({ quantities: { c, h } }) {
@@ -124,7 +123,7 @@ function listenToPointer() {
   $("panel").addEventListener("scroll", () => redraw("base"), { passive: true });
 }
 
-// Keys for the whole page, but not where a field needs them itself.
+// Keys for the whole page, except where a field needs them.
 function listenToKeys() {
   let clicked = false;
   document.addEventListener("pointerdown", () => (clicked = true));
@@ -143,7 +142,7 @@ function listenToKeys() {
       return setSpan(null);
     }
     if (typing) return;
-    // What was reached by Tab keeps its space bar; what was clicked does not.
+    // An element reached by Tab keeps its space bar; a clicked one does not.
     const own = tag === "BUTTON" || tag === "SUMMARY" || target.type === "checkbox";
     if (event.key === " " && (clicked || !own)) {
       event.preventDefault();
@@ -171,7 +170,7 @@ function stepOfKey(key) {
   return key in moves ? Math.max(0, Math.min(steps - 1, moves[key]())) : null;
 }
 
-// Moves the end of the span that is at the chosen step, or begins one there.
+// Moves the end of the span at the chosen step, or starts a span there.
 function extend(to) {
   const [first, last] = state.span ?? [state.step, state.step];
   setSpan([state.step === first ? last : first, to]);
@@ -179,7 +178,7 @@ function extend(to) {
 
 async function begin() {
   if (!("DecompressionStream" in window)) {
-    throw new Error("this browser cannot unpack the numbers (it has no DecompressionStream)");
+    throw new Error("this browser cannot decompress the numbers (it has no DecompressionStream)");
   }
   buildTexts();
   buildControls();

@@ -1,5 +1,5 @@
-// A text on a canvas: a cell for each character, coloured, in the order in which the model reads.
-// Only the rows in sight are drawn. Long lines are broken between words where there are some.
+// A text on a canvas: a coloured cell per character, in the order of the model's input.
+// Only visible rows are drawn. Long lines are broken between words if possible.
 
 const ROW = 26, GAP = 5, GUTTER = 46, EDGE = 8;
 const MONO = getComputedStyle(document.documentElement).getPropertyValue("--mono");
@@ -30,7 +30,7 @@ function textView(panel, base, over, space) {
     laidOut = width;
     const columns = Math.max(8, Math.floor((width - GUTTER - EDGE) / cell));
     starts = [0];
-    let at = 0, gap = -1; // the last step in this row after which it can be broken
+    let at = 0, gap = -1; // the last step of this row after which it can be broken
     for (let step = 0; step < steps; step++) {
       if (at + cells[step] > columns) {
         const first = gap > starts.at(-1) + columns / 3 ? gap + 1 : step;
@@ -139,8 +139,8 @@ function textView(panel, base, over, space) {
   }
 
   // The step above or below, as a cursor moves.
-  function vertical(step, way) {
-    const row = Math.max(0, Math.min(starts.length - 2, rowOfStep[step] + way));
+  function vertical(step, rows) {
+    const row = Math.max(0, Math.min(starts.length - 2, rowOfStep[step] + rows));
     let to = starts[row];
     while (to + 1 < starts[row + 1] && column[to + 1] <= column[step]) to++;
     return row === rowOfStep[step] ? step : to;

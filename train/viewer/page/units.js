@@ -1,11 +1,11 @@
-// Which unit: a picture of all of them at a step, and those that follow something.
+// The choice of a unit: a map of all units at a step, and those that follow features.
 
-const SEEN = 6; // features that are listed at once
+const SEEN = 6; // features listed at once
 
-// A square a unit, in the colours of the quantity; `choose` is told of a click.
+// One square per unit, in the colours of the quantity; a click calls `choose`.
 function mapOf(canvas, choose) {
   let columns = 1, size = 10, shown = 0, width = 300;
-  const resized = () => (width = canvas.parentElement.clientWidth); // reading it costs a layout
+  const resized = () => (width = canvas.parentElement.clientWidth); // reading it forces a layout
 
   function draw(quantity, unit, step) {
     const units = quantity.low.length;
@@ -67,13 +67,13 @@ function unitButton({ block, quantity, unit, score, rises }, choose) {
   return button;
 }
 
-// Features that some unit follows beyond chance, then those that none does.
+// Features that some unit follows beyond chance, then the others.
 function listFollowed(parent, choose) {
   parent.replaceChildren();
   const beyond = (one) => one.best[0].score > one.chance;
   const kept = content.followed.filter(beyond);
   const rest = content.followed.filter((one) => !beyond(one));
-  for (const [name, memory] of [["What takes memory", true], ["What this step reads", false]]) {
+  for (const [name, memory] of [["Needs memory", true], ["Input of this step", false]]) {
     const some = kept.filter((one) => one.memory === memory);
     if (!some.length) continue;
     const head = make("h3");
@@ -93,7 +93,7 @@ function listFollowed(parent, choose) {
     parent.append(none);
   }
   if (!kept.length && !rest.length) {
-    parent.append(sentence("The sequence is too short, or too even, to say."));
+    parent.append(sentence("The sequence is too short or too uniform to tell."));
   }
 }
 
