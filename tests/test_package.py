@@ -59,7 +59,7 @@ def test_only_public_jax():
 
 @pytest.mark.parametrize("folder", ["train", "papers"])
 def test_only_public_names_of_the_library(folder):
-    """What its own programs need of it is public: names of the reference alone."""
+    """Everything that train and papers import of jlstm is a name of the reference."""
     public = all_names() | set(MODULES)
     for path in modules(folder):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -31,7 +31,7 @@ def reference(x, h, c, weights, lengths, *, input_size, hidden_size, num_layers,
 
 
 def forward(x, *args, **sizes):
-    """What is kept for the backward call is the input, and nothing else knows it there."""
+    """Keep the input for the backward call, which nothing else gives it."""
     return (*reference(x, *args, **sizes), x.ravel())
 
 

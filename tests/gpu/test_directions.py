@@ -22,7 +22,7 @@ def draw(lengths, resets, batch=(3,)):
 
 
 def arrays(there, back):
-    """What `bidirectional_scan` takes."""
+    """Arguments of `bidirectional_scan`."""
     (params, state, xs, options), (other, other_state, _, more) = there.arrays(), back.arrays()
     found = {name: options[name] for name in ("lengths", "resets") if name in options}
     if "reset_state" in options:

@@ -1,4 +1,4 @@
-"""Where there is a GPU: the checks of the benchmark, of every implementation."""
+"""On a GPU, if there is one: the checks of the benchmark, of every implementation."""
 
 import jax
 import pytest

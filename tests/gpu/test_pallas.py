@@ -75,7 +75,7 @@ def scan(params, state, xs, lengths=None, resets=None, reset_state=None, reverse
 
 @pytest.fixture
 def races(caplog, capsys):
-    """Whether there were any so far."""
+    """Return whether there have been any races so far."""
     return lambda: "RACE DETECTED" in caplog.text + capsys.readouterr().out
 
 
