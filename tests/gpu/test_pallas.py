@@ -28,7 +28,7 @@ from jax.sharding import AbstractDevice, use_abstract_mesh
 
 from jlstm.recurrence.fused import Loops
 from jlstm.recurrence.pallas import backward_sm90, forward_sm90
-from jlstm.recurrence.pallas.barrier import ACROSS_CLUSTER, Barrier
+from jlstm.recurrence.pallas.barrier import AXES, Barrier, Synchronization
 from jlstm.recurrence.pallas.tiling import SHARED_MEMORY, Tiling, shared_memory, tile
 
 H100 = AbstractDevice(device_kind="NVIDIA H100 80GB HBM3", platform="gpu", num_cores=132)
@@ -39,6 +39,19 @@ CALLS = [
     {"lengths": True, "resets": True, "reverse": False},
     {"lengths": True, "resets": True, "reverse": True},
 ]
+
+
+def on_cluster(grid, barrier):
+    return Barrier(lambda: plgpu.barrier_arrive(barrier), lambda times: plgpu.barrier_wait(barrier))
+
+
+# The interpreter has no semaphores, and runs the blocks of a cluster at once: a cluster as large as
+# the grid, which no GPU has, and its barrier.
+ACROSS_CLUSTER = Synchronization(
+    lambda grid: {"cluster": grid, "cluster_names": AXES},
+    (plgpu.ClusterBarrier(collective_axes=("block",)),),
+    on_cluster,
+)
 NO_BARRIER = ACROSS_CLUSTER._replace(
     start=lambda grid, barrier: Barrier(lambda: None, lambda times: None)
 )
@@ -84,9 +97,9 @@ def interpreted(monkeypatch):
     """Two blocks that this CPU runs in the place of a GPU."""
     forward, back = pallas.kernel_loops()
     loops = Loops(forward._replace(cpu=forward.cuda), back._replace(cpu=back.cuda))
-    machine = pallas.Machine(ACROSS_CLUSTER, INTERPRETER)
+    options = {"synchronization": ACROSS_CLUSTER, "interpret": INTERPRETER}
     monkeypatch.setattr(pallas, "kernel_loops", lambda: loops)
-    monkeypatch.setattr(pallas, "machine", lambda: machine)
+    monkeypatch.setattr(pallas, "kernel_options", lambda: options)
     monkeypatch.setattr(pallas, "_multiprocessors", lambda: 2)
 
 

@@ -1,8 +1,6 @@
 """Barriers: the blocks of a persistent kernel wait for each other once per step.
 
-On a GPU a semaphore in global memory, which every block raises by one a step. The interpreter of
-Pallas has none, and runs the blocks of a cluster at once: there it is a cluster as large as the
-grid, which no GPU has, and its barrier.
+The barrier is a semaphore in global memory, which every block raises by one per step.
 """
 
 from __future__ import annotations
@@ -46,13 +44,4 @@ def _on_semaphore(grid: tuple[int, int]) -> Barrier:
     return Barrier(lambda: plgpu.semaphore_signal(semaphore, memory_scope="gpu"), wait)
 
 
-def _on_cluster(_: tuple[int, int], barrier: Any) -> Barrier:
-    return Barrier(lambda: plgpu.barrier_arrive(barrier), lambda times: plgpu.barrier_wait(barrier))
-
-
 ACROSS_GRID = Synchronization(lambda grid: {"grid": grid, "grid_names": AXES}, (), _on_semaphore)
-ACROSS_CLUSTER = Synchronization(
-    lambda grid: {"cluster": grid, "cluster_names": AXES},
-    (plgpu.ClusterBarrier(collective_axes=("block",)),),
-    _on_cluster,
-)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -93,18 +93,11 @@ def _elsewhere(*_: Any, **__: Any) -> Never:
     )
 
 
-class Machine(NamedTuple):
-    """The target of the kernels: their barrier, and the interpreter, None on a GPU."""
-
-    synchronization: Any
-    interpret: Any = None
-
-
-def machine() -> Machine:
-    """The target when run on a GPU."""
+def kernel_options() -> dict[str, Any]:
+    """The options of both kernels that depend on the machine: their barrier."""
     from jlstm.recurrence.pallas.barrier import ACROSS_GRID
 
-    return Machine(ACROSS_GRID)
+    return {"synchronization": ACROSS_GRID}
 
 
 def forward(inputs: Inputs, masks: Masks, reverse: bool, keep: str | None) -> PyTree:
@@ -128,7 +121,7 @@ def forward(inputs: Inputs, masks: Masks, reverse: bool, keep: str | None) -> Py
         codes_of(masks.valid, entering, tiling, xs.shape[:-1]) if masked else None,
         in_rows(reset, tiling) if masked else None,
     )
-    run = partial(kernel.run, tiling=tiling, reverse=reverse, keep=keep, **machine()._asdict())
+    run = partial(kernel.run, tiling=tiling, reverse=reverse, keep=keep, **kernel_options())
     results = sequential_vmap(run)(operands)  # under vmap over weights: one set fills the GPU
     sides = results.before_h[:-1], results.before_h[1:]
     before_h, after_h = reversed(sides) if reverse else sides
@@ -167,7 +160,7 @@ def loop_back(
         in_rows(carry.d_state, tiling),
         codes_of(masks.valid, masks.entered, tiling, (time, *batch)) if masked else None,
     )
-    run = partial(kernel.run, tiling=tiling, reverse=reverse, **machine()._asdict())
+    run = partial(kernel.run, tiling=tiling, reverse=reverse, **kernel_options())
     results = sequential_vmap(run)(operands)
     d_state = LSTMState(*of_batch(results.d_state, batch, 0))
     d_reset_state = carry.d_reset_state
