@@ -4,12 +4,14 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from tests.support.pages import NASTY, make_page
 from tests.support.runs import tiny
 from tests.support.small import make, untrained
 from train.config.settings import Model
 from train.config.tasks import Classification, Series
+from train.tasks import forecasting
 
 RNG = np.random.default_rng(0)
 STEPS, UNITS = 5000, 512
@@ -49,8 +51,18 @@ def of_task(name):
     return page
 
 
+def inputs_only(folder):
+    """The page of a task without a view."""
+    config = make("forecasting", folder)
+    run = untrained(config, folder / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forecasting, "TASK", forecasting.TASK._replace(view=None))
+        return make_page(run)
+
+
 MAKERS = {
     "small text": small_text, "large text": large_text, "large series": large_series,
+    "inputs only": inputs_only,
     "tiny text": lambda folder: text_page(folder, PROSE * 20, steps=30),
     "nasty text": lambda folder: text_page(folder, NASTY * 20, steps=len(NASTY)),
     **{name: of_task(name) for name in ("classification", "forecasting", "piano_roll")},

@@ -225,3 +225,15 @@ def test_layers_and_directions(browser, pages):
     cells = content["blocks"][1]["values"]["c"][:, unit]
     before, after = map(shown_number, re.findall(r"cell (\S+) (?:before|after)", label))
     assert [before, after] == pytest.approx([cells[1], cells[0]], abs=0.0051)
+
+
+def test_a_task_without_a_view(browser, pages):
+    """The inputs are lines, coloured by units, and the page says nothing of predictions."""
+    content = show(browser, pages("inputs only"))
+    assert content["columns"] == [f"input {k}" for k in range(1, 5)]
+    assert "to see the values there" in text_of(browser, "#help")
+    hidden = "['#expected', '#expected-title'].every(id => document.querySelector(id).hidden)"
+    assert browser.evaluate(hidden)
+    browser.key("ArrowLeft")
+    browser.wait(f"document.querySelector('#step').value == {content['first']['step']}")
+    assert browser.complaints() == []
