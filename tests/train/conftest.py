@@ -38,3 +38,15 @@ def pages(tmp_path_factory):
         return made[name]
 
     return page
+
+
+@pytest.fixture
+def write(tmp_path):
+    """A function that writes a file, text or bytes, and returns its path."""
+
+    def write(content, name="a.csv"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return str(path)
+
+    return write

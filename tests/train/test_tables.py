@@ -1,45 +1,16 @@
 """Tables of people: what is read from each kind of file, and the complaint about each fault."""
 
-import datetime
-import gzip
-import subprocess
-import sys
 from dataclasses import replace
-from decimal import Decimal
 
 import numpy as np
-import openpyxl
 import pandas as pd
 import pytest
 
+from tests.support.tables import DAYS, NAN, read, table
 from train.config.tasks import Table
 from train.errors import InputError
 from train.readers.columns import digits, read_columns, times_after
 from train.readers.numbers import read_numbers
-
-NAN = np.nan
-DAYS = [f"2024-01-{day:02}" for day in range(1, 21)]
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write(content, name="a.csv"):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return str(path)
-
-    return write
-
-
-def read(path, time=None, names=(), **flags):
-    return read_columns(path, time, names, replace(Table(), **flags))
-
-
-def table(head, *columns, rows=20):
-    """Text of a table: a column of days, then columns of `cell(k)`."""
-    lines = [",".join([DAYS[k], *(str(cell(k)) for cell in columns)]) for k in range(rows)]
-    return "\n".join([head, *lines]) + "\n"
-
 
 CSV = """ Date ;Temp (\u00b0C);"Load, MW";site
 2024-01-01 00:00;1.5;100;a
@@ -412,217 +383,11 @@ def test_numbers_that_repeat_make_no_long_table(write):
     assert read(write("\n".join(["day,hour,a", *days]))).names == ["day", "hour", "a"]
 
 
-def test_lines_above_the_header(write):
-    text = '"World, Bank"\nUpdated,2024-07-01,x\n\n' + table("date,a", lambda k: k)
-    assert read(write(text), skip=2).names == ["a"]
-    with pytest.raises(InputError, match=r"line 5: 'x' in column 'a' is not a number"):
-        read(write("p,q,r\n\n# c\n" + table("date,a", lambda k: k or "x")), skip=1)
-
-
-def test_commas_for_decimals(write):
-    text = table("date;a", lambda k: f"{k};5").replace(",", "|").replace(";", ",").replace("|", ";")
-    found = read(write(text.replace("date,a", "date;a")), decimal="comma")
-    np.testing.assert_array_equal(found.values[:, 0], np.arange(20) + 0.5)
-
-
-MARKS = (("tab", "\t"), ("space", "  "), ("pipe", "|"), ("semicolon", ";"), ("comma", ","))
-
-
-def test_delimiters_by_name(write):
-    for name, mark in MARKS:
-        for flags in ({}, {"delimiter": name}):
-            found = read(
-                write(table("date,a,b", lambda k: k, lambda k: 2 * k).replace(",", mark)), **flags
-            )
-            assert found.names == ["a", "b"]
-            np.testing.assert_array_equal(found.values[:, 1], 2 * np.arange(20))
-
-
-def test_a_delimiter_below_other_lines(write):
-    text = "Quelle: wir\n" + table("date,a,b", lambda k: k, lambda k: k).replace(",", ";")
-    with pytest.raises(
-        InputError, match=r"line 2: has 3 cells, the header \(line 1\) has 1; --data.s"
-    ):
-        read(write(text))
-    assert read(write(text), skip=1).names == ["a", "b"]
-
-
-def test_gzip(write):
-    packed = gzip.compress(table("date,a", lambda k: k).encode())
-    for name in ("a.csv.gz", "a.csv"):
-        np.testing.assert_array_equal(read(write(packed, name)).values[:, 0], np.arange(20))
-    with pytest.raises(InputError, match=r"is not a gzip file; if it is plain text, remove \.gz"):
-        read(write(table("date,a", lambda k: k), "a.csv.gz"))
-    with pytest.raises(InputError, match="is a broken gzip file"):
-        read(write(packed[:-10]))
-
-
-def test_encodings(write):
-    text = table("Datum;M\u00fcnchen", lambda k: k).replace(",", ";")
-    for encoding, flags in (
-        ("latin-1", {"encoding": "latin-1"}), ("utf-8-sig", {}), ("utf-16", {}), ("utf-8", {}),
-        ("utf-16-be", {"encoding": "utf-16-be"}),
-    ):  # fmt: skip
-        assert read(write(text.encode(encoding)), **flags).names == ["M\u00fcnchen"]
-
-
-def workbook(path, *sheets):
-    book = openpyxl.Workbook()
-    book.remove(book.active)
-    for name, rows in sheets:
-        sheet = book.create_sheet(name)
-        for row in rows:
-            sheet.append(row)
-    book.save(path)
-    return str(path)
-
-
-def test_excel(tmp_path):
-    """Rows and a column above and beside the table, dates of Excel, an empty second sheet."""
-    days = [datetime.datetime(2024, 1, 31) + datetime.timedelta(days=k) for k in range(20)]
-    rows = [[None, "Sales of all", None, None], [], [None, "Date", "a", "ok"]]
-    rows += [[None, day, k / 4 if k != 3 else None, k % 2 == 0] for k, day in enumerate(days)]
-    path = workbook(tmp_path / "a.xlsx", ("one", rows), ("two", []))
-    found = read(path, skip=1)
-    assert found.times == [str(day.date()) for day in days]
-    assert (found.names, found.missing) == (["a", "ok"], {"": 1})
-    expected = np.where(np.arange(20) == 3, NAN, np.arange(20) / 4)
-    np.testing.assert_array_equal(found.values.T, [expected, np.arange(20) % 2 == 0])
-    pd.DataFrame(
-        {"when": pd.date_range("2024-01-01", periods=9, freq="h"), "a": range(9)}
-    ).to_excel(tmp_path / "b.xlsx")
-    hours = read(str(tmp_path / "b.xlsx"))
-    assert (hours.names, hours.step, hours.times[8]) == (["a"], "1 hour", "2024-01-01 08:00:00")
-
-
-@pytest.mark.parametrize("flags", [
-    {}, {"decimal": "comma"}, {"decimal": "comma", "thousands": "point"}, {"thousands": "comma"},
-    {"decimal": "comma", "thousands": "apostrophe"},
-])  # fmt: skip
-@pytest.mark.parametrize("suffix", [".xlsx", ".parquet"])
-def test_numbers_of_a_workbook_are_numbers_whatever_the_flags(tmp_path, suffix, flags):
-    """The numbers that openpyxl and pandas read; the flags apply to cells of text."""
-    rng = np.random.default_rng(7)
-    numbers = pd.DataFrame({
-        "three": rng.integers(1_000, 999_999, 60) / 1000, "whole": rng.integers(-9_999, 9_999, 60),
-        "large": rng.normal(size=60) * 1e9, "small": rng.normal(size=60) * 1e-9,
-    })  # fmt: skip
-    numbers["date"] = [f"2024-{k % 12 + 1:02}-{1 + k // 12:02}" for k in range(60)]
-    numbers = numbers.sort_values("date")
-    path = str(tmp_path / f"a{suffix}")
-    write, check = (
-        (numbers.to_excel, pd.read_excel) if suffix == ".xlsx" else
-        (numbers.to_parquet, pd.read_parquet)
-    )  # fmt: skip
-    write(path, index=False)
-    found = read(path, **flags)
-    assert found.names == ["three", "whole", "large", "small"]
-    np.testing.assert_array_equal(found.values, check(path)[found.names])
-
-
-def test_text_beside_numbers_in_a_workbook(tmp_path):
-    rows = [["date", "a"], *([day, 1.125 + k] for k, day in enumerate(DAYS))]
-    rows[2][1], rows[3][1], rows[4][1], rows[5][1] = "1.125,5", " 7,25 ", "-999", -999
-    path = workbook(tmp_path / "a.xlsx", ("one", rows))
-    found = read(path, decimal="comma", thousands="point", missing=("-999",))
-    expected = 1.125 + np.arange(20)
-    expected[1:5] = [1125.5, 7.25, NAN, NAN]
-    np.testing.assert_array_equal(found.values[:, 0], expected)
-    with pytest.raises(InputError, match=r"row 3: '1\.125,5' in column 'a' has a comma"):
-        read(path)
-
-
-def test_excel_with_faults(tmp_path):
-    rows = [["date", "a"], ["2024-01-01", 1], ["2024-01-02", "x"], ["2024-01-03", 3]]
-    path = workbook(tmp_path / "a.xlsx", ("one", rows), ("two", [["a"], [1], [2]]))
-    with pytest.raises(
-        InputError, match=r"several sheets with cells, 'one', 'two': .* --data.sheet"
-    ):
-        read(path)
-    assert read(path, sheet="two").names == ["a"]
-    with pytest.raises(
-        InputError, match=r"has no sheet 'three' with cells; it has \['one', 'two'\]"
-    ):
-        read(path, sheet="three")
-    with pytest.raises(InputError, match="row 3: 'x' in column 'a' is not a number"):
-        read(path, sheet="one")
-    formula = workbook(tmp_path / "b.xlsx", ("one", [["a"], [1], ["=A2+1"]]))
-    with pytest.raises(InputError, match="A3 is a formula without a result"):
-        read(formula)
-    with pytest.raises(InputError, match="holds no cells"):
-        read(workbook(tmp_path / "c.xlsx", ("one", [])))
-    (tmp_path / "d.xlsx").write_text("date,a\n")
-    with pytest.raises(InputError, match=r"d\.xlsx is not a \.xlsx file"):
-        read(str(tmp_path / "d.xlsx"))
-
-
-def test_parquet(tmp_path):
-    index = pd.date_range("2024-03-30", periods=60, freq="h", tz="Europe/Berlin")
-    frame = pd.DataFrame({
-        "a": pd.array([None if k == 5 else k for k in range(60)], "Int64"),
-        "b": np.arange(60, dtype=np.float32) / 3,
-        "c": [Decimal(k) / 4 for k in range(60)],
-        "d": np.arange(60) % 2 == 0,
-        "lists": [[1, 2]] * 60,
-    }, index=index)  # fmt: skip
-    path = str(tmp_path / "a.parquet")
-    for name in (None, "when"):
-        frame.rename_axis(name).to_parquet(path)
-        found = read(path)
-        assert (found.names, found.time, found.step) == (list("abcd"), name or "", "1 hour")
-        assert found.left_out == {"lists": "holds text, such as '[1, 2]'"}
-        expected = frame.drop(columns="lists").astype(float).to_numpy(na_value=NAN)
-        np.testing.assert_array_equal(found.values, expected)
-        assert [pd.Timestamp(time) for time in found.times] == index.tolist()
-    fine = pd.date_range("2024-01-01", periods=9, freq="100ns")
-    pd.DataFrame({"t": fine, "spent": pd.to_timedelta(range(9)), "a": range(9)}).to_parquet(path)
-    with pytest.raises(InputError, match=r"row 1: '0\.0 s' in column 'spent' has more than a"):
-        read(path)
-    found = read(path, None, ("a",))
-    assert (found.step, found.times[1]) == ("100 nanoseconds", "2024-01-01T00:00:00.000000100")
-    pd.DataFrame({"a": range(9)}, index=pd.period_range("2020", periods=9, freq="M")).to_parquet(
-        path
-    )
-    assert read(path).left_out == {"": "numbers the rows"}
-    frame.reset_index(drop=True)[["a", "b"]].to_parquet(path)
-    assert read(path).times is None
-    with pytest.raises(InputError, match="has no column 'x'"):
-        read(path, "x")
-
-
-@pytest.mark.parametrize(("name", "package"), [("a.xlsx", "openpyxl"), ("a.parquet", "pyarrow")])
-def test_a_package_that_is_not_there(write, monkeypatch, name, package):
-    content = b"PK\x03\x04 xl/workbook.xml" if package == "openpyxl" else b"PAR1"
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(InputError, match=f"{name} needs {package}: python -m pip install"):
-        read(write(content, name))
-
-
-def test_tables_of_text_need_no_further_package():
-    """Neither pandas nor what reads spreadsheets is imported."""
-    code = (
-        "import sys, train.readers.columns as c; c.read_columns(None, None, ()); "
-        "print([name for name in ('pandas', 'openpyxl', 'pyarrow') if name in sys.modules])"
-    )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout == "[]\n"
-
-
 def test_digits():
     """Seven of them, as float32 has, and no exponent."""
     numbers = [1.5, NAN, 12345678.9, -1e-5, 1e9, 0.1 + 0.2, 0]
     expected = ["1.5", "", "12345680", "-0.00001", "1000000000", "0.3", "0"]
     assert list(digits(np.array(numbers))) == expected
-
-
-def test_rows_that_begin_with_a_hash_are_rows(tmp_path):
-    """A comment has other cells than the table; `#N/A` of Excel is a missing value."""
-    path = tmp_path / "a.csv"
-    path.write_text("a,b\n1,10\n# by hand\n#N/A,30\n4,40\n", encoding="utf-8")
-    found = read_columns(str(path), None, ())
-    np.testing.assert_array_equal(found.values, [[1, 10], [np.nan, 30], [4, 40]])
-    path.write_text("a\n1\n# by hand\n#N/A\n4\n", encoding="utf-8")
-    np.testing.assert_array_equal(read_columns(str(path), None, ()).values, [[1], [np.nan], [4]])
 
 
 @pytest.mark.parametrize(("header", "rows", "after"), [
