@@ -54,11 +54,11 @@ def load(config: Classification) -> Data:
     features = sequences[0].shape[1]
     joined = np.concatenate([sequences[k] for k in splits[0]])
     named = [f"feature {k + 1}" for k in range(features)]
-    mean, spread = mean_and_deviation(data_set.source, joined, named)
+    mean, deviation = mean_and_deviation(data_set.source, joined, named)
     missing = sum(int(np.isnan(sequence).sum()) for sequence in data_set.sequences)
     about = {
         "classes": classes, "features": features, "columns": list(data_set.columns),
-        "missing": missing > 0, "mean": mean.tolist(), "spread": spread.tolist(),
+        "missing": missing > 0, "mean": mean.tolist(), "spread": deviation.tolist(),
     }  # fmt: skip
     train, validation, test = (
         labelled([places[k] for k in split], [sequences[k] for k in split],

@@ -65,12 +65,12 @@ def load(config: Forecasting) -> Data:
             + _sizes_that_fit(settings, int(ends[0]), min(test, validation))
         )
     part = table.values[: ends[0]]
-    mean, spread = mean_and_deviation(
+    mean, deviation = mean_and_deviation(
         table.source, part, [f"column {name!r}" for name in table.names]
     )
     about = {
         "columns": table.names, "time": table.time, "date_order": table.date_order,
-        "mean": mean.tolist(), "spread": spread.tolist(),
+        "mean": mean.tolist(), "spread": deviation.tolist(),
     }  # fmt: skip
     values = normalised(table.values, about)
     firsts = np.array([0, ends[0] - settings.context, ends[1] - settings.context])
