@@ -51,6 +51,7 @@ def test_zero_state(dtype, x64):
     assert not state.c.any()
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("weights", FLOATS)
 @pytest.mark.parametrize("inputs", [*FLOATS, "int32"])
 def test_step_keeps_its_dtypes(weights, inputs, x64):
@@ -81,6 +82,7 @@ def test_one_key_gives_the_same_weights_in_every_dtype(dtype, x64):
         np.testing.assert_array_equal(np.asarray(a.astype(dtype)), np.asarray(b))
 
 
+@pytest.mark.full
 def test_init_params_under_transformations():
     def init(key):
         return jlstm.init_params(key, 3, 5)

@@ -148,6 +148,7 @@ def temporary_floats(xs, hidden, save="gates"):
     return analysis.temp_size_in_bytes / (4 * xs.shape[0] * xs.shape[1] * hidden)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("save", "kept"), [("gates", 6), ("states", 2), (16, 2 / 16 + 6 * 16 / 512)]
 )
@@ -157,6 +158,7 @@ def test_what_the_dial_keeps(save, kept):
     assert kept + 1 < units < kept + 2.5
 
 
+@pytest.mark.full
 def test_a_very_long_sequence_fits():
     steps = 100_000
     units = temporary_floats(jax.ShapeDtypeStruct((steps, 1, 128), jnp.float32), 128, save=316)

@@ -51,6 +51,7 @@ def run(*arguments):
     return convert.main([str(argument) for argument in arguments])
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("source", ["torch.safetensors", "jlstm.safetensors", "model.onnx"])
 @pytest.mark.parametrize("to", ["torch", "jlstm", "onnx"])
 def test_every_pair_of_formats(files, source, to):
@@ -132,6 +133,7 @@ def test_show(files, capsys):
     assert "layer 2: GRUParams, 10 -> 4, gates r z n" in capsys.readouterr().out
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float64])
 def test_other_dtypes(tmp_path, dtype):
     with jax.enable_x64(True):
@@ -298,6 +300,7 @@ def test_what_it_refuses(files, capsys):
             run(*arguments)
 
 
+@pytest.mark.full
 def test_as_a_command(files):
     command = [sys.executable, "-W", "error", "-m", "jlstm.convert"]
     options = {"capture_output": True, "text": True, "cwd": Path(__file__).parents[1]}

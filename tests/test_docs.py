@@ -158,6 +158,7 @@ def test_formulas_are_drawn():
     assert height(tall) > 2 * height(small) > 0
 
 
+@pytest.mark.full
 def test_the_diagram_of_the_cell_is_built_up_part_by_part():
     """Every number appears with its part, and in the end nothing is faint."""
     params = jlstm.init_params(jax.random.key(0), 3, 1)

@@ -18,6 +18,7 @@ from tests.support.reference import lstm
 FLOATS = ["bfloat16", "float16", "float32", "float64"]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("inputs", FLOATS)
 @pytest.mark.parametrize("weights", FLOATS)
 @pytest.mark.parametrize("states", [None, *FLOATS])
@@ -40,6 +41,7 @@ def test_dtypes_of_a_sequence(weights, inputs, states, x64):
     assert [a.dtype for a in again] == [a.dtype for a in scanned]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_gradients_have_the_dtype_of_their_argument(dtype, x64):
     params, state, xs, options = make_problem().arrays(dtype)
@@ -74,6 +76,7 @@ def test_values_lie_within_rounding(dtype, x64):
         assert error <= tolerance(dtype) * max(1, np.abs(wanted).max())
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("function", [jlstm.lstm_scan, jlstm.lstm_trace])
 def test_weight_gradients_are_summed_in_float32(dtype, function):
@@ -202,6 +205,7 @@ MIXES = [
 ]  # fmt: skip
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("dtypes", quick(MIXES, {MIXES[1], MIXES[3]}))
 @pytest.mark.parametrize("name", quick(INITS, {"lstm", "cho_gru"}))
 def test_programs_under_strict_promotion(name, dtypes):
@@ -225,6 +229,7 @@ MODES = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", quick(INITS, {"lstm"}))
 @pytest.mark.parametrize("mode", quick(MODES, {"debug_nans", "rank promotion"}))
 def test_modes_of_jax(mode, name):
@@ -246,6 +251,7 @@ def test_modes_of_jax(mode, name):
     jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
+@pytest.mark.full
 def test_x64_off_keeps_float32():
     params, _, xs, _ = make_problem().arrays()
     state, hs = jlstm.lstm_scan(params, None, xs)

@@ -45,6 +45,7 @@ def gradient(scan, layers, states, xs, **options):
     return jax.grad(loss, argnums=(0, 1, 2))(layers, states, xs)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "layers", [ONE, pytest.param(STACK, marks=pytest.mark.slow)], ids=["one layer", "stack"]
 )
@@ -79,6 +80,7 @@ def test_without_gradient(tmp_path):
         gradient(loaded.call, ONE, zeros(ONE, (2,)), xs)
 
 
+@pytest.mark.full
 def test_a_streaming_step(tmp_path):
     layers = jlstm.init_stack(jax.random.key(0), FEATURES, (UNITS, UNITS))
     export.save(tmp_path / "step.jax", export.step(layers, residual=True, freeze=True))
@@ -148,6 +150,7 @@ def test_variants_through_a_file(name, tmp_path):
     )
 
 
+@pytest.mark.full
 def test_another_process_loads_it(tmp_path):
     export.save(tmp_path / "scan.jax", export.scan(STACK, freeze=True, platforms=("cpu",)))
     xs = RNG.normal(size=(6, 2, FEATURES)).astype(np.float32)
@@ -207,6 +210,7 @@ def test_options_that_make_no_program(options, message):
         export.scan(ONE, **options)
 
 
+@pytest.mark.sampled
 def test_what_is_refused(tmp_path):
     with pytest.raises(ValueError, match="vjp_order must be an integer of 0 or more, got -1"):
         export.save(tmp_path / "a", export.step(ONE, platforms=("cpu",)), vjp_order=-1)

@@ -52,6 +52,7 @@ def without(hidden, code):
     return process.stderr.splitlines()[-1]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", ["nnx", "linen"])
 @pytest.mark.parametrize(
     "code", ["import jlstm.{}", "import jlstm; jlstm.{}", "from jlstm import {}"]

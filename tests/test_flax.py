@@ -157,6 +157,7 @@ def test_weights_are_carried(kind):
         jax.tree.map(np.testing.assert_array_equal, other, layers)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("kind", "name"),
     [(kind, name) for kind, names in ARGUMENTS.items() for name in names if name in REFUSED],
@@ -172,6 +173,7 @@ def test_settings_that_are_refused(kind, name):
     )  # it computes something else indeed, which params alone do not tell
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
@@ -217,6 +219,7 @@ def test_a_direction_of_a_bidirectional_module_has_its_own():
     close(hs_of((jlstm.BiLSTMParams(None, *interop.from_flax(params)),)), outputs)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("init", [jlstm.init_params, variants.init_gru, variants.init_rnn])
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_there_and_back(init, bidirectional):
@@ -248,6 +251,7 @@ class Tagger(nn.Module):
         return nn.Dense(2)(xs)
 
 
+@pytest.mark.full
 def test_the_only_layer_of_a_model_is_found():
     variables = Tagger().init(KEY, XS)
     cell = variables["params"]["OptimizedLSTMCell_0"]
@@ -322,6 +326,7 @@ def params_of(module, *inputs):
     return module.init(KEY, *inputs)["params"]
 
 
+@pytest.mark.full
 def test_cells_that_are_refused():
     h = jnp.zeros((BATCH, UNITS))
     x = XS[:, 0]

@@ -24,6 +24,7 @@ SIZES = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("masks", quick([False, True], {True}))
 @pytest.mark.parametrize("size", quick(SIZES, {"a prime time"}))
@@ -46,6 +47,7 @@ def test_every_cut_agrees_with_the_plain_scan(size, masks, reverse, x64):
         assert_close(vjp(jlstm.lstm_scan, problem, jnp.float64, save=save), expected, 1e-11)
 
 
+@pytest.mark.full
 def test_real_size_against_the_oracle():
     """Float32 at 128 units and 64 steps, within the tolerance of the small problems."""
     problem = make_problem(22, 64, (4,), (16, 128))
@@ -55,6 +57,7 @@ def test_real_size_against_the_oracle():
         assert_close(found[name], expected[name], tolerance(jnp.float32, "gradients"))
 
 
+@pytest.mark.full
 def test_tangents_and_cotangents_are_those_of_the_equations(x64):
     rng = np.random.default_rng(0)
     z, c, d_z, d_c, d_h_out, d_c_out = (
@@ -92,6 +95,7 @@ def all_equations(jaxpr):
                 yield from all_equations(parameter.jaxpr)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("projection", [None, 2])
 def test_the_loop_backward_holds_no_product_for_weights(projection):
     """One product takes the cotangents back to `h`, one more through a projection: no others."""
@@ -112,6 +116,7 @@ def test_the_loop_backward_holds_no_product_for_weights(projection):
     assert inner_loops(jaxpr.jaxpr) == [1 if projection is None else 2]
 
 
+@pytest.mark.full
 def test_the_same_inputs_give_the_same_bits():
     problem = make_problem(23, 40, (16,), (8, 128))
     first = vjp(jlstm.lstm_scan, problem)
@@ -119,6 +124,7 @@ def test_the_same_inputs_give_the_same_bits():
         jax.tree.map(np.testing.assert_array_equal, vjp(jlstm.lstm_scan, problem), first)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("axis", [0, 1])
 def test_vmap_over_data_is_one_more_batch_axis(axis):
     """No other program: the loops run over `(time, vmapped, ...)`, their weights are not mapped."""
@@ -135,6 +141,7 @@ def test_vmap_over_data_is_one_more_batch_axis(axis):
     assert_close(jax.grad(loss)(params, many), batched(params), tolerance(jnp.float32, "gradients"))
 
 
+@pytest.mark.full
 def test_vmap_of_vmap_over_weights_and_data():
     params, _, xs, _ = make_problem(25, 6, (), (2, 5), lengths=False, resets=False).arrays()
     sets = jax.tree.map(lambda p: jnp.stack([p, 2 * p]), params)
@@ -157,6 +164,7 @@ def test_vmap_of_vmap_over_weights_and_data():
             assert_close(jax.tree.map(lambda g, k=k, n=n: g[k, n], by_vmap), alone, close)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("save", ["gates", "states", 2])
 @pytest.mark.parametrize("hidden", [4, 128])
 def test_no_sequences_have_no_gradient(hidden, save):
@@ -166,6 +174,7 @@ def test_no_sequences_have_no_gradient(hidden, save):
     assert gradient["xs"].shape == (4, 2, 0, 3)
 
 
+@pytest.mark.full
 def test_export_with_a_symbolic_hidden_size():
     (hidden,) = jax.export.symbolic_shape("hidden")
 

@@ -29,6 +29,7 @@ def run(out, *flags):
     return subprocess.run(words, capture_output=True, text=True, timeout=1500, env=on_cpu)
 
 
+@pytest.mark.full
 def test_a_part_of_it_runs_where_there_is_no_gpu(tmp_path):
     out = tmp_path / "toy.json"
     flags = {
@@ -110,6 +111,7 @@ def test_all_of_it_runs_where_there_is_no_gpu(tmp_path):
     assert {report.verdict("jlstm, cudnn", answer) for answer in refused} == {"refused"}
 
 
+@pytest.mark.full
 def test_without_a_gpu_it_says_what_to_do():
     command = [sys.executable, "-m", "benchmarks.gpu", "--entrants", "jlstm"]
     command += ["--out", "/nowhere/results.json"]
@@ -119,6 +121,7 @@ def test_without_a_gpu_it_says_what_to_do():
     assert "there is no GPU here; --toy runs everything" in done.stderr
 
 
+@pytest.mark.full
 def test_it_needs_jax_and_numpy_alone():
     """A machine with a GPU may have little else."""
     code = """
@@ -148,6 +151,7 @@ def test_a_process_that_ends_is_started_again_twice_at_most():
     assert not team.running
 
 
+@pytest.mark.full
 def test_one_that_lets_the_others_wait_is_out_and_they_go_on():
     team = gpu_team.Team()
     try:

@@ -23,6 +23,7 @@ BOTH = jlstm.init_stack(jax.random.key(0), 3, (5, 5), bidirectional=True)
 XS = np.random.default_rng(0).normal(size=(7, 4, 3)).astype(np.float32)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("layers", [1, 3])
 def test_cudnn(layers, bidirectional):

@@ -338,6 +338,7 @@ def pairs():
             )
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("name", "transformation"), list(pairs()))
 def test_every_transformation_of_every_kind(name, transformation):
     if (name, transformation) == ("truncated", export):

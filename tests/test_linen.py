@@ -48,6 +48,7 @@ SLOW = [
 ]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("kind", "options"),
     [*CASES, *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)],
@@ -108,6 +109,7 @@ def scanned_by_hand(cell):
     return ScannedRNN()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", PAIRS)
 def test_in_the_place_of_a_scan_over_rollouts(kind):
     _, ours, cell = PAIRS[kind]
@@ -189,6 +191,7 @@ class Model(nn.Module):
         return over_depth(self, xs, None)[0]
 
 
+@pytest.mark.full
 def test_transformations():
     plain, again = Model(remat=False), Model(remat=True)
     variables = plain.init(KEY, XS)

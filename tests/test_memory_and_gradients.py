@@ -174,6 +174,7 @@ def test_nothing_is_kept_at_padded_steps():
     np.testing.assert_allclose(kept[6, 1], np.prod(trace.f[2:7, 1], axis=0), rtol=1e-6)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", quick(INITS, {"lstm", "gru"}))
 def test_norms_with_lengths_and_resets(name, x64):
     """The norms of each sequence, cut to its length and to the steps after its last reset."""
@@ -199,6 +200,7 @@ def test_norms_with_lengths_and_resets(name, x64):
                     np.testing.assert_allclose(norm[start:stop, b], wanted, rtol=1e-12)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("reverse", [False, True])
 def test_memory_kept_with_lengths(reverse):
     """Each sequence as if alone, cut to its length; a reset in padding does nothing."""
@@ -220,6 +222,7 @@ def test_memory_kept_with_lengths(reverse):
             np.testing.assert_allclose(kept[:length, b], found, rtol=1e-6)
 
 
+@pytest.mark.sampled
 def test_errors_name_the_argument_and_both_values():
     params = jlstm.init_params(jax.random.key(0), 3, 4)
     xs = jnp.zeros((5, 2, 3))
@@ -257,6 +260,7 @@ def test_errors_name_the_argument_and_both_values():
             call()
 
 
+@pytest.mark.full
 def test_the_picture_counts_lags_from_each_sequences_end():
     pytest.importorskip("matplotlib")
     from jlstm.plot.gradients import _curves

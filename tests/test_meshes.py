@@ -49,6 +49,7 @@ def problem(request):
     return make_problem(12, time=5, batch=(8,), state=given, reset_state=given, reverse=given)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", AXES)
 def test_sharded_batch_equals_one_device(problem, kind):
     params, state, xs, options = problem.arrays()
@@ -72,6 +73,7 @@ def test_zero_state_takes_the_sharding_of_the_inputs(kind):
         assert array.sharding.is_equivalent_to(NamedSharding(mesh, spec), array.ndim)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", AXES)
 @pytest.mark.parametrize("check", [True, False])
 def test_shard_map(problem, kind, check):
@@ -129,6 +131,7 @@ def test_shard_map_takes_a_state_made_inside():
     assert_close(hs, jlstm.lstm_scan(params, None, xs)[1], tolerance(jnp.float32))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("mapped", quick(["data", "weights"], {"data"}))
 def test_vmap_over_a_sharded_axis(mapped):
     """An ensemble with a member a device, or sequences mapped one by one."""
@@ -155,6 +158,7 @@ def test_vmap_over_a_sharded_axis(mapped):
         assert_close(result, function(*args), tolerance(jnp.float32, "gradients"))
 
 
+@pytest.mark.full
 def test_the_recipe_of_the_docs():
     """Its three lines, before JAX starts; the gradient is that of one device."""
     page = (Path(__file__).parents[1] / "docs" / "performance.md").read_text()

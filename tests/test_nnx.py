@@ -34,6 +34,7 @@ def time_major(a):
     return np.moveaxis(a, 1, 0)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_it_is_stack_scan(bidirectional):
     lstm = jlstm.nnx.LSTM(
@@ -64,6 +65,7 @@ def test_one_sequence_and_several_batch_axes():
     close(lstm(XS[None], seq_lengths=LENGTHS[None])[0], lstm(XS, seq_lengths=LENGTHS))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("cell", "in_time_major"),
     [
@@ -131,6 +133,7 @@ def train_step(model, optimizer):
     return loss
 
 
+@pytest.mark.full
 def test_training_with_optimizer_split_merge_and_orbax(tmp_path):
     model = Tagger(nnx.Rngs(0), dropout_rate=0.2)
     optimizer = nnx.Optimizer(model, optax.adam(0.03), wrt=nnx.Param)
@@ -185,6 +188,7 @@ def test_steps_are_a_sequence():
     close(state, carry)
 
 
+@pytest.mark.full
 def test_dtypes():
     lstm = jlstm.nnx.LSTM(
         FEATURES, UNITS, param_dtype=jnp.float32, dtype=jnp.bfloat16, rngs=nnx.Rngs(0)

@@ -75,6 +75,7 @@ def test_only_public_names_of_the_library(folder):
             assert used - fields <= public, path
 
 
+@pytest.mark.full
 def test_importing_makes_no_array_and_leaves_the_config_alone():
     code = """
 import jax
@@ -138,6 +139,7 @@ def test_an_unknown_name_is_an_attribute_error():
     assert not hasattr(jlstm, "gru_step")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", ["nnx", "linen"])
 def test_modules_of_flax_are_imported_on_use(name):
     pytest.importorskip("flax")

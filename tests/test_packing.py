@@ -50,6 +50,7 @@ def test_a_large_plan_is_quick_and_tight():
     assert lengths.sum() / packing.resets.size > 0.99
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("reverse", quick([False, True], {False}))
 def test_each_sequence_has_its_own_result(reverse, x64):
     """Against the oracle, sequence by sequence, to the last digits of float64; and in gradients."""
@@ -75,6 +76,7 @@ def test_each_sequence_has_its_own_result(reverse, x64):
     assert_close(together, jax.grad(apart)(params), 1e-14)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("bidirectional", quick([False, True], {True}))
 def test_sequences_of_a_row_do_not_touch(bidirectional):
     """To the bit: a NaN in one sequence changes nothing in the others, nor in their gradients."""

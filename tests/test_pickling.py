@@ -76,6 +76,7 @@ VALUES = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions(name, copied):
@@ -87,6 +88,7 @@ def test_functions(name, copied):
     jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
 @pytest.mark.parametrize("name", VALUES)
 def test_values(name, copied):

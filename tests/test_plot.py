@@ -145,6 +145,7 @@ def test_gates_of_many_steps_and_units_show_numbers_in_place_of_labels():
 PAGES = [("light", "#ffffff", 12.0), ("dark", "#11161c", 5.0)]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("theme", "page", "width"), PAGES)
 def test_all_text_of_the_pictures_is_read(run, theme, page, width, tmp_path):
     params, xs, hs, trace = run
@@ -165,6 +166,7 @@ STEPS = itertools.product(("light", "dark"), (4.0, 12.0, 20.0), (1, 30, 4e4))
 QUICK = {("light", 4.0, 30), ("dark", 12.0, 4e4), ("light", 20.0, 1)}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("page", quick(STEPS, QUICK), ids=str)
 def test_all_text_of_a_step_is_read(run, page):
     """Also where numbers are long: the cell and the biases are blown up."""
@@ -434,6 +436,7 @@ def test_global_settings_do_not_reach_the_pictures(run):
     assert not (styled == (1, 0, 0)).all(-1).any()
 
 
+@pytest.mark.sampled
 def test_errors_name_the_argument_and_both_values(run):
     params, xs, hs, trace = run
     plot, state = jlstm.plot, jlstm.init_state(params, (BATCH,))

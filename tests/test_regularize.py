@@ -77,6 +77,7 @@ def test_sequence_dropout_keeps_one_mask():
     assert (out[0, 0] != out[0, 1]).any()
 
 
+@pytest.mark.full
 def test_weight_drop_drops_recurrent_weights_alone():
     params = jlstm.init_params(KEY, 3, 50)
     dropped = regularize.weight_drop(jax.random.key(5), params, 0.5)
@@ -247,6 +248,7 @@ def test_gradients(name, x64):
     assert_close(jax.jit(jax.grad(loss))(*arrays), jax.grad(jax.checkpoint(loss))(*arrays), 1e-12)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_sixteen_bits_stay_sixteen(dtype):
     params, state, xs = jax.tree.map(lambda a: a.astype(dtype), (PARAMS, STATE, XS))

@@ -29,6 +29,7 @@ def check_gradients(problem: Problem, function=jlstm.lstm_scan, dtype=jnp.float3
             assert_close(given_, expected[name], tolerance(dtype, "gradients"))
 
 
+@pytest.mark.sampled
 @given(problems())
 def test_values(problem):
     check_values(problem)
@@ -47,6 +48,7 @@ def test_values_and_gradients_of_many(problem):
     check_gradients(problem)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("save", SAVES)
 @pytest.mark.parametrize("reverse", quick([False, True], {True}))
 def test_what_is_saved_changes_nothing(save, reverse):
@@ -62,6 +64,7 @@ def test_implementations(implementation):
     check_gradients(problem, implementation=implementation)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("reverse", [False, True])
 def test_float64_is_exact_to_rounding(reverse, x64):
     problem = make_problem(7, time=20, reverse=reverse)
@@ -69,6 +72,7 @@ def test_float64_is_exact_to_rounding(reverse, x64):
     check_gradients(problem, dtype=jnp.float64)
 
 
+@pytest.mark.full
 @given(problems())
 def test_trace(problem):
     state, hs, trace = problem.call(jlstm.lstm_trace)

@@ -53,6 +53,7 @@ def oracle(layers, states, xs, lengths, resets, reset_states, residual):
     return ends, xs
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("sizes", [(5,), (6, 4), (4, 4, 4)])
@@ -78,6 +79,7 @@ def test_a_stack_is_its_layers_one_by_one(sizes, residual, bidirectional):
             assert_close(trace.c[-1, 2], end.c[2], 1e-6)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("save", ["gates", "states", 3])
 @pytest.mark.parametrize("implementation", [None, "fused", "scan"])
 def test_a_stack_of_one_layer_is_lstm_scan(implementation, save):
@@ -134,6 +136,7 @@ def test_steps_are_the_scan():
     assert_close(stepped, jlstm.stack_scan(layers, states, xs, residual=True), 1e-6)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("bad", [jnp.nan, jnp.inf])
 def test_ragged_batches_in_both_directions(bad):
     """Each sequence alone, at its own length, gives what the padded batch gives; NaN or not."""
@@ -166,6 +169,7 @@ KINDS = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("bidirectional", quick([False, True], {False}))
 @pytest.mark.parametrize("kind", KINDS)
 def test_variants_are_layers(kind, bidirectional):
@@ -294,6 +298,7 @@ def test_dropout_keeps_what_it_feeds_residuals():
     np.testing.assert_array_equal(np.unique(hs), [1, 3])  # 1 + 0 and 1 + 2
 
 
+@pytest.mark.full
 def test_dropout_is_the_same_under_jit_and_checkpoint():
     layers, states, _, xs, _ = draw((6, 5, 4))
 
@@ -374,6 +379,7 @@ def test_extras_reach_the_step(bidirectional):
     assert_close(hs, jnp.concatenate(expected, -1), 1e-6)
 
 
+@pytest.mark.full
 def test_learned_initial_and_reset_states(x64):
     """One vector for all sequences: its gradient is the sum over the batch, by differences too."""
     layers, _, _, xs, resets = draw((6, 4))
@@ -419,7 +425,7 @@ BAD = [
     ({"layers": jlstm.init_stack(jax.random.key(0), 3, (6, 4), bidirectional=True), "states": None,
       "steps": (jlstm.regularize.zoneout(jlstm.lstm_step, 0.1), None),
       "extras": (jax.random.split(jax.random.key(0), 8), None)}, TypeError,
-     r"layers\[0\]: extras of a bidirectional layer must be a pair, one per direction, got an array"),
+     r"layers\[0\]: extras of a bidirectional layer must be a pair, one per direction, got an"),
     ({"states": STATES[::-1]}, ValueError,
      r"layers\[0\]: state.h has 4 units, the weights have 6"),
     ({"reset_states": RESET_STATES[:1], "resets": RESETS}, ValueError,

@@ -83,6 +83,7 @@ def test_jit(problem, function):
     close(jax.jit(call)(w, xs), call(w, xs))
 
 
+@pytest.mark.sampled
 def test_disable_jit(problem):
     call, _, w, xs = make_call(problem)
     expected = call(w, xs)
@@ -94,6 +95,7 @@ def test_disable_jit(problem):
             close(call(w, xs), expected)
 
 
+@pytest.mark.sampled
 def test_grad(problem, function):
     _, loss, w, xs = make_call(problem, function)
     close(jax.grad(loss, argnums=(0, 1))(w, xs), oracle_gradient(problem), "gradients")
@@ -112,6 +114,7 @@ def test_value_and_grad_with_aux(problem):
     close(gradient, oracle_gradient(problem), "gradients")
 
 
+@pytest.mark.sampled
 def test_derivatives_in_both_modes(problem, function, x64):
     """Forward and reverse, first and second order, against finite differences."""
     _, loss, w, xs = make_call(problem, function, jnp.float64)
@@ -132,12 +135,14 @@ def test_jvp_and_linearize_agree_with_grad(problem):
     close((d_w, d_xs), oracle_gradient(problem), "gradients")
 
 
+@pytest.mark.sampled
 def test_jacobians_agree(problem):
     call, _, w, xs = make_call(problem)
     forward = jax.jacfwd(call, argnums=1)(w, xs)
     close(jax.jacrev(call, argnums=1)(w, xs), forward, "gradients")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("outer", [jax.jacfwd, jax.jacrev])
 @pytest.mark.parametrize("inner", [jax.jacfwd, jax.jacrev])
 def test_hessians_are_symmetric_and_agree(problem, outer, inner):
@@ -151,6 +156,7 @@ def test_hessians_are_symmetric_and_agree(problem, outer, inner):
     close(hessian, jax.hessian(loss, argnums=1)(w, xs), "gradients")
 
 
+@pytest.mark.sampled
 def test_grad_of_grad_is_the_slope_of_the_gradient(problem, x64):
     _, loss, w, xs = make_call(problem, dtype=jnp.float64)
     direction = jax.tree.map(jnp.ones_like, w)
@@ -185,6 +191,7 @@ def test_vmap(problem, which, derivative):
         close(jax.tree.map(lambda a, k=k: a[k], result), alone, "gradients")
 
 
+@pytest.mark.sampled
 def test_grad_of_vmap_and_jvp_of_vmap(problem):
     _, loss, w, xs = make_call(problem)
     many = jnp.stack([xs, -xs])
@@ -232,6 +239,7 @@ def test_inside_cond_while_and_scan(problem):
     close(gradients[0], oracle_gradient(problem)[1], "gradients")
 
 
+@pytest.mark.sampled
 def test_grad_through_scan_and_cond(problem):
     _, loss, w, xs = make_call(problem)
 
@@ -244,6 +252,7 @@ def test_grad_through_scan_and_cond(problem):
     close(jax.grad(outer)(w), oracle_gradient(problem)[0], "gradients")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("derivative", quick([False, True], {True}))
 @pytest.mark.parametrize("save", quick(["gates", "states", 3], {"gates"}))
 def test_export_with_symbolic_time_and_batch(derivative, save):

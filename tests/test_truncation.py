@@ -29,6 +29,7 @@ def zero_state(params, batch):
     return jlstm.init_state(params, batch)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("steps", quick([1, 4, 5, 11, 12, 100], {5}))
 @pytest.mark.parametrize("name", quick(SCANS, {"stack"}))
 def test_truncated_values_are_the_whole_sequences(name, steps):
@@ -87,6 +88,7 @@ def test_truncated_from_no_state_and_with_dropout():
     assert min(steps) > 1e-3  # windows draw masks of their own
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("dtype", [jnp.int8, jnp.uint8, jnp.uint32, jnp.int32])
 def test_truncated_lengths_of_any_integer(dtype):
     params = SCANS["lstm"][1]
@@ -110,6 +112,7 @@ def test_truncated_takes_states_as_its_scan_does():
     assert total == 10
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("steps", [4, 5, 20])
 def test_truncated_cuts_extras(steps):
     """Zoneout in a stack: the keys of the steps go with them."""

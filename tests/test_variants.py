@@ -81,6 +81,7 @@ def test_every_layer_type_is_collected():
     assert steps == {"lstm": jlstm.lstm_step, **STEPS}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", ["lstm", *STEPS])
 def test_a_layer_type_describes_its_weights_and_its_step(name):
     layer_type, params = layer_types()[name]
@@ -147,6 +148,7 @@ def test_values_are_the_oracles(name, masks):
     assert_close(leaves(found), leaves(expected), tolerance(jnp.float32))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("masks", quick(["plain", "all", "all, reversed"], {"all"}))
 @pytest.mark.parametrize("name", SCANS)
 def test_gradients_are_the_oracles(name, masks, x64):
@@ -194,6 +196,7 @@ def test_gradients_in_float32(name):
     assert_close(gradient(jnp.float32), exact, tolerance(jnp.float32, "gradients"))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("batch", [(), (2, 3)])
 @pytest.mark.parametrize("name", STEPS)
 def test_any_batch_axes(name, batch):
@@ -204,6 +207,7 @@ def test_any_batch_axes(name, batch):
     assert_close(leaves(found), leaves(oracle(name, *draw(name, batch=batch))), 1e-5)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "dtype", quick(["bfloat16", "float16", "float32", "float64"], {"bfloat16"})
 )
@@ -228,6 +232,7 @@ def test_dtypes(name, dtype, x64):
     assert hs.dtype == dtype
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("dtype", quick([jnp.bfloat16, jnp.float16], {jnp.bfloat16}))
 @pytest.mark.parametrize("name", STEPS)
 def test_sixteen_bits_stay_near_float32(name, dtype):
@@ -237,6 +242,7 @@ def test_sixteen_bits_stay_near_float32(name, dtype):
     assert_close(SCANS[name](*low)[1], SCANS[name](*high)[1], 20 * float(jnp.finfo(dtype).eps))
 
 
+@pytest.mark.full
 def test_identities_between_variants():
     """A variant whose additional weights do nothing is the LSTM."""
     plain = jlstm.init_params(jax.random.key(0), 4, 5)
@@ -270,6 +276,7 @@ def test_the_projected_trace():
     assert_close(shown, hs, 1e-6)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", quick(STEPS, {"projected", "gru"}))
 def test_init(name):
     key = jax.random.key(0)
@@ -351,6 +358,7 @@ def test_a_projection_larger_than_the_layer():
         variants.init_projected(jax.random.key(0), 3, 4, projection_size=5)
 
 
+@pytest.mark.full
 def test_lstm_scan_takes_no_other_cell():
     params = INITS["gru"](jax.random.key(0), 4, 5)
     with pytest.raises(TypeError, match="or ProjectedParams, got GRUParams; scan_cell and"):

@@ -31,6 +31,7 @@ def arrays(there, back):
     return jlstm.BiLSTMParams(params, other), state, xs, found
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("lengths", quick([False, True], {True}))
 @pytest.mark.parametrize("resets", quick([False, True], {True}))
 @pytest.mark.parametrize("batch", quick([(), (3,), (2, 2)], {(3,)}))
@@ -77,6 +78,7 @@ def test_padding_may_be_nan():
     assert_close(gradient(layer, jnp.where(valid, xs, jnp.nan)), gradient(layer, xs), 0)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("lengths", [False, True])
 def test_a_gpu_has_one_loop_where_a_stack_has_two(lengths):
     layer, _, xs, options = arrays(*draw(lengths, resets=False))
@@ -110,6 +112,7 @@ def test_no_steps():
     assert hs.shape == (0, 3, 12)
 
 
+@pytest.mark.full
 def test_layers_that_it_does_not_take():
     layer, _, xs, _ = arrays(*draw(lengths=False, resets=False))
     with pytest.raises(TypeError, match="layer must be BiLSTMParams of two directions, got LSTMP"):

@@ -226,6 +226,7 @@ def test_elsewhere_it_is_refused():
             lowered(loss, *layer(64), platform=platform)
 
 
+@pytest.mark.full
 def test_calls_that_it_does_not_take():
     with pytest.raises(
         ValueError, match="'pallas' computes in bfloat16, xs and params give float32"
@@ -254,6 +255,7 @@ def test_calls_that_it_does_not_take():
         jax.eval_shape(loss, *layer(64, time=time))
 
 
+@pytest.mark.sampled
 def test_no_steps_and_no_sequences():
     assert count(lowered(loss, *layer(64, time=0))) == 0
     assert count(lowered(jax.grad(loss), *layer(64, batch=0))) == 0

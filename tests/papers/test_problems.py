@@ -27,6 +27,7 @@ def each(sequences):
         yield xs[valid], target
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("steps", [20, 100])
 def test_adding(steps):
     for xs, target in each(drawn(partial(arithmetic.adding, steps))):
@@ -49,6 +50,7 @@ def test_multiplication_takes_numbers_from_0_to_1():
         np.testing.assert_allclose(target, math.prod(here), atol=1e-6)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("windows", [order.TWO, order.THREE], ids=["6a", "6b"])
 def test_temporal_order(windows):
     seen = set()

@@ -71,6 +71,7 @@ def test_what_onnx_runtime_computes(run, init, bidirectional, ragged):
     same_bits(interop.from_onnx(model), stack)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.float64])
 def test_other_dtypes(onnx, dtype, x64):
     stack = draw(dtype=dtype)

@@ -364,6 +364,7 @@ def test_an_if_between_layers(onnx, shapes_decide):
     assert_close(hs, run(model, X=xs)[0][:, 0], TOLERANCE)
 
 
+@pytest.mark.sampled
 def test_functions(onnx):
     helper = onnx.helper
     imports = [helper.make_opsetid("", 17)]

@@ -33,6 +33,7 @@ def after(cells, count, order=None):
     return grid.write(grid.places.max() + 1 + np.arange(count))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("freq", DAYS)
 def test_days_of_every_calendar_and_format(freq):
     rng = np.random.default_rng(len(freq))
@@ -154,6 +155,7 @@ def test_offsets_stay():
         assert times_after(cells[:20], 4) == cells[20:]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Adelaide"])
 @pytest.mark.parametrize("freq", ["h", "15min", "D", "W-SUN", "MS"])
 def test_clocks_that_change(zone, freq):

@@ -38,6 +38,7 @@ SHAPE = Shape(SIZE, 0, SIZE)
 TOKENS = np.random.default_rng(0).integers(0, SIZE, 2000)
 
 
+@pytest.mark.full
 @given(st.text(min_size=1))
 def test_encode_and_decode_are_inverse(text):
     vocabulary = "".join(sorted(set(text)))
@@ -182,6 +183,7 @@ def params_of(seed=0, config=TINY):
     return init_model(jax.random.key(seed), config.model, SHAPE)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("characters", [2, 17, 500, 1999])
 @pytest.mark.parametrize(("rows", "chunk"), [(1, 16), (4, 16), (8, 128)])
 def test_every_character_counts_once(characters, rows, chunk):
@@ -203,6 +205,7 @@ def test_every_character_counts_once(characters, rows, chunk):
     assert found == pytest.approx(cost[tokens[1:]].mean(), rel=1e-5)
 
 
+@pytest.mark.full
 def test_evaluation_in_one_row_is_the_whole_sequence():
     config = replace(TINY, data=Text(rows=1, chunk=64))
     params = params_of(1)
@@ -212,6 +215,7 @@ def test_evaluation_in_one_row_is_the_whole_sequence():
     assert found == pytest.approx(float(losses.mean()) / np.log(2), rel=1e-5)
 
 
+@pytest.mark.full
 def test_generate_at_temperature_zero_takes_the_likeliest():
     params = jax.tree.map(lambda p: 3 * p, params_of(2))
     prompt = TOKENS[:5]
@@ -232,6 +236,7 @@ def test_generate_draws_from_the_prediction():
     np.testing.assert_allclose(frequencies, jax.nn.softmax(bias / 0.5), atol=0.015)
 
 
+@pytest.mark.sampled
 def test_a_process_makes_its_rows_alone():
     config = replace(TINY, data=Text(rows=4, chunk=16))
     for whole, *parts in (

@@ -71,6 +71,7 @@ def damage(path, how):
         path.write_bytes(data)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("how", ["missing", "truncated", "empty", "flipped"])
 def test_any_damage_to_any_file_is_noticed(folder, how):
     whole = folder.with_name("whole")

@@ -69,6 +69,7 @@ def test_the_command_explains_its_flags():
         assert flag in process.stdout
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("flags", "message"), [
     (["nowhere.toml"], "cannot read the config nowhere.toml: No such file or directory"),
     (["configs/char_lm.toml", "--foo", "3"], "Unrecognized options: --foo"),
@@ -114,6 +115,7 @@ def test_the_command_from_end_to_end(finished, tmp_path):
     assert len(process.stdout) == 3 + 9 + 1
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("screen", [{"TERM": "dumb"}, {"PYTHONIOENCODING": "ascii"}])
 def test_errors_have_their_words_on_any_screen(screen):
     command = [sys.executable, "-m", "train", "configs/char_lm.toml", "--model.hiden", "3"]

@@ -29,6 +29,7 @@ def test_the_rows_are_shared_evenly(rows, devices):
     assert make_mesh(rows).size == devices
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("chosen", "devices"), [(None, len(os.sched_getaffinity(0))), ("3", 3)])
 def test_every_core_is_a_device_unless_somebody_chose(chosen, devices):
     environment = {k: v for k, v in os.environ.items() if k != "JAX_NUM_CPU_DEVICES"}
@@ -43,6 +44,7 @@ def test_every_core_is_a_device_unless_somebody_chose(chosen, devices):
     assert int(result.stdout) == devices
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("rows", [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (5, 6))])
 def test_several_devices_give_the_gradient_of_one(rows):
     rng = np.random.default_rng(rows)
@@ -65,6 +67,7 @@ def test_several_devices_give_the_gradient_of_one(rows):
 WIDE = replace(TINY, model=Model(embedding=8, hidden=(16, 16)), shard_weights=True)
 
 
+@pytest.mark.full
 def test_sharded_weights_give_the_gradient_of_whole_ones():
     rng = np.random.default_rng(0)
     inputs, targets = (rng.integers(0, 7, (4, 9)) for _ in range(2))
@@ -117,6 +120,7 @@ def test_the_longest_axis_is_shared(shape, count, spec):
     assert shared_axis(shape, count) == spec
 
 
+@pytest.mark.full
 def test_a_checkpoint_is_read_on_other_devices(tmp_path):
     """Written by four that share the weights: read by three, by one, and by four that do not."""
     config = replace(WIDE, data=replace(TINY.data, rows=12))

@@ -52,6 +52,7 @@ def predictions_of(run, command):
     return rows
 
 
+@pytest.mark.full
 def test_the_page_of_a_text(runs):
     """Gates as `stack_trace` gives them; predictions and bits as `train.predict`."""
     _, run = runs("char_lm")
@@ -75,6 +76,7 @@ def test_the_page_of_a_text(runs):
     assert {one["name"] for one in content["followed"]} >= {"place in the text", "at a space"}
 
 
+@pytest.mark.full
 def test_the_page_of_a_sequence(runs):
     """The class at each step is that of the sequence cut there, of both directions."""
     config, run = runs("classification")
@@ -242,6 +244,7 @@ def test_the_program_can_stand_in_a_page():
             assert "eval(" not in text
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("task", "flags", "message"), [
     ("char_lm", ["--text", ""], "--text must have at least one character"),
     ("char_lm", ["--text", "Ж"], "--text holds 'Ж', which the run's text does not"),
@@ -273,6 +276,7 @@ def test_a_page_that_would_be_too_large(runs, monkeypatch):
         make_page(runs("char_lm")[1], text="one tiger")
 
 
+@pytest.mark.full
 def test_the_command(runs, tmp_path):
     """It writes the page into the run's folder, and says so."""
     run = runs("char_lm")[1]

@@ -68,6 +68,7 @@ def shown(main, capsys, *args):
     return capsys.readouterr().out
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("run", ["forecasts", "classes"])
 def test_flags_say_how_another_table_is_written(run, tmp_path, capsys, request):
     """Figures and predictions are those of the same table as the run's was written."""
@@ -108,6 +109,7 @@ def test_a_run_of_another_task_has_no_such_flags(tmp_path):
         evaluate([str(folder), "--data.path", "x.npz", "--data.sheet", "x"])
 
 
+@pytest.mark.full
 def test_a_run_says_which_columns_it_leaves_out(tmp_path):
     path = tmp_path / "a.csv"
     names = ["x", *(f"n{k}" for k in range(7)), "empty"]

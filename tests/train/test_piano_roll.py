@@ -18,6 +18,7 @@ from train.model import init_model
 from train.tasks import find_task
 
 
+@pytest.mark.full
 def test_packed_pieces_are_read_as_if_alone(tmp_path):
     """Rows of several pieces: the loss of all is that of the pieces one by one."""
     alone = make("piano_roll", tmp_path)

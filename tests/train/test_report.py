@@ -47,6 +47,7 @@ def page(request, tmp_path_factory):
     return task, data, result, text, folder
 
 
+@pytest.mark.sampled
 def test_every_name_is_in_words(page):
     task, data, result, text, _ = page
     assert {*result["test"], task.headline, task.unit} <= set(words.FIGURES)
@@ -149,6 +150,7 @@ def test_steps_where_there_are_no_times():
     assert panel.get_xlabel() == "time step of the table"
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("columns", [1, 4, 5, 20, pictures.PANELS])
 def test_every_column_is_drawn(columns):
     measured, forecasts, figure, panels = drawn(columns, None)

@@ -80,6 +80,7 @@ def test_more_steps_resume_a_finished_run(finished, tmp_path):
     assert read_config(out / "config.toml").steps == 50
 
 
+@pytest.mark.full
 def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(finished, tmp_path):
     config = finished[0]
     out = tmp_path / "run"
@@ -102,6 +103,7 @@ def test_a_changed_config_is_refused(finished):
     assert (out / "config.toml").read_bytes() == before
 
 
+@pytest.mark.full
 def test_a_changed_text_is_refused(finished, tmp_path):
     config, _, _, _ = finished
     path = write_text_file(tmp_path)

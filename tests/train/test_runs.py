@@ -28,6 +28,7 @@ from train.tasks import char_lm
 SLOW = pytest.mark.slow
 
 
+@pytest.mark.full
 def test_the_output_folder(finished):
     config, out, result, shown = finished
     assert sorted(p.name for p in out.iterdir()) == [
@@ -84,6 +85,7 @@ def test_metrics(finished):
     assert first["train_bits_per_char"] == pytest.approx(math.log2(size), abs=0.3)
 
 
+@pytest.mark.full
 def test_pictures_and_samples(finished):
     _, out, _, _ = finished
     for name in ("curves.png", "test.png"):
@@ -116,6 +118,7 @@ def test_a_finished_run_says_so_and_changes_nothing(finished):
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.full
 def test_the_same_config_gives_the_same_bits(finished, tmp_path):
     config, out, _, _ = finished
     run_here(config, tmp_path / "again")

@@ -61,6 +61,7 @@ def exchanged(program):
     return found
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("shard", quick([False, True], {True}))
 def test_state_and_exchange_are_exact(shard):
     config = config_of((64, 64), shard_weights=shard)
@@ -83,6 +84,7 @@ def test_state_and_exchange_are_exact(shard):
     assert found.sent == pytest.approx(sent)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("hidden", "changes"), [
     ((64,), {}),
     pytest.param((256, 256), {"rows": 128}, marks=pytest.mark.slow),
@@ -135,6 +137,7 @@ def test_a_step_here_takes_no_less_and_not_much_more():
     assert 0.25 < found.seconds / min(times) < 1.3
 
 
+@pytest.mark.full
 def test_the_command(tmp_path):
     path = tmp_path / "run.toml"
     path.write_text(to_toml(tiny(write_text_file(tmp_path))))

@@ -39,6 +39,7 @@ def words(text):
     return re.sub(r"[^\w-]", "", BOXES.sub("", text)).replace("--", "-").replace("-", "")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)
 def test_help_on_a_narrow_plain_screen(program):
     text = help_of(program, COLUMNS="60", TERM="dumb", LC_ALL="C", PYTHONIOENCODING="ascii")
@@ -50,6 +51,7 @@ def test_help_on_a_narrow_plain_screen(program):
         assert "--help" in text
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("columns", ["40", "80", "120", None])
 def test_width(columns):
     size = {} if columns is None else {"COLUMNS": columns}

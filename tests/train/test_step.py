@@ -57,6 +57,7 @@ def test_the_model_is_the_textbook_lstm_between_two_tables():
     assert penalty == 0
 
 
+@pytest.mark.full
 def test_a_step_follows_the_gradient_of_its_chunk_alone():
     """Against plain JAX: the memory is carried in value, and no gradient flows through it."""
     state = start()
@@ -98,6 +99,7 @@ def test_the_old_state_is_donated():
     assert state.params.layers[0].weight_hh.is_deleted()
 
 
+@pytest.mark.full
 def test_schedule_clipping_and_decay():
     config = Optimizer(
         learning_rate=0.1, final_learning_rate=0.01, warmup=4, clip=1e-3, weight_decay=0.5
@@ -119,6 +121,7 @@ def test_schedule_clipping_and_decay():
     )
 
 
+@pytest.mark.full
 def test_accumulated_gradients_are_one_change():
     """Two halves of a batch, one after the other, move the weights as the whole batch does."""
     whole = replace(TINY, optimizer=replace(TINY.optimizer, warmup=0))
@@ -136,6 +139,7 @@ def test_accumulated_gradients_are_one_change():
     same(state.params, expected.params, atol=2e-6)
 
 
+@pytest.mark.full
 def test_the_average_of_weights():
     config = replace(TINY, optimizer=replace(TINY.optimizer, average=0.9))
     state = start(config)
@@ -174,6 +178,7 @@ def with_rates(**rates):
     return replace(TINY, model=Model(embedding=8, hidden=(16, 16)), regularize=Regularize(**rates))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("rates", [
     {"inputs": 0.3, "zoneout_h": 0.3, "zoneout_c": 0.5},
     *(pytest.param({name: 0.3}, marks=pytest.mark.slow)
@@ -192,6 +197,7 @@ def test_regularisers_draw_in_training_alone(rates):
     assert take(config, 2)[1] == losses
 
 
+@pytest.mark.full
 def test_penalties_are_added_in_training_alone():
     config = with_rates(activation=2.0, temporal=1.0)
     key = jax.random.key(0)
@@ -203,6 +209,7 @@ def test_penalties_are_added_in_training_alone():
     assert float(loss_of(config, key) - loss_of(config)) == pytest.approx(float(added), rel=1e-4)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("model", [
     Model(embedding=5, hidden=(12, 12), cell="projected", projection=5, residual=True,
           dtype="bfloat16", tie_weights=True),
@@ -232,6 +239,7 @@ def test_flops_are_those_of_the_matrix_products():
     assert flops_per_step(params) == 3 * 2 * (8 * 64 + 16 * 64 + 16 * SIZE)
 
 
+@pytest.mark.full
 def test_padding_and_other_rows_change_nothing_of_a_gradient():
     """The gradient of a batch is the mean over its items, wherever they lie."""
     state = start()

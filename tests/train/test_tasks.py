@@ -20,6 +20,7 @@ from train.tasks import Task, find_task
 NAMES = ("classification", "forecasting", "piano_roll")
 
 
+@pytest.mark.sampled
 def test_a_process_makes_its_rows_alone(loaded):
     """The rows of two processes, one after the other, are those of one."""
     config, task, data, _ = loaded
@@ -78,6 +79,7 @@ def test_the_batch_of_a_step_is_a_function_of_the_step(loaded):
     assert batch.first.all()
 
 
+@pytest.mark.full
 def test_padding_and_the_rows_that_fill_up_change_no_figure(loaded):
     """A split in batches of 1, of the config's rows, and all at once."""
     config, task, data, params = loaded
@@ -94,6 +96,7 @@ def test_padding_and_the_rows_that_fill_up_change_no_figure(loaded):
     assert task.baseline in data.facts
 
 
+@pytest.mark.full
 def test_the_loss_is_the_mean_over_all_items(loaded):
     """The loss of a batch equals that of its sequences one by one, weighted by items."""
     config, task, data, params = loaded

@@ -15,6 +15,7 @@ from train.output.weights import load_weights
 from train.tasks import find_task
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "name", ["char_lm", pytest.param("classification", marks=pytest.mark.slow)]
 )

@@ -206,6 +206,7 @@ def traced(config, inputs):
     return params, inputs, layer_activations(config, params, inputs)
 
 
+@pytest.mark.full
 def test_every_gate_is_that_of_the_textbook(tmp_path):
     config = make("char_lm", tmp_path)
     config = replace(config, model=replace(config.model, hidden=(9, 7)))
