@@ -165,6 +165,7 @@ def test_a_very_long_sequence_fits():
     assert 4 * 128 * steps * units < 256 * 2**20
 
 
+@pytest.mark.full
 def test_the_program_does_not_grow_with_time():
     def size(time):
         xs = jax.ShapeDtypeStruct((time, 4, 128), jnp.float32)

@@ -96,6 +96,7 @@ def test_a_streaming_step(tmp_path):
         close((states, jnp.stack(found)), wanted)
 
 
+@pytest.mark.full
 def test_the_gradient_of_a_step(tmp_path):
     program = export.step(ONE, batch_shape=(), platforms=("cpu",))
     export.save(tmp_path / "step.jax", program, vjp_order=2)

@@ -286,6 +286,7 @@ def test_the_only_layer_of_a_model_is_found():
         interop.from_flax(OfNNX(2))
 
 
+@pytest.mark.full
 def test_partitioned_params():
     names = (None, "units")
     for box in (nn.with_partitioning, nn.with_logical_partitioning):
@@ -302,6 +303,7 @@ def test_shapes_without_numbers():
         interop.from_flax(shapes)
 
 
+@pytest.mark.full
 def test_scanned_and_mapped_params():
     variables = Tagger().init(KEY, XS)
     stacked = jax.tree.map(lambda a: jnp.stack([a, a]), variables)

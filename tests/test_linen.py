@@ -155,6 +155,7 @@ def test_resets_in_batch_first():
     close((carry, jnp.moveaxis(outputs, 1, 0)), scanned)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", PAIRS)
 def test_inside_bidirectional_and_through_the_converters(kind):
     ours, _, cell = PAIRS[kind]
@@ -218,6 +219,7 @@ def test_transformations():
         interop.from_flax(plain.init(KEY, XS))
 
 
+@pytest.mark.full
 def test_dtypes_and_the_carry_of_an_outer_loop():
     for ours, *_ in PAIRS.values():
         module = ours(UNITS, dtype=jnp.bfloat16, return_carry=True)
@@ -286,6 +288,7 @@ def test_refused():
             call()
 
 
+@pytest.mark.full
 def test_without_flax():
     code = """
 import importlib, sys

@@ -129,6 +129,7 @@ def test_the_accelerators_form_under_transformations(as_elsewhere):
     assert_close(results(None), results("scan"), tolerance(jnp.float32, "gradients"))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("rows", quick([1, 8, 2**14], {8}))
 def test_gradients_are_the_same_in_any_blocks(rows, x64):
     rng = jax.random.normal

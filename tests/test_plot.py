@@ -117,6 +117,7 @@ def test_gates_of_a_window_of_chosen_units_with_labels(run):
     np.testing.assert_allclose(h, shown.T, rtol=1e-6)
 
 
+@pytest.mark.full
 def test_gates_of_a_projected_layer_and_of_one_that_diverged():
     params = jlstm.variants.init_projected(jax.random.key(0), 5, 6, projection_size=2)
     xs = jax.random.normal(jax.random.key(1), (7, 5)).at[5].set(jnp.nan)
@@ -132,6 +133,7 @@ def test_gates_of_a_projected_layer_and_of_one_that_diverged():
         jlstm.plot.gates(trace, hs, units=[0])
 
 
+@pytest.mark.full
 def test_gates_of_many_steps_and_units_show_numbers_in_place_of_labels():
     rng = np.random.default_rng(0)
     trace = jlstm.LSTMTrace(*rng.uniform(size=(5, 500, 64)).astype(np.float32))
@@ -262,6 +264,7 @@ def test_memory_is_that_of_memory_kept(run):
     assert right.get_title(loc="left") == f"Half or less is left after {half} steps (median unit)"
 
 
+@pytest.mark.full
 def test_memory_follows_some_steps_of_many_and_knows_resets_and_direction():
     rng = np.random.default_rng(0)
     f = rng.uniform(0.9, 1.0, (400, 4)).astype(np.float32)
@@ -304,6 +307,7 @@ def test_gradient_flow_draws_gradient_norms(run):
     assert panels(alone)[0].get_legend() is None
 
 
+@pytest.mark.full
 def test_animate_writes_a_frame_a_step(run, tmp_path):
     _, _, _, trace = run
     seen = []
@@ -334,6 +338,7 @@ def test_animate_writes_a_frame_a_step(run, tmp_path):
     assert figures(float(trace.c[10, 1, 2])) in [t.get_text() for t in figure.axes[0].texts]
 
 
+@pytest.mark.full
 def test_animate_refuses_steps_that_do_not_follow(run, tmp_path):
     params, xs, _, _ = run
     resets = jnp.zeros((TIME, BATCH), bool).at[9].set(True)
@@ -425,6 +430,7 @@ def test_labels_show_what_cannot_be_seen():
     assert visible("漢") == "·"
 
 
+@pytest.mark.full
 def test_global_settings_do_not_reach_the_pictures(run):
     _, _, _, trace = run
     plain = dots(jlstm.plot.memory(trace, width=4))

@@ -40,6 +40,7 @@ def test_the_process_is_set_otherwise():
         assert "--xla_cpu_max_isa=AVX" in os.environ["XLA_FLAGS"]
 
 
+@pytest.mark.full
 @pytest.mark.skipif(PORTABLE, reason="this is such a run")
 def test_another_machine_is_tried():
     name = Path(__file__).relative_to(ROOT)

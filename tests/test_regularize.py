@@ -182,6 +182,7 @@ def test_zoneout_of_a_cell_without_c():
     np.testing.assert_array_equal(new, shown)
 
 
+@pytest.mark.full
 def test_zoneout_with_lengths_and_resets():
     """Padding and resets come before and after it, as for any step."""
     step = regularize.zoneout(jlstm.lstm_step, RATES)
@@ -237,6 +238,7 @@ LOSSES = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", quick(LOSSES, {"hidden_dropout", "candidate_dropout", "zoneout"}))
 def test_gradients(name, x64):
     arrays = jax.tree.map(lambda a: a.astype(jnp.float64), (PARAMS, STATE, XS))

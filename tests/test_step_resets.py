@@ -40,6 +40,7 @@ def by_steps(step, params, state, reset_state, xs=XS):
     return jax.lax.scan(body, state, (xs, RESETS))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("learned", [False, True])
 @pytest.mark.parametrize("name", quick(INITS, {"lstm", "peephole", "cho_gru"}))
 def test_steps_are_the_sequence(name, learned):
@@ -81,6 +82,7 @@ def test_steps_of_a_stack_are_its_sequence():
         assert_close(found, expected, tolerance(jnp.float32))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", quick(INITS, {"lstm", "gru"}))
 def test_nan_does_not_survive_a_reset(name):
     params = INITS[name](jax.random.key(0), 2, 4)

@@ -174,6 +174,7 @@ def test_grad_of_grad_is_the_slope_of_the_gradient(problem, x64):
     assert_close(product, slope, 1e-7)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("which", ["data", "weights", "both"])
 @pytest.mark.parametrize("derivative", [False, True])
 def test_vmap(problem, which, derivative):

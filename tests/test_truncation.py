@@ -72,6 +72,7 @@ def test_the_gradient_stops_at_every_window(name, steps):
     assert all((leaf != 0).any() for leaf in jax.tree.leaves(found[1]))  # a learned initial state
 
 
+@pytest.mark.full
 def test_truncated_from_no_state_and_with_dropout():
     layers = jlstm.init_stack(jax.random.key(0), 3, (5, 40))
     xs = jax.random.normal(jax.random.key(1), (12, 2, 3))

@@ -353,6 +353,7 @@ def test_bad_arguments(name):
             INITS[name](jax.random.key(0), *sizes)
 
 
+@pytest.mark.full
 def test_a_projection_larger_than_the_layer():
     with pytest.raises(ValueError, match="projection_size must be at most hidden_size=4, got 5"):
         variants.init_projected(jax.random.key(0), 3, 4, projection_size=5)

@@ -66,6 +66,7 @@ def test_values_agree_with_the_oracle_and_gradients_with_the_stack(lengths, rese
     assert_close(gradient(one_loop), gradient(two_loops), close)
 
 
+@pytest.mark.full
 def test_padding_may_be_nan():
     there, back = draw(lengths=True, resets=False)
     layer, state, xs, options = arrays(there, back)

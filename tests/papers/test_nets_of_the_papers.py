@@ -111,6 +111,7 @@ def test_strings_follow_the_grammar():
         assert string.endswith("E")
 
 
+@pytest.mark.full
 def test_outputs_of_a_symbol_are_those_of_its_vector():
     net = net_of(CONTINUAL)
     h = jnp.linspace(-1, 1, 8)

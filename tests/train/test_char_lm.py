@@ -227,6 +227,7 @@ def test_generate_at_temperature_zero_takes_the_likeliest():
         seen.append(int(token))
 
 
+@pytest.mark.full
 def test_generate_draws_from_the_prediction():
     params = jax.tree.map(jnp.zeros_like, params_of())
     bias = jnp.arange(SIZE) / 3.0

@@ -17,6 +17,7 @@ from train.tasks import find_task
 RNG = np.random.default_rng(0)
 
 
+@pytest.mark.full
 def test_accuracy_and_cross_entropy(tmp_path):
     config = make("classification", tmp_path)
     task = find_task(config.task)

@@ -208,6 +208,7 @@ class Elements(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
+@pytest.mark.full
 def test_a_text_is_never_markup(tmp_path):
     """Whatever the text holds, the page has the elements of its template, and asks for nothing."""
     path = tmp_path / "text.txt"

@@ -16,6 +16,8 @@ from train.config.tasks import CONFIGS
 from train.tasks import find_task
 from train.viewer import Selection, views
 
+pytestmark = pytest.mark.full  # whole runs
+
 COMMANDS = """
 import sys
 from importlib import import_module
@@ -85,7 +87,6 @@ def test_the_registry_of_the_page_is_that_of_the_program():
     assert f"in ({names}, Adding)" in registry
 
 
-@pytest.mark.full
 def test_it_trains(folder, shown):
     result = json.loads((folder / "run" / "result.json").read_text())
     assert result["test"]["mse"] < 0.8 * result["mean_mse"]

@@ -41,6 +41,7 @@ def stopped_at(monkeypatch, step):
     monkeypatch.setattr(loop.metrics, "append", stop)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("step", [4, 18, *(pytest.param(k, marks=SLOW) for k in (10, 34, 40))])
 def test_resuming_is_bit_for_bit(finished, tmp_path, monkeypatch, step):
     config, whole, _, _ = finished
@@ -115,6 +116,7 @@ def test_a_changed_text_is_refused(finished, tmp_path):
         run_here(replace(config, steps=20), out)
 
 
+@pytest.mark.full
 def test_invalid_lines_of_metrics_are_dropped(finished, tmp_path):
     config, whole, _, _ = finished
     out = tmp_path / "run"
@@ -138,6 +140,7 @@ def test_a_refused_text_changes_nothing(finished, tmp_path):
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.full
 def test_sigterm_saves_a_checkpoint_and_exits(finished, tmp_path):
     config = replace(finished[0], steps=100_000, checkpoint_every=100_000)
     out = tmp_path / "run"
@@ -157,6 +160,7 @@ def test_sigterm_saves_a_checkpoint_and_exits(finished, tmp_path):
     assert newest(out) == int(error.split()[2])
 
 
+@pytest.mark.full
 def test_sigterm_in_this_process_costs_no_bit(finished, tmp_path, monkeypatch):
     config, whole, _, _ = finished
     out = tmp_path / "run"

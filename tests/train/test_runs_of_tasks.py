@@ -50,6 +50,7 @@ def test_a_run_is_better_than_its_baseline(finished):
     assert f"{found:.4g}" in page
 
 
+@pytest.mark.full
 def test_resuming_is_bit_for_bit(finished, tmp_path):
     config, whole, _ = finished
     out = tmp_path / "run"

@@ -46,6 +46,7 @@ def take(config, count, state=None, tokens=TOKENS):
     return state, losses
 
 
+@pytest.mark.full
 def test_the_model_is_the_textbook_lstm_between_two_tables():
     params = init_model(jax.random.key(0), TINY.model, SHAPE)
     tokens = TOKENS[:30].reshape(3, 10)
@@ -85,6 +86,7 @@ def test_a_step_follows_the_gradient_of_its_chunk_alone():
     assert new.step == state.step + 1
 
 
+@pytest.mark.full
 def test_an_epoch_begins_with_an_empty_memory():
     batch = batch_at(TOKENS, TINY.data, 0, 0)
     clean, dirty = start(), start()

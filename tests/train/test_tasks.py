@@ -65,6 +65,7 @@ def test_every_task_is_known():
         assert (ROOT / "train" / "tasks" / f"{name}.py").exists()
 
 
+@pytest.mark.sampled
 def test_the_batch_of_a_step_is_a_function_of_the_step(loaded):
     config, task, data, _ = loaded
     first, again = task.batches(config, data), task.batches(config, data)
