@@ -147,7 +147,7 @@ def test_gates_of_many_steps_and_units_show_numbers_in_place_of_labels():
 PAGES = [("light", "#ffffff", 12.0), ("dark", "#11161c", 5.0)]
 
 
-@pytest.mark.sampled
+@pytest.mark.full
 @pytest.mark.parametrize(("theme", "page", "width"), PAGES)
 def test_all_text_of_the_pictures_is_read(run, theme, page, width, tmp_path):
     params, xs, hs, trace = run

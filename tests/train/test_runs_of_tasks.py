@@ -29,6 +29,8 @@ QUICK_RUNS = [
     pytest.param(name, marks=[] if name == "classification" else pytest.mark.slow) for name in NAMES
 ]
 
+pytestmark = pytest.mark.full  # runs of every task
+
 
 @pytest.fixture(scope="module", params=QUICK_RUNS)
 def finished(request, tmp_path_factory):
@@ -39,7 +41,6 @@ def finished(request, tmp_path_factory):
     return config, folder / "run", result
 
 
-@pytest.mark.full
 def test_a_run_is_better_than_its_baseline(finished):
     config, out, result = finished
     task = find_task(config.task)
@@ -50,7 +51,6 @@ def test_a_run_is_better_than_its_baseline(finished):
     assert f"{found:.4g}" in page
 
 
-@pytest.mark.full
 def test_resuming_is_bit_for_bit(finished, tmp_path):
     config, whole, _ = finished
     out = tmp_path / "run"
@@ -65,7 +65,6 @@ def test_resuming_is_bit_for_bit(finished, tmp_path):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
 
 
-@pytest.mark.full
 def test_evaluate_and_predict(finished, tmp_path):
     config, out, result = finished
     process = run_command(str(out), module="train.evaluate")
@@ -98,7 +97,6 @@ def test_changed_data_are_not_measured_in_silence(finished, tmp_path):
         path.write_bytes(before)
 
 
-@pytest.mark.sampled
 @pytest.mark.parametrize(("module", "flags", "message"), [
     ("train.predict", [], "name the data to predict for: --data.path FILE"),
     ("train.predict", ["--data.path", "no.csv"], "cannot read data.path no.csv: No such"),
