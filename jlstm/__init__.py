@@ -6,14 +6,14 @@ from importlib import import_module, metadata, util
 from typing import TYPE_CHECKING, Any
 
 from jlstm import gpu, initializers, interop, plot, regularize, variants
+from jlstm.analysis.gradients import GradientNorms, gradient_norms, log_gradient_norms
+from jlstm.analysis.memory import memory_kept
+from jlstm.analysis.trace import lstm_trace, stack_trace
 from jlstm.cells.layer_types import LAYER_TYPES, broadcast_state, init_state, output_size
 from jlstm.cells.lstm import init_params, lstm_step
-from jlstm.gradients import GradientNorms, gradient_norms, log_gradient_norms
-from jlstm.memory import memory_kept
 from jlstm.packing import Packing, pack, plan_packing, unpack
 from jlstm.sequence import lstm_scan, scan_cell
 from jlstm.stack import init_stack, init_stack_state, stack_scan, stack_step
-from jlstm.trace import lstm_trace, stack_trace
 from jlstm.truncation import truncated
 from jlstm.types import (
     BiLSTMParams,

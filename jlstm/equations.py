@@ -12,8 +12,7 @@ from jlstm.types import LSTMGates, ProjectedParams, cell_dtype, compute_dtype
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
 
-    from jlstm.shapes import Array, Float
-    from jlstm.types import RecurrentParams
+    from jlstm.types import Array, Float, RecurrentParams
 
 
 def pre_activations(

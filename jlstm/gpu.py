@@ -15,7 +15,7 @@ from jlstm.sequence import lstm_scan
 from jlstm.types import BiLSTMParams, BiLSTMState
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, Bool, Float, Int
+    from jlstm.types import Array, Bool, Float, Int
 
 __all__ = ["COMPILER_OPTIONS", "bidirectional_scan"]
 

@@ -19,8 +19,7 @@ from jlstm.checks.params import check_params, check_sizes
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
 
-    from jlstm.shapes import Array, PRNGKeyArray
-    from jlstm.types import LayerType
+    from jlstm.types import Array, LayerType, PRNGKeyArray
 
 __all__ = [
     "Initializer", "chrono", "forget_gate_bias", "glorot_uniform", "orthogonal", "torch_bias",

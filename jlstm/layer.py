@@ -16,8 +16,7 @@ from jlstm.sequence import lstm_scan, scan_any_cell
 from jlstm.types import BiLSTMParams, BiLSTMState, LSTMParams, ProjectedParams
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, PyTree
-    from jlstm.types import Step
+    from jlstm.types import Array, PyTree, Step
 
 
 class Direction(NamedTuple):

@@ -11,7 +11,7 @@ from jax import lax
 from jlstm.types import compute_dtype
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, Bool, Int, PyTree, Shaped
+    from jlstm.types import Array, Bool, Int, PyTree, Shaped
 
 
 class Masks(NamedTuple):

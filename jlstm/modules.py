@@ -10,7 +10,7 @@ import jax.numpy as jnp
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
 
-    from jlstm.shapes import Array, PyTree
+    from jlstm.types import Array, PyTree
 
 
 def time_first(

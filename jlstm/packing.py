@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, Bool, Int, Shaped
+    from jlstm.types import Array, Bool, Int, Shaped
 
 
 class Packing(NamedTuple):

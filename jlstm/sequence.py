@@ -18,8 +18,17 @@ from jlstm.recurrence.call import prepare
 from jlstm.recurrence.carry import strengthen
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, Bool, Float, Int, PyTree
-    from jlstm.types import LSTMParams, LSTMState, ProjectedParams, Step
+    from jlstm.types import (
+        Array,
+        Bool,
+        Float,
+        Int,
+        LSTMParams,
+        LSTMState,
+        ProjectedParams,
+        PyTree,
+        Step,
+    )
 
 
 def lstm_scan(

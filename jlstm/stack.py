@@ -19,8 +19,7 @@ from jlstm.regularize import check_rate, dropout
 from jlstm.types import BiLSTMParams, BiLSTMState
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, Bool, Float, Int, PRNGKeyArray, PyTree
-    from jlstm.types import Step
+    from jlstm.types import Array, Bool, Float, Int, PRNGKeyArray, PyTree, Step
 
 
 def init_stack(

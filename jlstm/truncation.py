@@ -17,7 +17,7 @@ from jlstm.recurrence.carry import sum_gradients_in_float32
 from jlstm.types import BiLSTMParams
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, Bool, Int, PyTree
+    from jlstm.types import Array, Bool, Int, PyTree
 
 
 def truncated(scan: Callable, steps: int) -> Callable:

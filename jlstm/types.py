@@ -8,23 +8,33 @@ One name per axis, the same in every signature and docstring:
     hidden    units of h and c
     gates     4*hidden: the gates i, f, g, o side by side
     output    units of h, which are those of c unless h is projected
+
+`Bool`, `Float`, `Int` and `Shaped` are the names of jaxtyping, which can check such annotations on
+real calls, as the tests do. To a type checker or an editor, with nothing to install,
+`Float[Array, "time *batch input"]` is the type `Array`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Annotated as Bool  # noqa: F401
+from typing import Annotated as Float
+from typing import Annotated as Int  # noqa: F401
+from typing import Annotated as Shaped  # noqa: F401
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jax.typing import ArrayLike, DTypeLike
 
-    from jlstm.shapes import Array, Float, PyTree
 
+PRNGKeyArray: TypeAlias = Array
+PyTree: TypeAlias = Any
 
 Step = Callable[[Any, Any, Any], tuple[Any, Any]]
 """One time step of a cell: `(params, state, x) -> (state, y)`."""

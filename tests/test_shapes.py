@@ -13,9 +13,11 @@ import pytest
 
 import jlstm
 
+ROOT = Path(__file__).parents[1]
 CALLS = """
 import sys
 import typing
+from importlib.util import module_from_spec, spec_from_file_location
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +25,12 @@ import beartype
 import flax.linen, flax.nnx  # whose own annotations are not under test
 import jaxtyping
 
-sys.modules["jlstm.shapes"] = jaxtyping
+# The annotations of the library are to be those of jaxtyping.
+spec = spec_from_file_location("jlstm.types", "jlstm/types.py")
+types = sys.modules["jlstm.types"] = module_from_spec(spec)
+spec.loader.exec_module(types)
+for name in ("Array", "Bool", "Float", "Int", "PRNGKeyArray", "PyTree", "Shaped"):
+    setattr(types, name, getattr(jaxtyping, name))
 typing.TYPE_CHECKING = True  # evaluates the imports that annotations need
 with jaxtyping.install_import_hook("jlstm", "beartype.beartype"):
     import jlstm
@@ -54,7 +61,12 @@ except jaxtyping.TypeCheckError:
 @pytest.mark.slow
 def test_annotations_are_true():
     result = subprocess.run(
-        [sys.executable, "-c", CALLS], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", CALLS],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout == "checked\n"

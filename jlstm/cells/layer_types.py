@@ -25,7 +25,7 @@ from jlstm.checks.values import described
 from jlstm.types import BiLSTMParams, LayerType, LSTMState, cell_dtype, compute_dtype
 
 if TYPE_CHECKING:
-    from jlstm.shapes import PyTree
+    from jlstm.types import PyTree
 
 
 LAYER_TYPES: Mapping[type, LayerType] = MappingProxyType(

@@ -22,7 +22,7 @@ from jlstm.types import LayerType, LSTMParams, LSTMState, compute_dtype
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
 
-    from jlstm.shapes import Array, Bool, Float, PRNGKeyArray
+    from jlstm.types import Array, Bool, Float, PRNGKeyArray
 
 
 def init_params(

@@ -16,7 +16,7 @@ from jlstm.types import LayerType, LSTMState, Shapes, compute_dtype
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
 
-    from jlstm.shapes import Array, Bool, Float, PRNGKeyArray
+    from jlstm.types import Array, Bool, Float, PRNGKeyArray
 
 
 class PeepholeParams(NamedTuple):

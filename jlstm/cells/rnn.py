@@ -15,7 +15,7 @@ from jlstm.types import LayerType, Shapes, compute_dtype
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
 
-    from jlstm.shapes import Array, Bool, Float, PRNGKeyArray
+    from jlstm.types import Array, Bool, Float, PRNGKeyArray
 
 
 class RNNParams(NamedTuple):

@@ -31,7 +31,7 @@ from jlstm.types import BiLSTMParams
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from jlstm.shapes import PyTree
+    from jlstm.types import PyTree
 
 TITLES = {
     "torch": "safetensors of PyTorch", "jlstm": "safetensors of jlstm", "onnx": "ONNX",

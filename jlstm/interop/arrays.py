@@ -13,7 +13,7 @@ from jlstm.cells.layer_types import check_layer, output_size
 from jlstm.types import BiLSTMParams, LSTMParams
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, PyTree
+    from jlstm.types import Array, PyTree
 
 
 def as_array(name: str, value: Any) -> Array:

@@ -10,7 +10,7 @@ from jlstm.recurrence.cudnn import pack_weights
 from jlstm.types import LSTMParams
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, Float, PyTree
+    from jlstm.types import Array, Float, PyTree
 
 
 def from_cudnn(

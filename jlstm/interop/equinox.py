@@ -19,7 +19,7 @@ from jlstm.interop.arrays import (
 from jlstm.types import LSTMParams
 
 if TYPE_CHECKING:
-    from jlstm.shapes import PyTree
+    from jlstm.types import PyTree
 
 CELLS = {"LSTMCell": LSTMParams, "GRUCell": GRUParams}
 

@@ -35,7 +35,7 @@ from jlstm.types import (
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
 
-    from jlstm.shapes import PyTree
+    from jlstm.types import PyTree
 
 __all__ = ["load", "save", "scan", "step"]
 

@@ -14,7 +14,7 @@ from jlstm.interop.arrays import as_array, as_layer, check_widths, one_direction
 from jlstm.types import LSTMParams
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, PyTree
+    from jlstm.types import Array, PyTree
 
 SWAP = (0, 2, 1, 3)  # i g f o to i f g o, and back
 SWAP_GRU = (1, 0, 2)  # z r a to r z n, and back

@@ -16,7 +16,7 @@ from jlstm.interop.arrays import as_array
 from jlstm.types import BiLSTMParams
 
 if TYPE_CHECKING:
-    from jlstm.shapes import PyTree
+    from jlstm.types import PyTree
 
 FORMAT = 1
 BY_NAME = {params_type.__name__: params_type for params_type in LAYER_TYPES}

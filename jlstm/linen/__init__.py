@@ -17,7 +17,7 @@ from jlstm.masks import reverse_within_lengths
 from jlstm.modules import either, time_first
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, Bool, Float, Int, PRNGKeyArray
+    from jlstm.types import Array, Bool, Float, Int, PRNGKeyArray
 
 __all__ = ["GRU", "LSTM", "ScannedGRU", "ScannedLSTM"]
 

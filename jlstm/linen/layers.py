@@ -21,7 +21,7 @@ with needs("jlstm.linen", "flax"):
     from flax import linen as nn
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, PRNGKeyArray, PyTree
+    from jlstm.types import Array, PRNGKeyArray, PyTree
 
 
 def _orthogonal(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Array:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from flax import nnx
     from jax.typing import DTypeLike
 
-    from jlstm.shapes import PyTree
+    from jlstm.types import PyTree
 
 __all__ = ["LSTM", "Stack"]
 

@@ -20,7 +20,7 @@ with needs("jlstm.nnx", "flax"):
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
 
-    from jlstm.shapes import Array, Bool, Float, Int, PyTree
+    from jlstm.types import Array, Bool, Float, Int, PyTree
 
 
 class Stack(nnx.Module):

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
-    from jlstm.shapes import Array, Float
-    from jlstm.types import LSTMState
+    from jlstm.types import Array, Float, LSTMState
 
 LONGEST = 18  # the most characters of a label
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jlstm.analysis.gradients import log_gradient_norms
 from jlstm.cells.layer_types import check_layer, output_size
-from jlstm.gradients import log_gradient_norms
 from jlstm.plot.style import WIDE, Theme, dress, find_theme, key, line_colors, new_figure
 from jlstm.plot.ticks import whole_numbers
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from jlstm.gradients import GradientNorms
-    from jlstm.shapes import Array, Bool, Float, Int, PyTree
+    from jlstm.analysis.gradients import GradientNorms
+    from jlstm.types import Array, Bool, Float, Int, PyTree
 
 # Smaller norms are below the rounding of float32 next to those of near steps.
 FLOOR = 1e-16

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-    from jlstm.shapes import Array, Float
-    from jlstm.types import LSTMTrace
+    from jlstm.types import Array, Float, LSTMTrace
 
 # Each gate next to the value that it scales: the three products of the equations, one per row.
 PANELS = {

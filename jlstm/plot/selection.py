@@ -11,8 +11,7 @@ from jlstm.checks.options import check_index, check_trace
 from jlstm.checks.values import described
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, Float, Int
-    from jlstm.types import LSTMTrace
+    from jlstm.types import Array, Float, Int, LSTMTrace
 
 
 class Selection(NamedTuple):

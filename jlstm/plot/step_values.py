@@ -14,8 +14,7 @@ from jlstm.types import LSTMParams
 
 if TYPE_CHECKING:
     from jlstm.plot.selection import Selection
-    from jlstm.shapes import Array, Float
-    from jlstm.types import LSTMState
+    from jlstm.types import Array, Float, LSTMState
 
 
 class StepValues(NamedTuple):

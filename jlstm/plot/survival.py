@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jlstm.memory import kept_in_steps
+from jlstm.analysis.memory import kept_in_steps
 from jlstm.plot.selection import select
 from jlstm.plot.style import (
     COLORS,
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from jlstm.shapes import Array, Bool, Int
-    from jlstm.types import LSTMTrace
+    from jlstm.types import Array, Bool, Int, LSTMTrace
 
 MOST = 256  # the most earlier steps
 TINY = 1e-9  # smaller shares are set to 0: denormal products are slow on many processors

@@ -20,8 +20,7 @@ from jlstm.recurrence.carry import (
 )
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, Bool, Int, PyTree
-    from jlstm.types import Step
+    from jlstm.types import Array, Bool, Int, PyTree, Step
 
 
 class Inputs(NamedTuple):

@@ -13,8 +13,7 @@ from jlstm.checks.values import is_key
 from jlstm.types import compute_dtype
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, PyTree
-    from jlstm.types import Step
+    from jlstm.types import Array, PyTree, Step
 
 
 def carry_type(step: Step, params: PyTree, state: PyTree, xs: PyTree, *others: PyTree) -> PyTree:

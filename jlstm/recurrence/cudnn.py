@@ -24,7 +24,7 @@ from jlstm.types import LSTMParams, LSTMState, compute_dtype
 
 if TYPE_CHECKING:
     from jlstm.recurrence.call import Inputs
-    from jlstm.shapes import Array, Float, Int
+    from jlstm.types import Array, Float, Int
 
 NAME = "cudnn"
 ELSEWHERE = "is available on CUDA only; this program is being lowered for another platform"

@@ -27,7 +27,7 @@ from jlstm.types import LSTMGates, LSTMState, compute_dtype
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jlstm.shapes import Array, Float, PyTree
+    from jlstm.types import Array, Float, PyTree
 
 FIRST, AFTER_TIME, NONE = BatchAxis.FIRST, BatchAxis.AFTER_TIME, BatchAxis.NONE
 INPUT_AXES = Inputs(params=NONE, state=FIRST, reset_state=FIRST, xs=AFTER_TIME)

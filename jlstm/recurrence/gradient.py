@@ -32,7 +32,7 @@ from jlstm.types import LSTMGates, LSTMParams, LSTMState, ProjectedParams, cell_
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jlstm.shapes import Array, Float, PyTree
+    from jlstm.types import Array, Float, PyTree
 
 
 class Residuals(NamedTuple):

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from jlstm.shapes import PyTree
+    from jlstm.types import PyTree
 
 
 class BatchAxis(enum.Enum):

@@ -14,8 +14,7 @@ from jlstm.recurrence.carry import sum_gradients_in_float32
 
 if TYPE_CHECKING:
     from jlstm.recurrence.call import Inputs
-    from jlstm.shapes import PyTree
-    from jlstm.types import Step
+    from jlstm.types import PyTree, Step
 
 
 def plain_scan(

@@ -25,7 +25,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jlstm.recurrence.lowerings import BatchAxis, Lowerings
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, PyTree
+    from jlstm.types import Array, PyTree
 
 
 class _Trees(NamedTuple):

@@ -15,7 +15,7 @@ from jax.interpreters import ad, batching, mlir
 if TYPE_CHECKING:
     from typing import Never
 
-    from jlstm.shapes import PyTree
+    from jlstm.types import PyTree
 
 unsupported_p = Primitive("unsupported")
 unsupported_p.multiple_results = True

@@ -13,7 +13,7 @@ from jlstm.checks.options import check_key
 from jlstm.checks.values import described
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, Float, PRNGKeyArray, PyTree
+    from jlstm.types import Array, Float, PRNGKeyArray, PyTree
 
 
 def dropout(key: PRNGKeyArray, xs: Float[Array, "*axes"], rate: float) -> Float[Array, "*axes"]:

@@ -18,8 +18,7 @@ from jlstm.regularize.arrays import check_rate, dropout, keep_mask
 from jlstm.types import LSTMState, compute_dtype
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, PRNGKeyArray, PyTree
-    from jlstm.types import Step
+    from jlstm.types import Array, PRNGKeyArray, PyTree, Step
 
 
 def hidden_dropout(step: Step, key: PRNGKeyArray, state: PyTree, rate: float) -> Step:

@@ -14,7 +14,6 @@ import numpy as np
 
 from train.errors import InputError
 from train.readers.numbers import NumberCell
-from train.readers.tables import Rows
 
 
 def cells_of_workbook(path: str, data: bytes, sheet: str | None) -> list[tuple[int, list[str]]]:
@@ -62,8 +61,8 @@ def _values(sheet: Any) -> Iterator[Any]:
         yield from (value for value in row if value is not None)
 
 
-def rows_of_parquet(path: str, data: bytes) -> Rows:
-    """The columns of a .parquet file; the index of pandas, if saved, comes first."""
+def cells_of_parquet(path: str, data: bytes) -> tuple[list[str], list[list[str]]]:
+    """The header and rows of a .parquet file; the index of pandas, if saved, comes first."""
     try:
         import pyarrow.parquet
     except ModuleNotFoundError:
@@ -91,7 +90,7 @@ def rows_of_parquet(path: str, data: bytes) -> Rows:
     rows = [list(row) for row in zip(*columns, strict=True)]
     if not rows:
         raise InputError(f"{path} must hold rows of numbers")
-    return Rows(header, rows, list(range(1, len(rows) + 1)), "row")
+    return header, rows
 
 
 def _plain(column: Any) -> list[Any]:

@@ -70,9 +70,10 @@ def read_rows(path: str, data: bytes, how: TableFormat) -> Rows:
             f"data.thousands and data.decimal are both {how.decimal}; they must differ"
         )
     if data[:4] == b"PAR1":
-        from train.readers.spreadsheets import rows_of_parquet
+        from train.readers.spreadsheets import cells_of_parquet
 
-        return rows_of_parquet(path, data)
+        header, cells = cells_of_parquet(path, data)
+        return Rows(header, cells, list(range(1, len(cells) + 1)), "row")
     if data[:2] == b"PK" and b"xl/workbook" in data:
         from train.readers.spreadsheets import cells_of_workbook
 

@@ -13,7 +13,7 @@ from jlstm.interop.arrays import as_array, as_layer
 from jlstm.types import LSTMParams
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, PyTree
+    from jlstm.types import Array, PyTree
 
 DIRECTIONS = ("forward_rnn", "backward_rnn")
 FUSED = {"dense_i", "dense_h"}  # NNX, all gates in one kernel

@@ -26,7 +26,7 @@ from jlstm.interop.flax.modules import (
 from jlstm.types import LSTMParams
 
 if TYPE_CHECKING:
-    from jlstm.shapes import PyTree
+    from jlstm.types import PyTree
 
 SUPPORTED = (LSTMParams, GRUParams, RNNParams)
 

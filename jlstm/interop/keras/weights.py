@@ -24,7 +24,7 @@ from jlstm.interop.keras.modules import Cell, cells_of, is_module
 from jlstm.types import LSTMParams
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, PyTree
+    from jlstm.types import Array, PyTree
 
 SUPPORTED = (LSTMParams, GRUParams, ChoGRUParams, RNNParams)
 SWAP = (1, 0, 2)  # gates z r h of Keras to r z n, and back

@@ -16,7 +16,7 @@ from jlstm.interop.onnx.graph import Graph
 from jlstm.types import LSTMParams
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, PyTree
+    from jlstm.types import Array, PyTree
 
 FROM_ONNX = (0, 2, 3, 1)  # gates i o f c, here i f g o
 GRU_FROM_ONNX = (1, 0, 2)  # gates z r h, here r z n

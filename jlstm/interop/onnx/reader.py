@@ -15,7 +15,7 @@ from jlstm.interop.onnx.stack import STATES, Stack, find_stack, prove_stack
 from jlstm.types import BiLSTMParams, BiLSTMState, LSTMState
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, PyTree
+    from jlstm.types import Array, PyTree
 
 
 def from_onnx(model: Any, nodes: Sequence[str] | None = None) -> tuple[PyTree, ...]:

@@ -19,7 +19,7 @@ from jlstm.interop.arrays import directions, reorder
 from jlstm.types import LSTMParams, compute_dtype
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, PyTree
+    from jlstm.types import Array, PyTree
 
 # ONNX has gates i o f c and peepholes i o f; this library i f g o and i f o.
 TO_ONNX = (0, 3, 1, 2)

@@ -15,7 +15,7 @@ from jlstm.interop.arrays import as_array
 from jlstm.types import cell_dtype
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array
+    from jlstm.types import Array
 
 # The names of a cell end without `_l0`.
 WEIGHT = r"(weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(?:_l(\d+)(_reverse)?)?"

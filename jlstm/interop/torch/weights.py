@@ -30,7 +30,7 @@ from jlstm.interop.torch.names import (
 from jlstm.types import LSTMParams, ProjectedParams
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, PyTree
+    from jlstm.types import Array, PyTree
 
 UNKNOWN = re.compile(r"(?:weight|bias)_[a-z]+_l\d+(?:_reverse)?")
 

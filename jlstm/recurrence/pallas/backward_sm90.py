@@ -48,7 +48,7 @@ from jlstm.types import LSTMGates, LSTMState
 
 if TYPE_CHECKING:
     from jlstm.recurrence.pallas.barrier import Synchronization
-    from jlstm.shapes import Array, Float, Int
+    from jlstm.types import Array, Float, Int
 
 VALID, ENTERED = 1, 2  # bits of a code: the step counts; before it the state was replaced
 CHUNK = 128  # columns of d_z that are copied, waited for and multiplied at once

@@ -13,7 +13,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array
+    from jlstm.types import Array
 
 AXES = ("group", "block")
 

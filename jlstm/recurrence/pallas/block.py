@@ -14,7 +14,7 @@ from jlstm.recurrence.pallas.barrier import AXES
 from jlstm.recurrence.pallas.tiling import COLUMNS, ROWS, Tiling
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, Float
+    from jlstm.types import Array, Float
 
 NARROW, WIDE = jnp.bfloat16, jnp.float32  # of products' operands, and of all else
 LAYOUT = plgpu.Layout.WGMMA  # how `(row, unit)` lies in registers

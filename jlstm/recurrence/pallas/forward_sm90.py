@@ -47,7 +47,7 @@ from jlstm.types import LSTMGates, LSTMState
 
 if TYPE_CHECKING:
     from jlstm.recurrence.pallas.barrier import Synchronization
-    from jlstm.shapes import Array, Float, Int
+    from jlstm.types import Array, Float, Int
 
 VALID, ENTERING = 1, 2  # bits of a code: the step counts; after it the state is replaced
 

@@ -14,7 +14,7 @@ from jlstm.recurrence.pallas.tiling import ROWS, Tiling
 from jlstm.types import LSTMState
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, Bool, Float, Int
+    from jlstm.types import Array, Bool, Float, Int
 
 
 def next_entered(

@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from typing import Never
 
     from jlstm.recurrence.call import Inputs
-    from jlstm.shapes import Array, Float, PyTree
-    from jlstm.types import ProjectedParams
+    from jlstm.types import Array, Float, ProjectedParams, PyTree
 
 NAME = "pallas"
 START = f"implementation={NAME!r}"

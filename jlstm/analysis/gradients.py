@@ -17,7 +17,7 @@ from jlstm.masks import segment_entries, select, valid_steps
 from jlstm.types import LSTMState, cell_dtype, compute_dtype
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, Bool, Float, Int, PyTree
+    from jlstm.types import Array, Bool, Float, Int, PyTree
 
 
 class GradientNorms(NamedTuple):

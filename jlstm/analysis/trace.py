@@ -23,8 +23,7 @@ from jlstm.types import BiLSTMTrace, LSTMTrace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jlstm.shapes import Array, Bool, Float, Int, PyTree
-    from jlstm.types import LSTMParams, LSTMState, ProjectedParams
+    from jlstm.types import Array, Bool, Float, Int, LSTMParams, LSTMState, ProjectedParams, PyTree
 
 
 def lstm_trace(

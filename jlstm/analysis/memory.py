@@ -14,8 +14,7 @@ from jlstm.checks.options import check_index, check_reverse, check_trace
 from jlstm.masks import segment_entries, select, valid_steps
 
 if TYPE_CHECKING:
-    from jlstm.shapes import Array, Bool, Float, Int
-    from jlstm.types import LSTMTrace
+    from jlstm.types import Array, Bool, Float, Int, LSTMTrace
 
 
 def memory_kept(
