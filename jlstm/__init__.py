@@ -1,4 +1,16 @@
-"""The LSTM for JAX: pure functions on pytrees, closed under every JAX transformation."""
+"""The LSTM for JAX: pure functions on pytrees, closed under every JAX transformation.
+
+One layer:      init_params, init_state, lstm_step, lstm_scan, lstm_trace
+Several:        init_stack, init_stack_state, stack_step, stack_scan, stack_trace
+Other cells:    scan_cell, variants, LAYER_TYPES, output_size
+Training:       regularize, initializers, truncated, plan_packing, pack, unpack, broadcast_state
+What it does:   plot, memory_kept, gradient_norms, log_gradient_norms
+Weights, files: interop, and `python -m jlstm.convert`
+Flax, GPUs:     nnx, linen, gpu
+Types:          LSTMParams, LSTMState, LSTMTrace, BiLSTMParams, BiLSTMState, BiLSTMTrace
+
+All sequences are time first, `(time, *batch, features)`. The state is `(h, c)`.
+"""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class LSTMTrace(NamedTuple):
 class BiLSTMParams(NamedTuple):
     """A layer in both directions: each has its own weights, of any layer type.
 
-    None is a direction that is not there: `BiLSTMParams(None, backward)` reads backward alone.
+    A missing direction is None: `BiLSTMParams(None, backward)` runs backward only.
     """
 
     forward: PyTree

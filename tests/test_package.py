@@ -183,3 +183,11 @@ def test_the_wheel_holds_the_library_alone(tmp_path):
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     files = [p for p in (ROOT / "jlstm").rglob("*") if p.suffix == ".py" or p.name == "py.typed"]
     assert names == {p.relative_to(ROOT).as_posix() for p in files}
+
+
+def test_help_opens_with_the_public_names():
+    """`help` prints the docstring before the modules and the methods of each class."""
+    index = jlstm.__doc__.partition("\n")[2]
+    internal = {"LSTMGates", "GradientNorms", "Packing", "LayerType"}  # only ever returned
+    for name in set(jlstm.__all__) - internal:
+        assert name in index, name
