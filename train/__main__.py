@@ -19,9 +19,9 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 PROG = "python -m train CONFIG.toml"
 HELP = f"""usage: {PROG} [--out DIR] [--seed N] [--steps N] [--any.other.key VALUE]
 
-Trains a model by a config and writes its weights, figures, pictures and report.html to runs/NAME \
-of the config, or to --out DIR. Repeat the command to resume a stopped or killed run; \
---print-config prints the whole config instead.
+Trains a model from a config, NAME.toml, and writes its weights, figures, pictures and report.html \
+to runs/NAME, or to --out DIR. Repeat the command to resume a stopped or killed run; \
+--print_config prints the whole config instead.
 
 configs:
 {{configs}}
@@ -32,9 +32,9 @@ example:
   python -m train configs/char_lm.toml --steps 2000 --out runs/mine
 
 programs for a finished run:
-  python -m train.evaluate RUN_DIR [--data.path FILE]             its figures, or those of a file
-  python -m train.predict RUN_DIR --data.path FILE [--out CSV]    predictions
-  python -m train.sample RUN_DIR [--prompt TEXT]                  text by a language model
+  python -m train.evaluate RUN_DIR [--data.path FILE]             figures on the test split or FILE
+  python -m train.predict RUN_DIR --data.path FILE [--out CSV]    predictions for FILE
+  python -m train.sample RUN_DIR [--prompt TEXT]                  text from a language model
   python -m train.inspect RUN_DIR [--text TEXT]                   a page that shows each unit"""
 
 
@@ -83,7 +83,7 @@ def leave(status: int) -> NoReturn:
 def command_of(config: Config) -> Any:
     """The flags of a config's task, with the config's values as defaults."""
     config_type = type(config)
-    help_of_out = "The run's folder; by default runs/NAME of the config."
+    help_of_out = "The run's folder; by default runs/NAME, for a config NAME.toml."
     out = Annotated[Path | None, tyro.conf.arg(help=help_of_out)]
     print_config = Annotated[bool, tyro.conf.arg(help="Print the whole config and exit.")]
     command = dataclasses.make_dataclass(

@@ -38,8 +38,8 @@ class Command(RunOptions):
     steps: int = 5000
     """The most steps to show."""
     marker: str | None = None
-    """Also rank units by whether they remember this: a text, a column of marks, or a key. Columns
-    that look like marks are detected."""
+    """Also rank units by whether they remember this: a text, a column of marks, or a key.
+    Columns that look like marks are detected."""
     out: Path | None = None
     """The page to write or replace; by default RUN_DIR/inspect.html."""
 

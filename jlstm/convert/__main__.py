@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Convert the layers of an LSTM between file formats:
 safetensors of PyTorch, safetensors of jlstm, ONNX.
-Exact; layers that a format cannot represent are an error."""
+Exact, but for --dtype and the sum of two biases (PyTorch,
+ONNX). Layers that a format cannot represent are refused."""
 EXAMPLES = """
 examples:
   show the content of a file
@@ -56,7 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("source", metavar="IN", type=Path, help="a .safetensors or .onnx file")
     parser.add_argument("target", metavar="OUT", type=Path, nargs="?", help="the file to write")
-    parser.add_argument("--show", action="store_true", help="print the content of IN only")
+    parser.add_argument(
+        "--show", action="store_true", help="print the content of IN, and write nothing"
+    )
     parser.add_argument(
         "--to", choices=TITLES,
         help="the format of OUT; by default .onnx is onnx, and .safetensors is jlstm, or torch if "
@@ -68,11 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--nonlinearity", choices=("tanh", "relu"),
-        help="for a simple RNN of PyTorch, whose weights do not include it; relu is an error",
+        help="for a simple RNN of PyTorch, whose weights do not include it; relu is refused",
     )  # fmt: skip
     parser.add_argument(
         "--dtype", choices=("float16", "bfloat16", "float32", "float64"), metavar="DTYPE",
-        help="round to float16, bfloat16, float32 or float64",
+        help="round the weights to float16, bfloat16, float32 or float64",
     )  # fmt: skip
     parser.add_argument("--no-bias", action="store_true", help="for torch: a module without biases")
     parser.add_argument(

@@ -61,7 +61,7 @@ def test_the_command_lists_its_configs():
 def test_the_command_explains_its_flags():
     process = run_command("--help")
     assert process.returncode == 0
-    for words in ("--print-config", "configs/co2.toml", "train.evaluate", "train.predict"):
+    for words in ("--print_config", "configs/co2.toml", "train.evaluate", "train.predict"):
         assert words in process.stdout
     process = run_command("configs/char_lm.toml", "--help")
     assert process.returncode == 0

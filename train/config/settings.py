@@ -43,8 +43,8 @@ class Model:
     dtype: Literal["float32", "bfloat16"] = "float32"
     """The type of the computation; weights are float32."""
     save: Literal["gates", "states"] | Count = "gates"
-    """Values saved for the backward pass: gates (6 floats per step and unit), states (2), or the
-    states of every K steps, for a number K (2/K)."""
+    """Values saved for the backward pass: gates, states, or a number K for one state every K steps.
+    They take 6, 2, or 2/K floats per step and unit."""
     implementation: Literal["fused", "scan"] | None = None
     """Implementation of the LSTM's recurrence; without one the default of jlstm."""
 
@@ -92,8 +92,8 @@ class Optimizer:
     accumulate: Count = 1
     """Steps whose gradients are averaged into one update of the weights."""
     average: Rate = 0.0
-    """Decay of an exponential moving average of the weights; 0 for none. The average is then
-    measured and saved in place of the weights."""
+    """Decay of an exponential moving average of the weights; 0 for none.
+    The average is then measured and saved in place of the weights."""
 
 
 @dataclass(frozen=True)
@@ -135,18 +135,18 @@ class Config:
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of the weights, the order of the data and the samples."""
     steps: Count = 1000
-    """Training steps in total. The learning rate decays over them: resuming a finished run with a
-    larger value raises the learning rate again, and differs from one longer run."""
+    """Training steps in total, over which the learning rate decays.
+    Resuming with a larger value raises the rate again, and differs from one longer run."""
     checkpoint_every: Count = 100
     """Steps between two checkpoints: the most work that a killed run can lose."""
     stop_after: Whole = 0
     """Stop early after this many validations in a row without improvement; 0 for never."""
     trials: Count = 1
-    """Seeds to train at once, by one `vmap`: `seed`, `seed + 1`, and so on. Figures are their mean,
-    with the standard deviation."""
+    """Seeds to train at once, by one `vmap`: `seed`, `seed + 1`, and so on.
+    Figures are their mean, with the standard deviation."""
     shard_weights: bool = False
-    """Shard the weights, the optimizer state and the average over the devices (FSDP), for models
-    too large for one device. Figures are the same, to rounding."""
+    """Shard the weights, the optimizer state and the average over the devices (FSDP).
+    For models too large for one device; figures are the same, to rounding."""
     data: Any = None
     """The data of the task."""
     model: Model = field(default_factory=Model)

@@ -89,9 +89,9 @@ class Series(TableFormat, Columns):
     """Sequences of vectors, each with a class."""
 
     path: str | None = None
-    """A table of all sequences (.csv or other text, .xlsx, .parquet), a folder with a table per
-    sequence in the sub-folder of its class, or a .ts or .npz file. Without one: JapaneseVowels,
-    from the package sktime."""
+    """A table of all sequences (.csv or other text, .xlsx, .parquet), or a .ts or .npz file;
+    or a folder with a table per sequence, in the sub-folder of its class.
+    Without one: JapaneseVowels, from the package sktime."""
     time: str | None = None
     """A column of times in tables: they must increase, and are not a feature."""
     columns: tuple[str, ...] = ()
@@ -148,8 +148,8 @@ class Rolls:
     bucket: Bucket = 8
     """Batches to draw at once and sort by length, to reduce padding; 1 for no sorting."""
     packed: Size | None = None
-    """Steps per row of several pieces, with the memory reset at the start of each: all batches have
-    one shape, with almost no padding. Without it, each row is one piece."""
+    """Steps per row of several pieces, with the memory reset at the start of each.
+    All batches then have one shape, with almost no padding. Without it, each row is one piece."""
 
 
 @dataclass(frozen=True)
