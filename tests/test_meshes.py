@@ -181,3 +181,57 @@ print(max(float(jnp.abs(a - b).max()) for a, b in zip(spread, alone)) < 1e-6)
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout == "True\n"
+
+
+def shard(function, in_specs, out_specs):
+    mesh = jax.make_mesh((4,), ("b",), axis_types=(AxisType.Auto,))
+    return jax.jit(jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs))
+
+
+@pytest.mark.parametrize("implementation", [None, "scan"])
+@pytest.mark.parametrize("save", ["gates", 3])
+def test_shard_map_of_resets_alone(implementation, save):
+    params, xs = jlstm.init_params(jax.random.key(0), 3, 5), jnp.ones((7, 1, 3))
+    resets = jnp.zeros((7, 4), bool).at[2, 1].set(True).at[5, 3].set(True)
+
+    def run(resets):
+        options = {"implementation": implementation, "save": save}
+        return jlstm.lstm_scan(params, None, xs, resets=resets, **options)[1]
+
+    found = shard(run, (P(None, "b"),), P(None, "b"))(resets)
+    many = jnp.broadcast_to(xs, (7, 4, 3))
+    wanted = jlstm.lstm_scan(params, None, many, resets=resets)[1]
+    assert_close(found, wanted, tolerance(jnp.float32))
+
+
+@pytest.mark.parametrize("save", ["gates", "states", 3])
+def test_shard_map_gradient_of_inputs_that_all_devices_share(save):
+    params, xs = jlstm.init_params(jax.random.key(0), 3, 5), jnp.ones((7, 1, 3))
+    state = jlstm.LSTMState(*jax.random.normal(jax.random.key(1), (2, 4, 5)))
+
+    def gradient(xs, state):
+        return jax.grad(lambda xs: jlstm.lstm_scan(params, state, xs, save=save)[1].sum())(xs)
+
+    found = shard(gradient, (P(), P("b")), P())(xs, state)
+    many = gradient(jnp.broadcast_to(xs, (7, 4, 3)), state)
+    assert_close(found, many.sum(1, keepdims=True), tolerance(jnp.float32, "gradients"))
+
+
+def test_shard_map_keeps_what_all_devices_share_of_a_custom_cell():
+    """A counter beside a sharded state, and an output that depends on no sharded input."""
+    state, xs = jnp.zeros(1), jnp.ones((7, 4))
+
+    def counting(w, state, x):
+        h, count = state
+        return (w * h + x, count + 1), h
+
+    def count(xs):
+        return jlstm.scan_cell(counting, 0.5, (state, jnp.zeros((), int)), xs)[0][1]
+
+    assert int(shard(count, (P(None, "b"),), P())(xs)) == 7
+
+    def second(xs):
+        step = lambda w, s, x: (w * s + x[0], x[1])  # noqa: E731
+        return jlstm.scan_cell(step, 0.5, state, (xs, jnp.ones((7, 2))))[1]
+
+    assert shard(second, (P(None, "b"),), P())(xs).shape == (7, 2)

@@ -11,7 +11,7 @@ from jax.test_util import check_grads
 import jlstm
 from jlstm import regularize, variants
 from tests.conftest import quick
-from tests.support.problems import assert_close
+from tests.support.problems import assert_close, tolerance
 from tests.support.reference import sigmoid
 
 KEY = jax.random.key(0)
@@ -370,3 +370,21 @@ def test_bad_rates(name):
     for rate in (True, "0.5", None if "zoneout" not in name else "x", jnp.ones(())):
         with pytest.raises(TypeError, match="must be a number, known while tracing"):
             CALLS[name](rate)
+
+
+@pytest.mark.parametrize("implementation", [None, "scan"])
+def test_keys_of_steps_with_checkpoints_every_few_steps(implementation):
+    """Random keys per step are cut into chunks too, of which the last is not full."""
+    layers = jlstm.init_stack(jax.random.key(0), 3, (5,))
+    xs = jax.random.normal(jax.random.key(1), (7, 2, 3))
+    options = {
+        "steps": (regularize.zoneout(jlstm.lstm_step, 0.3),),
+        "extras": (jax.random.split(jax.random.key(2), 7),),
+        "implementation": implementation,
+    }
+
+    def loss(layers, save):
+        return (jlstm.stack_scan(layers, None, xs, save=save, **options)[1] ** 2).sum()
+
+    found, wanted = (jax.value_and_grad(loss)(layers, save) for save in (3, "gates"))
+    assert_close(found, wanted, tolerance(jnp.float32, "gradients"))

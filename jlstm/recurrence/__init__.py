@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from jlstm.checks.values import meant
-from jlstm.recurrence.call import Run, chunked
+from jlstm.recurrence.call import Run, chunked, unified
 from jlstm.recurrence.cudnn import cudnn_scan
 from jlstm.recurrence.fused import fused_scan
 from jlstm.recurrence.pallas.loops import pallas_scan
@@ -40,7 +40,8 @@ def choose(implementation: str | None, step: Step, save: str | int) -> Run:
         run = partial(run, step)
     keep = "gates" if isinstance(save, int) else save
     run = partial(run, keep=keep)
-    return chunked(run, save) if isinstance(save, int) else run
+    run = chunked(run, save) if isinstance(save, int) else run
+    return unified(run) if name in ("fused", "pallas") else run  # a derivative of our own
 
 
 def check_implementation(implementation: str | None) -> str | None:

@@ -67,7 +67,16 @@ def prepare(
         reset_state = jax.tree.map(jnp.zeros_like, like)
     if reset_state is not None:
         reset_state = jax.tree.map(cast_to_carry, reset_state, like)
-    return unify_varying_axes(Inputs(params, state, reset_state, xs), masks), masks
+    return Inputs(params, state, reset_state, xs), masks
+
+
+def unified(run: Run) -> Run:
+    """The same recurrence, of inputs that all vary along the same mesh axes of a `shard_map`."""
+
+    def run_unified(inputs: Inputs, masks: Masks, reverse: bool) -> tuple[PyTree, PyTree]:
+        return run(unify_varying_axes(inputs, masks), masks, reverse)
+
+    return run_unified
 
 
 def chunked(run: Run, steps: int) -> Run:
@@ -87,6 +96,9 @@ def chunked(run: Run, steps: int) -> Run:
             masks = masks._replace(valid=valid)  # and padded with False
 
         def fold(a: Array) -> Array:
+            if is_key(a):
+                data = fold(jax.random.key_data(a))
+                return jax.random.wrap_key_data(data, impl=jax.random.key_impl(a))
             padded = jnp.pad(a, [(0, missing)] + [(0, 0)] * (a.ndim - 1))
             return padded.reshape(chunks, size, *a.shape[1:])
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from jlstm.checks.calls import check_step_result
 from jlstm.checks.values import is_key
@@ -30,7 +29,9 @@ def carry_type(step: Step, params: PyTree, state: PyTree, xs: PyTree, *others: P
     def one_step(state: PyTree, xs: PyTree, others: PyTree) -> PyTree:
         out = step(params, state, jax.tree.map(first, xs))
         check_step_result(out, state)
-        return unify_varying_axes(out[0], others)
+        keyless = [leaf for leaf in jax.tree.leaves(others) if not is_key(leaf)]
+        # Each by itself: a counter beside a sharded state may stay the same on all devices.
+        return jax.tree.map(lambda s: s if is_key(s) else unify_varying_axes(s, keyless), out[0])
 
     return jax.eval_shape(one_step, state, xs, others)
 
@@ -48,20 +49,10 @@ def unify_varying_axes(tree: PyTree, *others: PyTree) -> PyTree:
     The gradient of an array that did not vary is then summed over the mesh once, here, and not at
     every step of a loop.
     """
-    axes = frozenset().union(*map(_varying_axes, jax.tree.leaves((tree, others))))
-
-    def vary(leaf: Any) -> Any:
-        missing = axes - _varying_axes(leaf)
-        if not missing or not isinstance(leaf, jax.Array) or is_key(leaf):
-            return leaf
-        return lax.pcast(leaf, tuple(sorted(missing)), to="varying")
-
-    return jax.tree.map(vary, tree)
-
-
-def _varying_axes(leaf: Any) -> frozenset[str]:
-    is_array = isinstance(leaf, jax.Array)
-    return frozenset(getattr(jax.typeof(leaf), "vma", ())) if is_array else frozenset()
+    zero = jnp.zeros(())  # varies, once added to, as what was added does
+    for leaf in jax.tree.leaves((tree, others)):
+        zero = zero + zeros_of(leaf).astype(zero.dtype).sum()
+    return jax.tree.map(lambda leaf: leaf + zero.astype(leaf.dtype), tree)
 
 
 def zeros_of(a: Array) -> Array:
