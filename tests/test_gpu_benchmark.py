@@ -20,6 +20,8 @@ from benchmarks.gpu.worker import expected
 from benchmarks.shapes import GPU_SHAPES, KINDS, TOY, make_problem
 from jlstm.recurrence import DEFAULT, IMPLEMENTATIONS
 
+pytestmark = pytest.mark.full
+
 
 def run(out, *flags):
     """The benchmark at toy size, on the CPU even where there is a GPU."""
@@ -29,7 +31,6 @@ def run(out, *flags):
     return subprocess.run(words, capture_output=True, text=True, timeout=1500, env=on_cpu)
 
 
-@pytest.mark.full
 def test_a_part_of_it_runs_where_there_is_no_gpu(tmp_path):
     out = tmp_path / "toy.json"
     flags = {
@@ -111,7 +112,6 @@ def test_all_of_it_runs_where_there_is_no_gpu(tmp_path):
     assert {report.verdict("jlstm, cudnn", answer) for answer in refused} == {"refused"}
 
 
-@pytest.mark.full
 def test_without_a_gpu_it_says_what_to_do():
     command = [sys.executable, "-m", "benchmarks.gpu", "--entrants", "jlstm"]
     command += ["--out", "/nowhere/results.json"]
@@ -121,7 +121,6 @@ def test_without_a_gpu_it_says_what_to_do():
     assert "there is no GPU here; --toy runs everything" in done.stderr
 
 
-@pytest.mark.full
 def test_it_needs_jax_and_numpy_alone():
     """A machine with a GPU may have little else."""
     code = """
@@ -151,7 +150,6 @@ def test_a_process_that_ends_is_started_again_twice_at_most():
     assert not team.running
 
 
-@pytest.mark.full
 def test_one_that_lets_the_others_wait_is_out_and_they_go_on():
     team = gpu_team.Team()
     try:

@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from IPython.display import HTML
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -19,6 +18,8 @@ from jlstm.plot import DARK, LIGHT, Theme
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from IPython.display import HTML
 
 # With the site's background colours, so that pictures have no frame.
 THEMES = {
@@ -110,6 +111,8 @@ def _png(figure: Figure) -> bytes:
 
 def _framed(images: list[str]) -> HTML:
     """Put pictures into a box that scrolls, by the keyboard too."""
+    from IPython.display import HTML  # of the kernel that runs the page
+
     return HTML(f'<div class="picture" tabindex="0">{"".join(images)}</div>')
 
 

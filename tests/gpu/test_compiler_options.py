@@ -7,8 +7,9 @@ import pytest
 import jlstm
 from tests.support.problems import assert_close
 
+pytestmark = pytest.mark.full
 
-@pytest.mark.full
+
 def test_xla_knows_the_options_and_the_results_are_the_same():
     params = jlstm.init_params(jax.random.key(0), 3, 8)
     xs = jax.random.normal(jax.random.key(1), (12, 4, 3))

@@ -20,6 +20,8 @@ from tests.conftest import quick
 from tests.support.problems import assert_close, make_problem, tolerance, vjp
 from tests.support.reference import lstm, lstm_vjp
 
+pytestmark = pytest.mark.full
+
 scan = partial(jlstm.lstm_scan, implementation="cudnn")
 
 
@@ -71,7 +73,6 @@ def played(plugin, monkeypatch):
     monkeypatch.setattr(cudnn, "_on_cuda", on_cpu)
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("lengths", [False, True])
 @pytest.mark.parametrize("reverse", quick([False, True], {True}))
 @pytest.mark.parametrize("batch", quick([(3,), (), (2, 2)], {(2, 2)}))
@@ -85,7 +86,6 @@ def test_values_and_gradients_agree_with_the_oracle(played, lengths, reverse, ba
         assert_close(found[name], wanted[name], tolerance(jnp.float32, "gradients"))
 
 
-@pytest.mark.full
 def test_padding_and_states_of_no_steps_may_be_nan(played):
     params, state, xs, options = make_problem(42, 6, (3,), (3, 4), resets=False).arrays()
     lengths = jnp.asarray(options["lengths"])
@@ -104,7 +104,6 @@ def test_padding_and_states_of_no_steps_may_be_nan(played):
     assert all(jnp.isfinite(a).all() for a in jax.tree.leaves(gradient))
 
 
-@pytest.mark.sampled
 @pytest.mark.parametrize("shape", [(0, 3, 2), (4, 0, 2)])
 def test_no_steps_and_no_sequences(played, shape):
     params = jlstm.init_params(jax.random.key(0), 2, 5)
@@ -114,7 +113,6 @@ def test_no_steps_and_no_sequences(played, shape):
     assert hs.shape == (*shape[:2], 5)
 
 
-@pytest.mark.full
 def test_vmap_over_data_is_one_call_and_agrees(played):
     params, state, xs, options = make_problem(43, 6, (3,), (2, 4), resets=False).arrays()
     many, lengths = jnp.stack([xs, -xs]), jnp.asarray(options["lengths"])
@@ -142,7 +140,6 @@ def test_vmap_over_data_is_one_call_and_agrees(played):
     assert_close(again, wanted, close)
 
 
-@pytest.mark.full
 def test_stacks_in_both_directions(played):
     layers = jlstm.init_stack(jax.random.key(0), 3, (4, 4), bidirectional=True)
     xs = jax.random.normal(jax.random.key(1), (7, 3, 3))
@@ -222,7 +219,6 @@ def test_precisions_that_it_does_not_have(plugin):
         scan(params, None, jnp.ones((6, 3, 2)))
 
 
-@pytest.mark.full
 def test_calls_that_it_does_not_take():
     params = jlstm.init_params(jax.random.key(0), 2, 4)
     xs = jnp.ones((6, 3, 2))

@@ -11,6 +11,8 @@ from tests.conftest import quick
 from tests.support.problems import assert_close, make_problem, tolerance
 from tests.support.reference import lstm
 
+pytestmark = pytest.mark.full
+
 
 def draw(lengths, resets, batch=(3,)):
     """The two directions as problems of one layer each, which share inputs, lengths and resets."""
@@ -31,7 +33,6 @@ def arrays(there, back):
     return jlstm.BiLSTMParams(params, other), state, xs, found
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("lengths", quick([False, True], {True}))
 @pytest.mark.parametrize("resets", quick([False, True], {True}))
 @pytest.mark.parametrize("batch", quick([(), (3,), (2, 2)], {(3,)}))
@@ -66,7 +67,6 @@ def test_values_agree_with_the_oracle_and_gradients_with_the_stack(lengths, rese
     assert_close(gradient(one_loop), gradient(two_loops), close)
 
 
-@pytest.mark.full
 def test_padding_may_be_nan():
     there, back = draw(lengths=True, resets=False)
     layer, state, xs, options = arrays(there, back)
@@ -79,7 +79,6 @@ def test_padding_may_be_nan():
     assert_close(gradient(layer, jnp.where(valid, xs, jnp.nan)), gradient(layer, xs), 0)
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("lengths", [False, True])
 def test_a_gpu_has_one_loop_where_a_stack_has_two(lengths):
     layer, _, xs, options = arrays(*draw(lengths, resets=False))
@@ -113,7 +112,6 @@ def test_no_steps():
     assert hs.shape == (0, 3, 12)
 
 
-@pytest.mark.full
 def test_layers_that_it_does_not_take():
     layer, _, xs, _ = arrays(*draw(lengths=False, resets=False))
     with pytest.raises(TypeError, match="layer must be BiLSTMParams of two directions, got LSTMP"):

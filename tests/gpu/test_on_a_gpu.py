@@ -6,6 +6,8 @@ import pytest
 from benchmarks.gpu.checks import CHECKS, check
 from jlstm.recurrence import IMPLEMENTATIONS
 
+pytestmark = pytest.mark.full
+
 
 @pytest.mark.gpu
 @pytest.mark.slow

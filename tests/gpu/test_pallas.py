@@ -31,6 +31,8 @@ from jlstm.recurrence.pallas import backward_sm90, forward_sm90
 from jlstm.recurrence.pallas.barrier import AXES, Barrier, Synchronization
 from jlstm.recurrence.pallas.tiling import SHARED_MEMORY, Tiling, shared_memory, tile
 
+pytestmark = pytest.mark.full
+
 H100 = AbstractDevice(device_kind="NVIDIA H100 80GB HBM3", platform="gpu", num_cores=132)
 CALLS = [
     {"lengths": False, "resets": False, "reverse": False},
@@ -226,7 +228,6 @@ def test_elsewhere_it_is_refused():
             lowered(loss, *layer(64), platform=platform)
 
 
-@pytest.mark.full
 def test_calls_that_it_does_not_take():
     with pytest.raises(
         ValueError, match="'pallas' computes in bfloat16, xs and params give float32"
@@ -255,7 +256,6 @@ def test_calls_that_it_does_not_take():
         jax.eval_shape(loss, *layer(64, time=time))
 
 
-@pytest.mark.sampled
 def test_no_steps_and_no_sequences():
     assert count(lowered(loss, *layer(64, time=0))) == 0
     assert count(lowered(jax.grad(loss), *layer(64, batch=0))) == 0

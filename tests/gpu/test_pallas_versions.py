@@ -6,6 +6,8 @@ import pytest
 
 import jlstm
 
+pytestmark = pytest.mark.full
+
 
 def test_an_older_jax_is_refused(monkeypatch):
     monkeypatch.setattr(jax, "__version_info__", (0, 11, 1))

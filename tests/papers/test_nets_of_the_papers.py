@@ -30,6 +30,8 @@ from papers.nets.blocks import (
 )
 from papers.problems import lags, reber
 
+pytestmark = pytest.mark.full
+
 FOUR_BLOCKS = Layout(7, 7, 4, 1, biases="gates")
 THREE_BLOCKS = Layout(7, 7, 3, 2, biases="gates")
 CONTINUAL = Layout(
@@ -42,7 +44,6 @@ STORE = Layout(
 )  # fmt: skip
 
 
-@pytest.mark.sampled
 @pytest.mark.parametrize(("layout", "weights"), [
     (FOUR_BLOCKS, 264), (THREE_BLOCKS, 276), (STORE, 10_504), (very_long(100), 664),
     (very_long(1000), 6064), (NOISY, 102), (MARKED, 93), (TWO_RELEVANT, 156),
@@ -68,7 +69,6 @@ def unrolled(layout, net, xs):
     return jnp.stack(ys)
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("layout", [THREE_BLOCKS, CONTINUAL], ids=["1997", "2000"])
 def test_derivatives_carried_forward_are_the_truncated_gradient(layout):
     net = net_of(layout)
@@ -85,7 +85,6 @@ def test_derivatives_carried_forward_are_the_truncated_gradient(layout):
     )  # fmt: skip
 
 
-@pytest.mark.full
 def test_the_gradient_without_a_loop_is_the_truncated_one():
     net, sequence = net_of(MARKED), adding(20).draw(jax.random.key(3))
     start = int(np.argmax(np.asarray(sequence.valid)))
@@ -111,7 +110,6 @@ def test_strings_follow_the_grammar():
         assert string.endswith("E")
 
 
-@pytest.mark.full
 def test_outputs_of_a_symbol_are_those_of_its_vector():
     net = net_of(CONTINUAL)
     h = jnp.linspace(-1, 1, 8)
@@ -122,7 +120,6 @@ def test_outputs_of_a_symbol_are_those_of_its_vector():
     )
 
 
-@pytest.mark.full
 def test_a_cell_added_later_keeps_what_the_shortcuts_have_learned():
     layout = store(5)
     small = replace(layout, blocks=0)

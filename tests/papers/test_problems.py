@@ -12,6 +12,8 @@ from papers.layers.streams import end_error
 from papers.problems import arithmetic, copying, is_correct, lags, mackey_glass, order, reber
 from papers.problems import two_sequence as two
 
+pytestmark = pytest.mark.full
+
 KEYS = jax.random.split(jax.random.key(0), 200)
 
 
@@ -27,7 +29,6 @@ def each(sequences):
         yield xs[valid], target
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("steps", [20, 100])
 def test_adding(steps):
     for xs, target in each(drawn(partial(arithmetic.adding, steps))):
@@ -43,7 +44,6 @@ def test_adding(steps):
         np.testing.assert_allclose(target, 0.5 + sum(here) / 4, atol=1e-6)
 
 
-@pytest.mark.full
 def test_multiplication_takes_numbers_from_0_to_1():
     for xs, target in each(drawn(partial(arithmetic.multiplication, 50))):
         assert (xs[:, 0] >= 0).all()
@@ -51,7 +51,6 @@ def test_multiplication_takes_numbers_from_0_to_1():
         np.testing.assert_allclose(target, math.prod(here), atol=1e-6)
 
 
-@pytest.mark.sampled
 @pytest.mark.parametrize("windows", [order.TWO, order.THREE], ids=["6a", "6b"])
 def test_temporal_order(windows):
     seen = set()
@@ -90,7 +89,6 @@ def test_two_sequence():
         assert abs(np.var(targets[level]) - 0.1) < 0.05
 
 
-@pytest.mark.full
 def test_long_lags_end_as_they_begin():
     for draw in (partial(lags.in_turn, 30), partial(lags.at_random, 30)):
         xs = drawn(draw)
@@ -140,7 +138,6 @@ def test_copying():
     assert copying.without_memory(30) == pytest.approx(10 * math.log(8) / 50)
 
 
-@pytest.mark.full
 def test_mackey_glass_is_the_euler_method():
     key, steps = jax.random.key(3), 40
     past = list(np.float64(1.2) + 0.2 * (np.asarray(jax.random.uniform(key, (170,))) - 0.5))

@@ -21,6 +21,8 @@ from papers.layers.streams import Source
 from papers.problems import is_correct, lags, reber
 from papers.row import Measured, Row, mean_and_std, solved_line
 
+pytestmark = pytest.mark.full
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -33,7 +35,6 @@ def test_names_are_file_names_and_each_row_is_measured_by_somebody():
     assert all(row.trials >= 1 and row.budget >= 1 for row in ROWS.values())
 
 
-@pytest.mark.full
 def test_a_row_without_its_data_costs_no_other(tmp_path, monkeypatch):
     monkeypatch.delenv("JLSTM_DATA", raising=False)
     rows = [ROWS["jsb-36"], ROWS["shakespeare-1"]]
@@ -63,7 +64,6 @@ def test_a_net_of_1997_learns_temporal_order():
     assert max(solved) < 0.01 * found.figures["tested"]
 
 
-@pytest.mark.full
 def test_a_net_that_learns_nothing_solves_nothing():
     net = Blocks(hochreiter1997.MARKED, rate=0.0)
     found = measure_blocks(hochreiter1997.adding(10), net, 2, 3000, quiet)
@@ -144,7 +144,6 @@ def test_gradients_vanish_in_this_order():
     assert found["chrono"] > 0.05
 
 
-@pytest.mark.full
 def test_the_best_answer_without_memory_costs_its_baseline():
     """Blanks with certainty, then eight symbols with equal probability: a model of biases alone."""
     gap, sure = 30, 30.0
@@ -194,7 +193,6 @@ def test_figures_of_trials():
     assert solved_line([False], [900]) == "0 of 1 solved"
 
 
-@pytest.mark.full
 @pytest.mark.parametrize(("flags", "message"), [
     (["nothing"], "there is no row nothing; the rows are hs97-1-four-blocks"),
     (["--jobs", "0"], "--jobs must be 1 or more, got 0"),

@@ -21,6 +21,8 @@ from train.engine import checkpoint
 from train.errors import InputError, RunError
 from train.output.folder import open_folder
 
+pytestmark = pytest.mark.full
+
 SLOW = pytest.mark.slow
 
 
@@ -63,7 +65,6 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     assert not (out / "result.json").exists()
 
 
-@pytest.mark.sampled
 @pytest.mark.parametrize("steps", [1, 2])
 def test_a_state_with_a_loss_that_is_not_finite_is_not_saved(tmp_path, steps):
     """The loss of the step itself is finite; the weights that it leaves are useless."""
