@@ -103,7 +103,6 @@ def lstm_scan(
     if state is None:
         state = init_state(params, np.shape(xs)[1:-1])
     static = Static(LAYER_TYPES[type(params)].step, bool(reverse), check_save(save), implementation)
-    params, xs = strengthen(params, xs)
     return _run_compiled(static, params, state, xs, lengths, resets, reset_state)
 
 
@@ -202,6 +201,8 @@ def _run(
 ) -> tuple[PyTree, PyTree]:
     """Any sequence call whose arguments have been checked, by its implementation."""
     step, reverse, save, implementation = static
+    if implementation != "scan":
+        params, xs = strengthen(params, xs)
     inputs, masks = prepare(step, params, state, xs, lengths, resets, reset_state, reverse)
     return choose(implementation, step, save)(inputs, masks, reverse)
 
