@@ -11,6 +11,8 @@ TEST_READY := $(VENV)/test-$(INTERPRETER)
 PEERS_READY := $(VENV)/peers-$(INTERPRETER)
 DOCS_READY := $(VENV)/docs-$(INTERPRETER)
 BENCH_READY := $(VENV)/bench-$(INTERPRETER)
+# What an installation is made of: a change of the kernels compiles them again.
+SOURCES := pyproject.toml hatch_build.py $(wildcard jlstm/recurrence/native/build.py jlstm/recurrence/native/kernel/*.[ch])
 WORKERS ?= auto
 # Left out of test-portable to save time: every transformation of every layer type, and benchmarks.
 MATRICES := $(addprefix tests/,gpu papers test_layers_under_transformations.py test_transformations.py test_variants.py \
@@ -103,22 +105,22 @@ $(VENV_READY):
 	$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
-$(TRAIN_READY): $(VENV_READY) pyproject.toml
+$(TRAIN_READY): $(VENV_READY) $(SOURCES)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[train]'
 	@touch $@
 
-$(TEST_READY): $(VENV_READY) pyproject.toml
+$(TEST_READY): $(VENV_READY) $(SOURCES)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $(TRAIN_READY) $@
 
-$(PEERS_READY): $(VENV_READY) pyproject.toml
+$(PEERS_READY): $(VENV_READY) $(SOURCES)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,peers]'
 	@touch $(TRAIN_READY) $(TEST_READY) $(BENCH_READY) $@
 
-$(DOCS_READY): $(VENV_READY) pyproject.toml
+$(DOCS_READY): $(VENV_READY) $(SOURCES)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $(TRAIN_READY) $@
 
-$(BENCH_READY): $(VENV_READY) pyproject.toml
+$(BENCH_READY): $(VENV_READY) $(SOURCES)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[peers]'
 	@touch $@

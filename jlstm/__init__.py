@@ -7,6 +7,7 @@ Training:       regularize, initializers, truncated, plan_packing, pack, unpack,
 What it does:   plot, memory_kept, gradient_norms, log_gradient_norms
 Weights, files: interop, and `python -m jlstm.convert`
 Flax, GPUs:     nnx, linen, gpu
+This machine:   implementations
 Types:          LSTMParams, LSTMState, LSTMTrace, BiLSTMParams, BiLSTMState, BiLSTMTrace
 
 All sequences are time first, `(time, *batch, features)`. The state is `(h, c)`.
@@ -24,6 +25,7 @@ from jlstm.analysis.trace import lstm_trace, stack_trace
 from jlstm.cells.layer_types import LAYER_TYPES, broadcast_state, init_state, output_size
 from jlstm.cells.lstm import init_params, lstm_step
 from jlstm.packing import Packing, pack, plan_packing, unpack
+from jlstm.recurrence.available import implementations
 from jlstm.sequence import lstm_scan, scan_cell
 from jlstm.stack import init_stack, init_stack_state, stack_scan, stack_step
 from jlstm.truncation import truncated
@@ -48,7 +50,7 @@ __all__ = [  # noqa: RUF022, in the order of use
     "init_params", "init_state", "lstm_step", "lstm_scan", "lstm_trace",
     "init_stack", "init_stack_state", "stack_step", "stack_scan", "stack_trace",
     "scan_cell", "truncated", "broadcast_state", "output_size",
-    "memory_kept", "gradient_norms", "log_gradient_norms",
+    "memory_kept", "gradient_norms", "log_gradient_norms", "implementations",
     "plan_packing", "pack", "unpack",
     "LSTMParams", "LSTMState", "LSTMGates", "LSTMTrace",
     "BiLSTMParams", "BiLSTMState", "BiLSTMTrace",

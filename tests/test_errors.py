@@ -90,12 +90,12 @@ def test_sequence(function, arguments, error, message, jitted):
 
 @pytest.mark.parametrize(("arguments", "error", "message"), [
     ({"implementation": "fast"}, ValueError,
-     "implementation must be None or one of 'fused', 'scan', 'cudnn', 'pallas'; got 'fast'"),
+     "must be None or one of 'fused', 'native', 'scan', 'cudnn', 'pallas'; got 'fast'"),
     ({"reverse": "no"}, TypeError, "reverse must be True or False, got 'no'"),
     ({"save": "all"}, ValueError,
      r"""save must be "gates", "states" or a number of steps, got 'all'"""),
     ({"implementation": ["scan"]}, ValueError,
-     r"one of 'fused', 'scan', 'cudnn', 'pallas'; got \['scan'\]"),
+     r"one of 'fused', 'native', 'scan', 'cudnn', 'pallas'; got \['scan'\]"),
     ({"save": 2.0}, TypeError, "or a number of steps, got 2.0"),
     ({"save": True}, TypeError, "or a number of steps, got True"),
     ({"save": 0}, ValueError, "save must be 1 step between checkpoints or more, got 0"),

@@ -18,7 +18,7 @@ from benchmarks.gpu.entrants import ENTRANTS, cases, implementations, missing
 from benchmarks.gpu.timing import spans
 from benchmarks.gpu.worker import expected
 from benchmarks.shapes import GPU_SHAPES, KINDS, TOY, make_problem
-from jlstm.recurrence import DEFAULT, IMPLEMENTATIONS
+from jlstm.recurrence import IMPLEMENTATIONS
 
 pytestmark = pytest.mark.full
 
@@ -166,7 +166,7 @@ def test_one_that_lets_the_others_wait_is_out_and_they_go_on():
 
 def test_one_list_has_every_implementation_and_every_case():
     named = {ENTRANTS[n].options.get("implementation") for n in implementations(list(ENTRANTS))}
-    assert named == {None, *IMPLEMENTATIONS} - {DEFAULT}
+    assert named == {None, *IMPLEMENTATIONS} - {"fused", "native"}
     found = {(c.name, c.kind, c.dtype) for c in cases(toy=False)}
     assert {name for name, *_ in found} == set(GPU_SHAPES)
     for dtype in ("float32", "bfloat16"):

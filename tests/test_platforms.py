@@ -9,9 +9,10 @@ from jax.interpreters import mlir
 
 import jlstm
 from jlstm.masks import Masks
-from jlstm.recurrence import DEFAULT, IMPLEMENTATIONS, primitive
+from jlstm.recurrence import primitive
 from jlstm.recurrence.call import Inputs
 from jlstm.recurrence.gradient import Residuals, cotangents
+from jlstm.recurrence.native.library import status
 from jlstm.types import LSTMGates
 from tests.conftest import quick
 from tests.support.problems import assert_close, make_problem, tolerance, vjp
@@ -21,7 +22,7 @@ TIME, BATCH, INPUTS, HIDDEN = 64, 16, 24, 128
 
 
 def loss(params, xs):
-    return (jlstm.lstm_scan(params, None, xs)[1] ** 2).sum()
+    return (jlstm.lstm_scan(params, None, xs, implementation="fused")[1] ** 2).sum()
 
 
 def products(function, platform):
@@ -65,9 +66,7 @@ def test_one_exported_program_holds_both_and_each_platform_runs_its_own():
 
 
 @pytest.mark.parametrize("platform", quick(["cpu", "cuda", "rocm", "tpu"], {"cuda"}))
-def test_the_default_is_one_for_all_platforms_and_has_every_transformation(platform):
-    assert DEFAULT in {"fused", "scan"}
-    assert DEFAULT in IMPLEMENTATIONS
+def test_the_default_is_the_fused_loops_and_on_cpu_the_kernels(platform):
     params = jlstm.init_params(jax.random.key(0), 2, 4)
     xs = jnp.ones((6, 3, 2))
 
@@ -77,8 +76,11 @@ def test_the_default_is_one_for_all_platforms_and_has_every_transformation(platf
 
         return jax.jit(jax.grad(loss)).trace(params).lower(lowering_platforms=(platform,)).as_text()
 
-    assert lowered(None) == lowered(DEFAULT)
-    assert lowered(None) != lowered("scan")
+    assert lowered("fused") != lowered("scan")
+    if platform == "cpu" and status().instruction_set:
+        assert lowered(None) == lowered("native") != lowered("fused")
+    else:
+        assert lowered(None) == lowered("fused")
 
 
 @pytest.fixture
@@ -87,7 +89,7 @@ def as_elsewhere():
     mlir.register_lowering(primitive.over_time_p, primitive.lower("default"), platform="cpu")
     jax.clear_caches()
     yield
-    mlir.register_lowering(primitive.over_time_p, primitive.lower("cpu"), platform="cpu")
+    mlir.register_lowering(primitive.over_time_p, primitive.lower_for_cpu, platform="cpu")
     jax.clear_caches()
 
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from benchmarks.shapes import GPU_SHAPES, KINDS, TOY, Shape
-from jlstm.recurrence import DEFAULT, IMPLEMENTATIONS
+from jlstm.recurrence import IMPLEMENTATIONS
 
 
 class Entrant(NamedTuple):
@@ -50,7 +50,7 @@ ENTRANTS: Mapping[str, Entrant] = MappingProxyType(
         **{
             f"jlstm, {name}": Entrant("jlstm", MappingProxyType({"implementation": name}))
             for name in IMPLEMENTATIONS
-            if name != DEFAULT
+            if name not in ("fused", "native")  # the default on GPU, and for CPU alone
         },
         "PyTorch": Entrant("torch", dtypes=("float32", "bfloat16", "float16"), needs="torch"),
         "jax.experimental.rnn": Entrant("experimental_rnn", dtypes=("float32",)),

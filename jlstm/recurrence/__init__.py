@@ -16,6 +16,7 @@ from jlstm.checks.values import meant
 from jlstm.recurrence.call import Run, chunked, unified
 from jlstm.recurrence.cudnn import cudnn_scan
 from jlstm.recurrence.fused import fused_scan
+from jlstm.recurrence.native.loops import fastest_scan, native_scan
 from jlstm.recurrence.pallas.loops import pallas_scan
 from jlstm.recurrence.plain import plain_scan
 
@@ -23,25 +24,32 @@ if TYPE_CHECKING:
     from jlstm.types import Step
 
 IMPLEMENTATIONS: Mapping[str, Callable] = MappingProxyType(
-    {"fused": fused_scan, "scan": plain_scan, "cudnn": cudnn_scan, "pallas": pallas_scan}
+    {
+        "fused": fused_scan,
+        "native": native_scan,
+        "scan": plain_scan,
+        "cudnn": cudnn_scan,
+        "pallas": pallas_scan,
+    }
 )
-
-# Only an implementation with every semantic under every transformation may be the default: "fused"
-# or "scan". A program may be traced once for several platforms, so the default is one for all of
-# them; each platform's form of the fused loops is chosen when the program is lowered.
-DEFAULT = "fused"
 
 
 def choose(implementation: str | None, step: Step, save: str | int) -> Run:
-    """The named implementation, or the default for None. Never falls back to another."""
-    name = check_implementation(implementation) or DEFAULT
-    run = IMPLEMENTATIONS[name]
+    """The named implementation, which never falls back to another, or the fastest for None.
+
+    A program may be traced once for several platforms, so that the default is one for all of them:
+    the fused loops, whose form is chosen when the program is lowered, and on CPU the kernels.
+    """
+    name = check_implementation(implementation)
+    run = fastest_scan if name is None else IMPLEMENTATIONS[name]
     if name == "scan":  # the only one that calls the step
         run = partial(run, step)
     keep = "gates" if isinstance(save, int) else save
     run = partial(run, keep=keep)
     run = chunked(run, save) if isinstance(save, int) else run
-    return unified(run) if name in ("fused", "pallas") else run  # a derivative of our own
+    return (
+        unified(run) if name in (None, "fused", "native", "pallas") else run
+    )  # a derivative of our own
 
 
 def check_implementation(implementation: str | None) -> str | None:

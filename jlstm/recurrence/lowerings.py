@@ -29,13 +29,15 @@ class Lowerings(NamedTuple):
     """The forms of one function.
 
     `reference` defines its types and derivatives. The others are run: on CPU, on CUDA (`default`
-    where that is None), and everywhere else.
+    where that is None), and everywhere else. `native` is run in the place of `cpu`, unless it is
+    None, in programs for one CPU device and inside `shard_map`.
     """
 
     reference: Callable[..., PyTree]
     cpu: Callable[..., PyTree]
     default: Callable[..., PyTree]
     cuda: Callable[..., PyTree] | None = None
+    native: Callable[..., PyTree] | None = None
 
     def bind(self, **options: Any) -> Lowerings:
         """The same forms, each with these keyword arguments."""

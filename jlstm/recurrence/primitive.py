@@ -99,6 +99,8 @@ def _call(
     *args: Any, function: Lowerings, trees: _Trees, mapped: tuple, form: str = "reference", **_: Any
 ) -> Sequence[Array]:
     """The function on leaves, in one of its forms."""
+    if form == "native" and not (function.native and all(level.sequential for level in mapped)):
+        form = "cpu"  # a call for each example, where XLA's loops take all of them at once
     run_trees = getattr(function, form) or function.default
     count = trees.residuals.num_leaves
 
@@ -136,7 +138,9 @@ def _map(function: Callable, level: _Mapped) -> Callable:
 
 def _run_here(*args: Any, **params: Any) -> Sequence[Array]:
     """Evaluation outside `jit`, in the form of the default backend."""
-    forms = {"cpu": "cpu", "gpu": "default" if _is_rocm() else "cuda"}
+    on_one = all(len(a.sharding.device_set) == 1 for a in args if isinstance(a, jax.Array))
+    cpu, gpu = "native" if on_one else "cpu", "default" if _is_rocm() else "cuda"
+    forms = {"cpu": cpu, "gpu": gpu}
     return _call(*args, form=forms.get(jax.default_backend(), "default"), **params)
 
 
@@ -290,9 +294,26 @@ def lower(form: str) -> Callable:
     return mlir.lower_fun(partial(_call, form=form), multiple_results=True)
 
 
+def lower_for_cpu(ctx: mlir.LoweringRuleContext, *args: Any, **params: Any) -> Any:
+    """The native form where XLA runs it as it is.
+
+    XLA would gather the operands of a foreign call that are sharded, and nothing can be exported
+    that calls one.
+    """
+    module = ctx.module_context
+    axes: Any = module.axis_context
+    if hasattr(axes, "manual_axes"):  # inside shard_map
+        sizes = axes.mesh.shape.items()
+        whole = all(size == 1 for name, size in sizes if name not in axes.manual_axes)
+    else:
+        whole = axes.num_devices == 1
+    native = whole and not module.lowering_parameters.for_export
+    return lower("native" if native else "cpu")(ctx, *args, **params)
+
+
 over_time_p.def_impl(_run_here)
 over_time_p.def_abstract_eval(_abstract)
-mlir.register_lowering(over_time_p, lower("cpu"), platform="cpu")
+mlir.register_lowering(over_time_p, lower_for_cpu, platform="cpu")
 mlir.register_lowering(over_time_p, lower("cuda"), platform="cuda")
 mlir.register_lowering(over_time_p, lower("default"))
 batching.primitive_batchers[over_time_p] = _batch

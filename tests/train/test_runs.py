@@ -153,7 +153,7 @@ def test_early_stopping(finished, tmp_path):
     assert "no better validation since step 8: stopping early" in shown
     again, shown = run_here(config, out)
     assert again is None
-    assert "has finished" in shown
+    assert "has already finished its 1000 steps" in shown
     (out / "result.json").unlink()
     again, _ = run_here(config, out)  # killed before the report: no step is taken
     assert again is not None
