@@ -357,7 +357,7 @@ static int backward(const backward_call *call, const workers *from) {
   const int64_t slices = most(1, (batch + ROWS_OF_BLOCK / 2) / ROWS_OF_BLOCK);
   const int64_t slice = ceil_div(batch, slices);
   const int64_t steps = least(time, most(1, ROWS_OF_BLOCK / slice));
-  const int by_units = divides_units(slice, columns, threads);
+  const int by_units = divides_units(of, slice, columns, threads);
   const int64_t groups = by_units ? 1 : least(threads, ceil_div(slice, ROWS_PER_THREAD));
   const int wants_weights = call->d_weight_ih != NULL, recomputes = !call->gates[0];
   backward_run run = {.call = call, .most_entries = slice * steps};

@@ -182,7 +182,7 @@ static int forward(const forward_call *call, const workers *from) {
   const recurrence *of = &call->of;
   const int64_t blocks = unit_blocks(of), batch = of->batch, time = of->time;
   const int64_t threads = most(1, from->threads);
-  const int by_units = divides_units(batch, blocks, threads);
+  const int by_units = divides_units(of, batch, blocks, threads);
   const int few = batch < FEW_ROWS && time > 1;
   forward_run run = {.call = call, .units_divided = (int)least(threads, blocks)};
   run.steps_projected = few ? most(1, 384 / batch) : time;

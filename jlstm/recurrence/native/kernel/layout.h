@@ -12,6 +12,7 @@ enum {
   ROWS_AT_ONCE = 96,      // of a step, whose pointers are held on the stack
   FEW_ROWS = 6,           // below this, inputs are projected before the steps
   ROWS_PER_THREAD = 3,    // below this, the units of a step are divided and not the rows
+  WEIGHTS_PER_CORE = 400000,
   ROWS_PER_TASK = 48,     // of a product over many rows
 };
 
@@ -136,9 +137,12 @@ static void order_by_length(const recurrence *of, int64_t first, int64_t count, 
   for (int64_t k = 0; k < count; k++) order[starts[of->time - lengths[k]]++] = (int32_t)k;
 }
 
-// Whether the threads divide the units of each step, and not the rows for all steps.
-INLINE int divides_units(int64_t rows, int64_t columns, int64_t threads) {
-  return threads > 1 && columns > 1 && rows < ROWS_PER_THREAD * threads;
+// Whether the threads divide the units of each step, and not the rows for all steps: if there are
+// few rows, or weights that a core's cache does not hold and would read again for its own rows.
+INLINE int divides_units(const recurrence *of, int64_t rows, int64_t columns, int64_t threads) {
+  const int64_t weights = 4 * of->hidden * (of->input + of->hidden);
+  if (threads == 1 || columns < threads) return 0;
+  return rows < ROWS_PER_THREAD * threads || weights > WEIGHTS_PER_CORE;
 }
 
 #endif

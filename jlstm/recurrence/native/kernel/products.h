@@ -11,6 +11,10 @@
 #define WIDTH (4 * LANES)  // columns of a tile, of four vectors
 #define TILE static __attribute__((noinline)) void
 
+// Floats. `w` is read once by a tile, from the second cache or the third: without fetching it ahead
+// the products ran at 0.8 and 0.5 of the rate that they have from the first (AVX-512, Xeon).
+enum { CACHE_LINE = 16, PREFETCHED = 512 };
+
 typedef vec tile[TILE_ROWS][4];
 
 // One function for each number of rows, and a table of them from 1 on.
@@ -36,6 +40,9 @@ INLINE void accumulate(tile sums, const int rows, const int vecs, const float *c
                        const int step, const float *w, int64_t n) {
   for (int64_t k = 0; k < n; k++) {
     vec columns[4];
+    UNROLL for (int j = 0; j < vecs * LANES; j += CACHE_LINE) {
+      __builtin_prefetch(w + PREFETCHED + j);
+    }
     UNROLL for (int v = 0; v < vecs; v++) columns[v] = load(w + v * LANES);
     UNROLL for (int r = 0; r < rows; r++) {
       const vec x = fill(a[r][k * step]);
