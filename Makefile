@@ -18,8 +18,8 @@ WORKERS ?= auto
 MATRICES := $(addprefix tests/,gpu papers test_layers_under_transformations.py test_transformations.py test_variants.py \
   test_meshes.py test_export.py test_gpu_benchmark.py train/test_scaling.py train/test_trials.py)
 
-.PHONY: help train test test-full test-portable test-slow test-peers papers papers-quick browser bench docs docs-links check \
-  format clean
+.PHONY: help train test test-full test-portable test-slow test-peers papers papers-quick wheels browser bench docs \
+  docs-links check format clean
 
 help:
 	@echo "make train          train the character language model, into runs/char_lm"
@@ -30,6 +30,7 @@ help:
 	@echo "make test-peers     compare with PyTorch and Keras, which it installs; ARGS=\"-m slow\" for more"
 	@echo "make papers         measure the missing rows of the papers' tables; ARGS=\"ROW --again\" repeats one"
 	@echo "make papers-quick   measure a smaller set of rows, into runs/papers-quick"
+	@echo "make wheels         build wheels for Linux, macOS and Windows, and one without kernels, into dist"
 	@echo "make browser        install Chromium for the slow tests that open pages (Debian, as root)"
 	@echo "make bench          time jlstm against its peers (20 minutes); ARGS=\"--only table\" for a part"
 	@echo "make docs           build the documentation and run every example, into docs/_build/html"
@@ -64,6 +65,15 @@ papers: $(TEST_READY)
 
 papers-quick: $(TEST_READY)
 	$(BIN)/python -m papers --quick $(ARGS)
+
+wheels: $(VENV_READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build hatchling ziglang
+	rm -rf dist
+	for target in linux-x86_64 linux-aarch64 macos-arm64 windows-x86_64; do \
+	  JLSTM_TARGET=$$target $(BIN)/python -m build --no-isolation --wheel --outdir dist . >/dev/null || exit 1; \
+	done
+	JLSTM_PURE=1 $(BIN)/python -m build --no-isolation --wheel --outdir dist . >/dev/null
+	@ls dist
 
 browser:
 	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null; then :; \

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sysconfig
+import sys
+import tempfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,27 +18,39 @@ KERNELS = "jlstm/recurrence/native"
 class CompileKernels(BuildHookInterface):
     """The library of kernels in the wheel, whose tag then names the platform.
 
-    `JLSTM_PURE=1` leaves it out, and so does a machine without a compiler: JAX does all the work
-    then, and `jlstm.implementations()` says so.
+    It is left out where there is no compiler, and with `JLSTM_PURE=1`: XLA's loops do all the work
+    then, and `jlstm.implementations()` says so. `JLSTM_TARGET` names another platform, for which
+    the package ziglang compiles.
     """
 
+    folder: tempfile.TemporaryDirectory | None = None
+
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile into the source tree, from which an editable install runs too."""
+        """Compile: an editable install runs from the source tree, so that the library goes there."""
         build = _load(Path(self.root, KERNELS, "build.py"))
-        library = build.library_path()
+        target = build.target(os.environ.get("JLSTM_TARGET"))
+        library = build.library_path(target.system)
         if os.environ.get("JLSTM_PURE") == "1":
             if version == "editable":
                 library.unlink(missing_ok=True)
             return
+        if version != "editable":
+            self.folder = tempfile.TemporaryDirectory()
+            library = Path(self.folder.name, library.name)
         try:
-            build.compile_library(library)
+            build.compile_library(library, target)
         except build.NoCompilerError as problem:
             self.app.display_warning(f"the kernels for CPU are left out: {problem}")
             return
-        build_data["artifacts"].append(f"/{KERNELS}/{library.name}")
+        if version != "editable":
+            build_data["force_include"][str(library)] = f"{KERNELS}/{library.name}"
         build_data["pure_python"] = False
-        platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-        build_data["tag"] = f"py3-none-{platform}"
+        build_data["tag"] = f"py3-none-{target.tag}"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Remove what was compiled, which the wheel now holds."""
+        if self.folder is not None:
+            self.folder.cleanup()
 
 
 def _load(path: Path) -> ModuleType:
@@ -46,5 +59,6 @@ def _load(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module

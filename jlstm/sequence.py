@@ -75,9 +75,11 @@ def lstm_scan(
         step, `2 / K`, and `6 * K / time` while a chunk is run again; about `sqrt(time)` keeps
         the least. `hs` and its cotangent are 2 more, whatever is kept.
       implementation: None for the best that has all of the above under every transformation, on
-        each platform in its own form; "fused", the loop with a derivative of its own; "scan",
-        the plain `lax.scan` of `lstm_step` under JAX's derivative; "cudnn", cuDNN on CUDA, and
-        "pallas", kernels for Hopper GPUs, for what they can do, see `docs/gpu.md`.
+        each platform in its own form; "fused", the loop with a derivative of its own; "native",
+        its kernels for CPU, which None takes where they apply; "scan", the plain `lax.scan` of
+        `lstm_step` under JAX's derivative; "cudnn", cuDNN on CUDA, and "pallas", kernels for
+        Hopper GPUs, for what they can do, see `docs/gpu.md`. `jlstm.implementations()` says
+        which there are here.
 
     Returns:
       `(state, hs)`: the state after the last step, and `h` at every step, `(time, *batch, hidden)`

@@ -344,10 +344,10 @@ def test_no_compiler(tmp_path, monkeypatch):
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setattr(build.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(build.NoCompilerError, match="found none of cc, gcc, clang, nor"):
-        build.compile_library(tmp_path / "library.so")
+        build.compile_library(tmp_path / "library.so", build.target(None))
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(build.NoCompilerError, match="no-such-compiler"):
-        build.compile_library(tmp_path / "library.so")
+        build.compile_library(tmp_path / "library.so", build.target(None))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -357,7 +357,7 @@ def test_no_compiler(tmp_path, monkeypatch):
 def test_under_sanitizers(sanitizer, tmp_path):
     """A program in C calls every instruction set, over odd sizes and masks, with four threads."""
     try:
-        compiler = build.find_compiler()
+        compiler = build.find_compiler(build.target(None))
     except build.NoCompilerError:
         pytest.skip("no C compiler")
     program = tmp_path / "program"

@@ -15,9 +15,11 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 SOURCE = Path(__file__).parent / "kernel"
 COMPILERS = ("cc", "gcc", "clang")
@@ -30,8 +32,35 @@ X86_SETS = {
 ARM_SETS = {"baseline": ("neon", ())}
 
 
+class Target(NamedTuple):
+    """A platform: as Python names its system and machine, wheels tag it, and ziglang calls it."""
+
+    system: str
+    machine: str
+    tag: str
+    zig: str | None = None  # None: this platform, and its own compiler
+
+
+TARGETS = {
+    "linux-x86_64": Target("linux", "x86_64", "manylinux2014_x86_64", "x86_64-linux-gnu.2.17"),
+    "linux-aarch64": Target("linux", "aarch64", "manylinux2014_aarch64", "aarch64-linux-gnu.2.17"),
+    "macos-arm64": Target("darwin", "arm64", "macosx_11_0_arm64", "aarch64-macos.11.0"),
+    "windows-x86_64": Target("win32", "amd64", "win_amd64", "x86_64-windows-gnu"),
+}
+
+
 class NoCompilerError(RuntimeError):
     """There is no C compiler, or it does not compile the kernels."""
+
+
+def target(name: str | None) -> Target:
+    """One of TARGETS, or this platform for None."""
+    if name is None:
+        tag = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        return Target(sys.platform, platform.machine(), tag)
+    if name not in TARGETS:
+        raise ValueError(f"JLSTM_TARGET must be one of {', '.join(TARGETS)}; got {name!r}")
+    return TARGETS[name]
 
 
 def library_path(system: str = sys.platform) -> Path:
@@ -48,8 +77,14 @@ def source_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def find_compiler() -> list[str]:
-    """The command of a C compiler: `CC`, `cc`, `gcc`, `clang`, or that of the package ziglang."""
+def find_compiler(target: Target) -> list[str]:
+    """The command of a C compiler: `CC`, `cc`, `gcc`, `clang`, or that of the package ziglang.
+
+    For another platform it is that of ziglang.
+    """
+    zig = [sys.executable, "-m", "ziglang", "cc"]
+    if target.zig is not None:
+        return [*zig, "-target", target.zig]
     named = os.environ.get("CC")
     if named:
         return shlex.split(named)
@@ -58,23 +93,15 @@ def find_compiler() -> list[str]:
             return [name]
     if importlib.util.find_spec("ziglang") is None:
         raise NoCompilerError(f"found none of {', '.join(COMPILERS)}, nor the package ziglang")
-    return [sys.executable, "-m", "ziglang", "cc"]
+    return zig
 
 
-def compile_library(
-    output: Path,
-    compiler: Sequence[str] | None = None,
-    machine: str | None = None,
-    system: str = sys.platform,
-    flags: Sequence[str] = (),
-) -> Path:
+def compile_library(output: Path, target: Target, flags: Sequence[str] = ()) -> Path:
     """Compile the kernels to `output`, whole or not at all.
 
     Args:
       output: the library's path.
-      compiler: the command; None looks for one.
-      machine: what it compiles for, as `platform.machine()` says it; None is this machine.
-      system: the same, as `sys.platform` says it.
+      target: the platform that it is for.
       flags: more flags, of every file and of linking.
 
     Returns:
@@ -83,10 +110,10 @@ def compile_library(
     Raises:
       NoCompilerError: there is no compiler, or it fails; with what it says.
     """
-    compiler = find_compiler() if compiler is None else list(compiler)
-    machine = (machine or platform.machine()).lower()
-    sets = X86_SETS if machine in ("x86_64", "amd64") else ARM_SETS
-    common = [*FLAGS, *flags] + ([] if system == "win32" else ["-fPIC"])
+    compiler = find_compiler(target)
+    sets = X86_SETS if target.machine.lower() in ("x86_64", "amd64") else ARM_SETS
+    windows = target.system == "win32"
+    common = [*FLAGS, *flags] + ([] if windows else ["-fPIC"])
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".building-") as folder:
 
@@ -103,7 +130,7 @@ def compile_library(
             commands.append(compile_one("lstm.c", *defined, *own))
         _run_all([command for command, _ in commands])
         library = Path(folder, output.name)
-        math = [] if system == "win32" else ["-lm"]
+        math = [] if windows else ["-lm"]
         objects = [result for _, result in commands]
         _run_all([[*compiler, *flags, "-shared", "-o", str(library), *objects, *math]])
         library.replace(output)
@@ -130,7 +157,7 @@ def _run_all(commands: Sequence[Sequence[str]]) -> None:
 def main() -> None:
     """Compile the library for this machine."""
     try:
-        print(compile_library(library_path()))
+        print(compile_library(library_path(), target(None)))
     except NoCompilerError as problem:
         sys.exit(f"the kernels cannot be compiled: {problem}")
 

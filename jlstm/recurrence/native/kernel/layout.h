@@ -138,11 +138,12 @@ static void order_by_length(const recurrence *of, int64_t first, int64_t count, 
 }
 
 // Whether the threads divide the units of each step, and not the rows for all steps: if there are
-// few rows, or weights that a core's cache does not hold and would read again for its own rows.
+// few rows, or if a core's cache does not hold the weights and would hold its share of them.
 INLINE int divides_units(const recurrence *of, int64_t rows, int64_t columns, int64_t threads) {
   const int64_t weights = 4 * of->hidden * (of->input + of->hidden);
   if (threads == 1 || columns < threads) return 0;
-  return rows < ROWS_PER_THREAD * threads || weights > WEIGHTS_PER_CORE;
+  return rows < ROWS_PER_THREAD * threads ||
+         (weights > WEIGHTS_PER_CORE && weights <= threads * WEIGHTS_PER_CORE);
 }
 
 #endif
