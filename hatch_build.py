@@ -26,7 +26,7 @@ class CompileKernels(BuildHookInterface):
     folder: tempfile.TemporaryDirectory | None = None
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile: an editable install runs from the source tree, so that the library goes there."""
+        """Compile; an editable install runs from the source tree, where its library then goes."""
         build = _load(Path(self.root, KERNELS, "build.py"))
         target = build.target(os.environ.get("JLSTM_TARGET"))
         library = build.library_path(target.system)
