@@ -179,6 +179,7 @@ def test_saturated_gates(instruction_set):
 
 
 @needs_kernels
+@pytest.mark.full
 def test_derivatives_of_second_order():
     problem = make_problem(time=4, batch=(3,), sizes=(2, 3))
     params, state, xs, options = problem.arrays()
@@ -201,6 +202,7 @@ def test_derivatives_of_second_order():
 
 
 @needs_kernels
+@pytest.mark.full
 def test_the_same_bits_whatever_the_number_of_threads():
     """One thread in the second process: affinity to one processor makes its pool that small."""
     script = (
@@ -306,6 +308,7 @@ def test_the_variable_that_turns_them_off():
 
 
 @needs_kernels
+@pytest.mark.full
 def test_another_instruction_set_by_name():
     for name in INSTRUCTION_SETS:
         said = explain(JLSTM_NATIVE=name)
