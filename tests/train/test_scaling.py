@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from jlstm.recurrence.native import library, loops
 from tests.conftest import quick
 from tests.support.runs import ROOT, run_command, tiny, write_text_file
 from train import scaling
@@ -92,7 +93,10 @@ def test_state_and_exchange_are_exact(shard):
     pytest.param((256, 256), {"rows": 128, "save": "states"}, marks=pytest.mark.slow),
     pytest.param((256, 256), {"rows": 128, "save": 16}, marks=pytest.mark.slow),
 ])  # fmt: skip
-def test_the_working_memory_is_about_what_xla_takes(hidden, changes):
+def test_the_working_memory_is_about_what_xla_takes(hidden, changes, monkeypatch):
+    """In its own loops, as on accelerators: the kernels for CPU hold less of it, and elsewhere."""
+    monkeypatch.setattr(loops, "status", lambda: library.Status(None, "left out by a test"))
+    jax.clear_caches()
     config = config_of(hidden, **changes)
     taken = compiled(config)[1].memory_analysis().temp_size_in_bytes
     assert 0.8 < taken / estimated(config)[1].working < 1.35
