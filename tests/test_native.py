@@ -294,7 +294,7 @@ def test_what_native_refuses():
 
 
 def explain(**variables):
-    """What a process says of the kernels, with these variables in its environment."""
+    """The line on the kernels in a process with these environment variables."""
     script = "import jlstm; print(jlstm.implementations()['native'])"
     environment = {**os.environ, **variables}
     command = [sys.executable, "-c", script]

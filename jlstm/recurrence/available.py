@@ -9,13 +9,13 @@ from jlstm.recurrence.pallas.loops import OLDEST_JAX
 
 
 def implementations() -> dict[str, str]:
-    """What each `implementation=` of a sequence call is on this machine, in a line each.
+    """Each `implementation=` of a sequence call, as it is on this machine, in a line.
 
     The first is taken by default, wherever it applies; the second everywhere else. The others are
     used by name alone.
 
     Returns:
-      From each name to whether and where it is available.
+      A line by name: where it is available, or why it is not.
 
     Example:
       >>> import jlstm

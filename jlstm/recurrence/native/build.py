@@ -64,7 +64,7 @@ def target(name: str | None) -> Target:
 
 
 def library_path(system: str = sys.platform) -> Path:
-    """Where the compiled library lies, beside this file."""
+    """The path of the compiled library, beside this file."""
     suffix = {"win32": ".dll", "darwin": ".dylib"}.get(system, ".so")
     return Path(__file__).parent / f"libjlstm{suffix}"
 

@@ -23,7 +23,7 @@ TARGETS = ("jlstm_forward", "jlstm_backward")
 
 
 class Status(NamedTuple):
-    """Whether the kernels can be called here: on which instruction set, or why not."""
+    """The instruction set on which the kernels can be called here, or None, and the reason."""
 
     instruction_set: str | None
     reason: str

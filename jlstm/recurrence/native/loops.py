@@ -72,7 +72,7 @@ def fastest_scan(
 
 
 def unsupported(params: Any, xs: Array, *others: PyTree) -> str | None:
-    """Why the kernels do not take a call of these arrays, or None if they do."""
+    """The reason why the kernels do not take a call of these arrays, or None if they do."""
     if not isinstance(params, LSTMParams):
         return f"the kernels take LSTMParams, got {type(params).__name__}"
     dtypes = {str(a.dtype) for a in jax.tree.leaves((params, xs, others))}
@@ -96,7 +96,7 @@ def forward(inputs: Inputs, masks: Masks, reverse: bool, keep: str | None) -> Py
     flags |= Flags.KEEP_STATES * bool(keep) | Flags.KEEP_GATES * (keep == "gates")
     arguments = (
         *_weights_and_inputs(params, xs),
-        *_present(masks),
+        *jax.tree.leaves(masks),
         *_rows(state, len(batch)),
         *(() if masks.entered is None else _rows(reset_state, len(batch))),
     )
@@ -130,7 +130,7 @@ def cotangents(
     flags |= Flags.WANT_RESET_STATE * bool(wanted.reset_state)
     arguments = (
         *_weights_and_inputs(params, xs),
-        *_present(masks),
+        *jax.tree.leaves(masks),
         *_rows_of_steps((before, gates), len(batch)),
         *_rows(d_state, len(batch)),
         *_rows_of_steps(d_hs, len(batch)),
@@ -152,7 +152,7 @@ def cotangents(
 
 
 def _takes(params: Any, xs: Array, *others: PyTree) -> bool:
-    """Whether the kernels take a call of these arrays, of which something is left to compute."""
+    """True if the kernels take a call of these arrays, and something is left to compute."""
     return (
         status().instruction_set is not None
         and unsupported(params, xs, *others) is None
@@ -190,10 +190,6 @@ def _rows_of_steps(tree: PyTree, batch_axes: int) -> list[Array]:
         a.reshape(a.shape[0], math.prod(a.shape[1 : 1 + batch_axes]), a.shape[-1])
         for a in jax.tree.leaves(tree)
     ]
-
-
-def _present(tree: PyTree) -> list[Array]:
-    return jax.tree.leaves(tree)
 
 
 def _call(

@@ -185,7 +185,7 @@ static int forward(const forward_call *call, const workers *from) {
   const int by_units = divides_units(of, batch, blocks, threads);
   const int few = batch < FEW_ROWS && time > 1;
   forward_run run = {.call = call, .units_divided = (int)least(threads, blocks)};
-  run.steps_projected = few ? most(1, 384 / batch) : time;
+  run.steps_projected = few ? least(time, most(1, 384 / batch)) : time;
   const int64_t groups = by_units ? 1 : least(threads, ceil_div(batch, ROWS_PER_THREAD));
   run.rows = (grouping){0, batch, groups, NULL};
   scratch memory = {0};

@@ -106,6 +106,14 @@ static workers workers_of(const ffi_call *call, const recurrence *of) {
   return (workers){threads, schedule, (void *)call};
 }
 
+static int64_t elements_of(const ffi_buffer *b) {
+  int64_t elements = 1;
+  for (int64_t k = 0; k < b->rank; k++) elements *= b->dimensions[k];
+  return elements;
+}
+
+static int64_t bytes_of(const ffi_buffer *b) { return elements_of(b) * (int64_t)sizeof(float); }
+
 // Arguments or results, taken one after the other.
 typedef struct {
   const ffi_buffers *of;
@@ -120,16 +128,8 @@ static void *take(taker *t, int wanted, int type, int64_t size) {
     return NULL;
   }
   const ffi_buffer *b = t->of->buffers[t->next++];
-  int64_t elements = 1;
-  for (int64_t k = 0; k < b->rank; k++) elements *= b->dimensions[k];
-  if (b->type != type || elements != size) t->ok = 0;
+  if (b->type != type || elements_of(b) != size) t->ok = 0;
   return b->data;
-}
-
-static int64_t bytes_of(const ffi_buffer *b) {
-  int64_t bytes = sizeof(float);
-  for (int64_t k = 0; k < b->rank; k++) bytes *= b->dimensions[k];
-  return bytes;
 }
 
 // Ask for large pages where results are large. What XLA allocates beyond 32 MB comes anew from the

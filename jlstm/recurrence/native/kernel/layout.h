@@ -12,7 +12,7 @@ enum {
   ROWS_AT_ONCE = 96,      // of a step, whose pointers are held on the stack
   FEW_ROWS = 6,           // below this, inputs are projected before the steps
   ROWS_PER_THREAD = 3,    // below this, the units of a step are divided and not the rows
-  WEIGHTS_PER_CORE = 400000,
+  WEIGHTS_PER_CORE = 400000,  // floats that a core's second cache holds
   ROWS_PER_TASK = 48,     // of a product over many rows
 };
 
@@ -141,9 +141,10 @@ static void order_by_length(const recurrence *of, int64_t first, int64_t count, 
 // few rows, or if a core's cache does not hold the weights and would hold its share of them.
 INLINE int divides_units(const recurrence *of, int64_t rows, int64_t columns, int64_t threads) {
   const int64_t weights = 4 * of->hidden * (of->input + of->hidden);
-  if (threads == 1 || columns < threads) return 0;
-  return rows < ROWS_PER_THREAD * threads ||
-         (weights > WEIGHTS_PER_CORE && weights <= threads * WEIGHTS_PER_CORE);
+  const int64_t shares = least(threads, columns);
+  if (shares < 2) return 0;
+  return rows < ROWS_PER_THREAD * shares ||
+         (weights > WEIGHTS_PER_CORE && weights <= shares * WEIGHTS_PER_CORE);
 }
 
 #endif

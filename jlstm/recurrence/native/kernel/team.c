@@ -110,6 +110,11 @@ static void help(void *given) {
 
 void team_run(team *t, team_task *run, void *call, int64_t helpers, team_schedule *schedule,
               void *pool) {
+  int64_t useful = 1;  // a thread more than a phase has tasks would only wait
+  for (int64_t k = 0; k < t->count; k++) {
+    if (t->phases[k].tasks > useful) useful = t->phases[k].tasks;
+  }
+  if (helpers > useful - 1) helpers = useful - 1;
   t->run = run;
   t->call = call;
   fegetenv(&t->environment);
